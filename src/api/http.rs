@@ -1,0 +1,1 @@
+//! Requests and answers of the routes for people and programs.

@@ -1,0 +1,4 @@
+//! Everloop: an event loop that does not die.
+
+pub mod api;
+pub mod worker;
