@@ -1,4 +1,8 @@
 //! Everloop: an event loop that does not die.
 
 pub mod api;
+pub mod crd;
+pub mod machine;
+pub mod source;
+pub mod store;
 pub mod worker;

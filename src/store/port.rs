@@ -1,0 +1,146 @@
+//! The port: what every store can do, and what each operation promises.
+//!
+//! All operations: what was answered with success is durable as far as [`super::op::StoreInfo::durability`] says; an error
+//! [`StoreError::Unavailable`] means *unknown*, never *refused*: repeat the operation with the same arguments.
+//! `now` is the caller's estimate of the store's clock; a store uses `min(now, its own clock)` and answers with its clock.
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use super::op;
+use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
+
+/// Why an operation gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store did not answer, or not in time: the outcome is unknown.
+    #[error("failed to {operation}: the store does not answer ({detail})")]
+    Unavailable {
+        /// The operation.
+        operation: &'static str,
+        /// What was seen.
+        detail: String,
+    },
+    /// The store has no room: nothing was changed.
+    #[error("failed to {operation}: the store is full ({detail})")]
+    Full {
+        /// The operation.
+        operation: &'static str,
+        /// What was seen.
+        detail: String,
+    },
+    /// What is stored cannot be read by this program.
+    #[error("failed to {operation}: {detail}")]
+    Damaged {
+        /// The operation.
+        operation: &'static str,
+        /// What was found.
+        detail: String,
+    },
+    /// The store is not fit for what was asked: each line says what is wrong and what to change.
+    #[error("the store is not fit for use:\n{}", .0.join("\n"))]
+    Unfit(Vec<String>),
+}
+
+/// A store of runs.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Kind, id, partitions and durability; fixed when it was opened.
+    fn info(&self) -> op::StoreInfo;
+
+    /// The store's clock. Also the cheapest question whether it answers.
+    async fn now(&self) -> Result<TimeMs, StoreError>;
+
+    /// Makes a definition the current version of its workflow, in every partition, and keeps it for the runs that stay on it.
+    /// Repeat: no change. Crash in the middle: the version may be current in some partitions; the caller was not answered and
+    /// repeats; of two callers, the later generation wins everywhere.
+    async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError>;
+
+    /// A version's definition. Immutable.
+    async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError>;
+
+    /// The current definition of a workflow.
+    async fn workflow(&self, namespace: &Name, name: &Name) -> Result<Option<op::WorkflowRecord>, StoreError>;
+
+    /// All workflows of a namespace, by name.
+    async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError>;
+
+    /// Starts a run. Checks: the workflow's current version in the run's partition is the given one; the id is free, or taken
+    /// by an equal start. Changes: record, mailbox with `Started`, index; ready, or leased to the offered session.
+    /// Repeat: [`op::Started::Existing`].
+    async fn start(&self, start: op::Start) -> Result<op::Started, StoreError>;
+
+    /// Puts an event from outside into a run's mailbox. Checks: open, bound on unread events, idempotency key new.
+    /// Repeat with the same key: [`op::Delivered::Repeat`].
+    async fn deliver(&self, deliver: op::Deliver) -> Result<op::Delivered, StoreError>;
+
+    /// Terminates, pauses or resumes a run. Replaces the head, so that a turn on its way is refused; a turn lease is revoked.
+    /// Repeat: no change, same answer.
+    async fn control(&self, control: op::Control) -> Result<op::Controlled, StoreError>;
+
+    /// Opens a session in one partition. Repeat: sets the deadline anew. An ended session cannot be opened again: `false`.
+    async fn open_session(&self, partition: Partition, session: &SessionId, pool: &Name, deadline: TimeMs) -> Result<bool, StoreError>;
+
+    /// Renews a session in one partition: `false` when it has ended there, and it has for ever.
+    async fn renew_session(&self, partition: Partition, session: &SessionId, deadline: TimeMs) -> Result<bool, StoreError>;
+
+    /// Ends a session in one partition (tombstone first: every later use is refused), then releases up to a slice of its
+    /// leases: turns become ready again, attempts are queued again with the same number and one more loss; at
+    /// [`crate::api::limits::ATTEMPT_LOSSES_MAX`] the activity fails with `WorkerLost`. Repeat until `more` is false.
+    /// `executing` names the runs whose turn was being executed: they count a death.
+    async fn end_session(
+        &self,
+        partition: Partition,
+        session: &SessionId,
+        executing: &[RunKey],
+        now: TimeMs,
+    ) -> Result<op::Ended, StoreError>;
+
+    /// Sessions whose deadline has passed, of one partition, and those whose end was begun and not finished.
+    async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError>;
+
+    /// Leases waiting turns and attempts of a pool to a session, or attempts of an external queue to a program.
+    /// With [`op::Claim::again`] it first hands out anew what the same (session, request number) was granted before: the
+    /// answer was lost.
+    async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError>;
+
+    /// Commits a turn under a lease. See `machine::commit::judge_leased`. All in one: journal entry, consumed events,
+    /// attempts, timers, phase, new head; grants by the offer. Repeat: known by the turn id, answered as before, with what is
+    /// still leased to (session, request number).
+    async fn commit(&self, commit: op::Commit) -> Result<op::Committed, StoreError>;
+
+    /// Records an attempt's outcome; with a turn, an optimistic one, commits that too when `machine::commit::judge_optimistic`
+    /// accepts it, else puts the result into the mailbox, once. Repeat: [`op::Finished::AttemptLost`], or, when the turn was
+    /// accepted, as before.
+    async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError>;
+
+    /// Hands a lease back: a turn becomes ready, an attempt queued with the same number and no loss counted; or blocks the
+    /// run. Refused (`false`) when the lease is not the caller's. Repeat: `false`.
+    async fn release(&self, release: op::Release) -> Result<bool, StoreError>;
+
+    /// Sets an attempt's deadline anew (heartbeat, external queue). `false` when the attempt is not the caller's.
+    async fn extend(&self, run: &RunKey, attempt: &crate::machine::commit::AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError>;
+
+    /// Fires what is due in one partition, one slice: timers into mailboxes, attempts after their back-off into queues.
+    /// Hands out attempts past a time-out for the caller to finish. Never fires early: due <= the store's own clock.
+    async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError>;
+
+    /// Removes a slice of the closed runs whose retention is over.
+    async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError>;
+
+    /// A run's record, its attempts, and the texts of the first and (when closed) last journal entry.
+    async fn run(&self, run: &RunKey) -> Result<Option<op::RunState>, StoreError>;
+
+    /// A page of a run's journal: entries from `from` on, at least one when there is one, up to about `bytes`.
+    async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError>;
+
+    /// Runs of a namespace, newest first by partition, merged by start; filtered by workflow and status.
+    async fn list(&self, list: op::List) -> Result<op::Listed, StoreError>;
+
+    /// Lengths of queues and numbers of leases, of one partition.
+    async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError>;
+
+    /// What has become ready or closed and was not granted in the operation itself. May miss some (a lost connection, a slow
+    /// reader): who waits also looks by itself every few seconds.
+    fn watch(&self) -> broadcast::Receiver<op::Wake>;
+}
