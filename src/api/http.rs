@@ -1,1 +1,213 @@
-//! Requests and answers of the routes for people and programs.
+//! Requests and answers of the routes for people and programs. The routes are listed in `docs/protocol.md`.
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::Definition;
+use super::ids::{Attempt, Name, RunId, Version};
+use super::journal::Entry;
+use super::json::Json;
+use super::run::RunView;
+use super::time::{DurationMs, TimeMs};
+
+/// Answer of `PUT /v1/namespaces/{ns}/workflows/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// The workflow.
+    pub name: Name,
+    /// What new runs get.
+    pub version: Version,
+    /// The pool that runs it.
+    pub pool: Name,
+    /// Nothing is different from before.
+    pub unchanged: bool,
+}
+
+/// One workflow, as `GET .../workflows` and `GET .../workflows/{name}` tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowView {
+    /// Its name.
+    pub name: Name,
+    /// The current version.
+    pub version: Version,
+    /// The pool that runs it.
+    pub pool: Name,
+    /// How long closed runs are kept.
+    pub retention: DurationMs,
+    /// When the current version was applied.
+    pub defined_at: TimeMs,
+    /// The definition. Absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Definition>,
+}
+
+/// Answer of `GET .../workflows`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workflows {
+    /// By name.
+    pub workflows: Vec<WorkflowView>,
+}
+
+/// Body of `POST /v1/namespaces/{ns}/runs`. `?wait=30s` waits for the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// The workflow.
+    pub workflow: Name,
+    /// The run's id; absent: made from the `Idempotency-Key`, or anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RunId>,
+    /// The input; absent: `null`.
+    #[serde(default)]
+    pub input: Json,
+}
+
+/// Answer of `GET .../runs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// Newest first.
+    pub runs: Vec<RunView>,
+    /// For `?cursor=` of the next page; empty on the last.
+    #[serde(default)]
+    pub cursor: String,
+}
+
+/// Answer of `GET .../runs/{id}/journal?from=N`. With `?wait=` it waits until there is an entry at `from`, or the run has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Journal {
+    /// Whose journal it is: another uid is another journal.
+    pub uid: String,
+    /// The run's head when it was read.
+    pub head: String,
+    /// How many entries there are in all.
+    pub turns: u32,
+    /// From `from` on, as many as fit into a page, at least one when there is one.
+    pub entries: Vec<Entry>,
+}
+
+/// Body of `POST .../runs/{id}/cancel` and `.../terminate` and `.../pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Body of `POST .../runs/{id}/resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// `current` (the workflow's current version), a version, or absent: `current` for a run blocked by its source, else the
+    /// version that it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// Body of `POST /v1/namespaces/{ns}/queues/{queue}/poll`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollQueue {
+    /// Tasks wanted, 1 to 100; default 1.
+    #[serde(default = "one")]
+    pub max: u16,
+    /// How long to wait for the first, up to 60s; default 20s.
+    #[serde(default = "twenty_seconds")]
+    pub wait: DurationMs,
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn twenty_seconds() -> DurationMs {
+    DurationMs::from_secs(20)
+}
+
+/// Answer of a poll of an external queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tasks {
+    /// Perhaps none.
+    pub tasks: Vec<Task>,
+}
+
+/// An attempt at an activity of kind `queue`, leased to the program that polled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// For `/v1/activities/{token}/complete`, `/fail` and `/heartbeat`.
+    pub token: String,
+    /// The activity's name.
+    pub name: String,
+    /// Its argument.
+    pub argument: Json,
+    /// From 1.
+    pub attempt: Attempt,
+    /// Equal over all attempts.
+    pub idempotency_key: String,
+    /// The run's id.
+    pub run: RunId,
+    /// The workflow.
+    pub workflow: Name,
+    /// The lease ends then, unless a heartbeat moves it.
+    pub deadline: TimeMs,
+}
+
+/// Body of `POST /v1/activities/{token}/fail`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailTask {
+    /// The error's type: `retry.nonRetryable` names types.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What happened.
+    pub message: String,
+    /// Anything more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Json>,
+    /// Whether another attempt may help; default true.
+    #[serde(default = "yes")]
+    pub retryable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Who is there, as `GET /v1/workers` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Workers {
+    /// By session.
+    pub workers: Vec<WorkerView>,
+}
+
+/// A worker's session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// `<worker>-<random>`.
+    pub session: String,
+    /// Turns and attempts that are leased to it.
+    pub leases: u64,
+}
+
+/// Answer of `GET /readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// It takes requests.
+    pub ready: bool,
+    /// What it waits for; empty when ready.
+    #[serde(default)]
+    pub reason: String,
+    /// `strict`, `everysec` or `none`.
+    pub durability: String,
+    /// What the store is.
+    pub store: String,
+    /// The store's id.
+    pub store_id: String,
+    /// The store's partitions.
+    pub partitions: u16,
+    /// The program's version.
+    pub version: String,
+}
