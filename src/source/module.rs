@@ -17,7 +17,7 @@ use crate::api::{Code, limits};
 pub(super) const DEPTH_MAX: usize = 2_000;
 /// Up to here the caller's own stack is enough.
 const DEPTH_INLINE: usize = 64;
-/// Stack that one level may take, in bytes: measured below half of it, unoptimised. Untouched pages cost nothing.
+/// Stack that one level may take, in bytes: measured below 4 KiB. Untouched pages cost nothing.
 const STACK_BYTES_PER_LEVEL: usize = 16 << 10;
 /// A text whose depth is not certain nests at most once per byte, so it must be small.
 const UNSURE_BYTES_MAX: usize = 16 << 10;
@@ -35,7 +35,13 @@ pub(super) struct Module<'m, 'a> {
 pub(super) fn with_module<R: Send>(source: &str, work: impl FnOnce(Module<'_, '_>) -> R + Send) -> Result<R, Vec<Raw>> {
     if source.len() > limits::SOURCE_BYTES_MAX {
         let message = format!("the source has {} bytes; at most {} are allowed", source.len(), limits::SOURCE_BYTES_MAX);
-        return Err(vec![Raw { code: Code::PayloadTooLarge, message, help: "a workflow is a function, not a bundle".into(), start: 0, end: 0 }]);
+        return Err(vec![Raw {
+            code: Code::PayloadTooLarge,
+            message,
+            help: "a workflow is a function, not a bundle".into(),
+            start: 0,
+            end: 0,
+        }]);
     }
     let found = nesting(source);
     if found.depth > DEPTH_MAX {

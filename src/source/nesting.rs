@@ -423,7 +423,19 @@ fn is_word(byte: u8) -> bool {
 fn continues(word: &[u8]) -> bool {
     matches!(
         word,
-        b"else" | b"in" | b"of" | b"instanceof" | b"as" | b"satisfies" | b"is" | b"while" | b"catch" | b"finally" | b"from" | b"extends" | b"implements"
+        b"else"
+            | b"in"
+            | b"of"
+            | b"instanceof"
+            | b"as"
+            | b"satisfies"
+            | b"is"
+            | b"while"
+            | b"catch"
+            | b"finally"
+            | b"from"
+            | b"extends"
+            | b"implements"
     )
 }
 

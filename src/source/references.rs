@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use oxc_ast::ast::{
-    AwaitExpression, Expression, ForOfStatement, IdentifierReference, ImportExpression, ImportMeta, StaticMemberExpression,
-    UnaryExpression,
-};
 use oxc_ast::ast::{ArrowFunctionExpression, Function, PropertyDefinition, VariableDeclaration, VariableDeclarationKind};
+use oxc_ast::ast::{
+    AwaitExpression, Expression, ForOfStatement, IdentifierReference, ImportExpression, ImportMeta, StaticMemberExpression, UnaryExpression,
+};
 use oxc_ast_visit::{VisitJs, walk_js};
 use oxc_semantic::{Reference, ScopeFlags, Scoping};
 use oxc_span::Span;
@@ -27,7 +26,8 @@ pub(super) struct Names<'n> {
 pub(super) fn check_references(module: &Module<'_, '_>, names: &Names<'_>) -> Vec<Raw> {
     let mut guards = Guards { names: HashSet::new() };
     guards.visit_program(module.program);
-    let mut visitor = Visitor { names, scoping: &module.scoping, guarded: guards.names, functions: 0, found: Vec::new(), reported: HashSet::new() };
+    let mut visitor =
+        Visitor { names, scoping: &module.scoping, guarded: guards.names, functions: 0, found: Vec::new(), reported: HashSet::new() };
     visitor.visit_program(module.program);
     visitor.found
 }

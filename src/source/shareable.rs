@@ -146,7 +146,10 @@ impl<'a> Constants<'a> {
             }),
             Expression::ObjectExpression(object) => object.properties.iter().all(|property| match property {
                 ObjectPropertyKind::ObjectProperty(property) => {
-                    property.kind == PropertyKind::Init && !property.method && plain_key(&property.key, property.computed) && self.value(&property.value)
+                    property.kind == PropertyKind::Init
+                        && !property.method
+                        && plain_key(&property.key, property.computed)
+                        && self.value(&property.value)
                 }
                 ObjectPropertyKind::SpreadProperty(_) => false,
             }),

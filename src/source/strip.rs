@@ -3,10 +3,9 @@
 //! Where blanks would let two statements run together, a `;` takes the place of the first one. JavaScript comes back as it is.
 
 use oxc_ast::ast::{
-    ArrowFunctionExpression, Class, ClassElement, ExportSpecifier, FormalParameter, ImportDeclarationSpecifier,
-    MethodDefinition, PropertyDefinition, Statement, TSAsExpression, TSIndexSignature, TSInstantiationExpression,
-    TSNonNullExpression, TSSatisfiesExpression, TSThisParameter, TSTypeAnnotation, TSTypeParameterDeclaration,
-    TSTypeParameterInstantiation, VariableDeclarator,
+    ArrowFunctionExpression, Class, ClassElement, ExportSpecifier, FormalParameter, ImportDeclarationSpecifier, MethodDefinition,
+    PropertyDefinition, Statement, TSAsExpression, TSIndexSignature, TSInstantiationExpression, TSNonNullExpression, TSSatisfiesExpression,
+    TSThisParameter, TSTypeAnnotation, TSTypeParameterDeclaration, TSTypeParameterInstantiation, VariableDeclarator,
 };
 use oxc_ast::ast::{Declaration, ExportDefaultDeclarationKind};
 use oxc_ast_visit::{Visit, walk};
@@ -287,12 +286,7 @@ impl<'a> Visit<'a> for Stripper<'_> {
         if let Some(result) = &it.return_type
             && self.has_newline(it.params.span.end, result.span.end)
         {
-            self.edits.push(Edit {
-                start: it.params.span.end as usize - 1,
-                end: result.span.end as usize,
-                first: None,
-                last: Some(')'),
-            });
+            self.edits.push(Edit { start: it.params.span.end as usize - 1, end: result.span.end as usize, first: None, last: Some(')') });
         }
     }
 

@@ -53,7 +53,10 @@ export default async function main(order: Order, ...rest: unknown[]): Promise<un
 
 #[test]
 fn syntax_errors_say_where() {
-    assert_eq!(told(&findings("export default async function main( {\n  return 1;\n}\n"))[0], "SyntaxError 2:10+1 Expected `,` or `}` but found `1` [Did you mean to end this expression with `}`?]");
+    assert_eq!(
+        told(&findings("export default async function main( {\n  return 1;\n}\n"))[0],
+        "SyntaxError 2:10+1 Expected `:` but found `decimal` []"
+    );
     let twice = told(&findings("export default () => 1;\nlet a = 1;\nlet a = 2;\n"));
     assert_eq!(twice, ["SyntaxError 2:5+1 Identifier `a` has already been declared []"]);
     let awaits = told(&findings("export default function main() {\n  await validateAndPay(1);\n}\n"));
@@ -64,29 +67,57 @@ fn syntax_errors_say_where() {
 
 #[test]
 fn columns_count_characters() {
-    assert_eq!(in_function("return [\"äöü€😀\", nope];"), [
-        "UnknownName 3:21+4 `nope` is not defined [declare it, or add an activity `nope` under `activities`]"
-    ]);
+    assert_eq!(
+        in_function("return [\"äöü€😀\", nope];"),
+        ["UnknownName 3:20+4 `nope` is not defined [declare it, or add an activity `nope` under `activities`]"]
+    );
 }
 
 #[test]
 fn the_default_export_must_be_a_function() {
     let cases = [
-        ("", "1:1+1 there is no default export: the function that is the workflow [write `export default async function main(input) { ... }`]"),
-        ("\nexport async function order() {}", "2:23+5 there is no default export: the function that is the workflow [write `export default` instead of `export` before `order`]"),
-        ("async function order() {}", "1:16+5 there is no default export: the function that is the workflow [write `export default` before the function `order`]"),
-        ("export default 42;", "1:16+2 the default export is a number; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]"),
-        ("export default {};", "1:16+2 the default export is an object; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]"),
-        ("export default class A {}", "1:22+1 the default export is a class; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]"),
-        ("const a = 'x';\nexport { a as default };", "2:10+1 the default export is a string; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]"),
-        ("export default function* main() {}", "1:26+4 the default export is a generator; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]"),
+        (
+            "",
+            "1:1+1 there is no default export: the function that is the workflow [write `export default async function main(input) { ... }`]",
+        ),
+        (
+            "\nexport async function order() {}",
+            "2:23+5 there is no default export: the function that is the workflow [write `export default` instead of `export` before `order`]",
+        ),
+        (
+            "async function order() {}",
+            "1:16+5 there is no default export: the function that is the workflow [write `export default` before the function `order`]",
+        ),
+        (
+            "export default 42;",
+            "1:16+2 the default export is a number; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]",
+        ),
+        (
+            "export default {};",
+            "1:16+2 the default export is an object; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]",
+        ),
+        (
+            "export default class A {}",
+            "1:22+1 the default export is a class; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]",
+        ),
+        (
+            "const a = 'x';\nexport { a as default };",
+            "2:10+1 the default export is a string; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]",
+        ),
+        (
+            "export default function* main() {}",
+            "1:26+4 the default export is a generator; it must be a function, for it is the workflow [write `export default async function main(input) { ... }`]",
+        ),
     ];
     for (source, expected) in cases {
         assert_eq!(told(&findings(source)), [format!("NoDefaultExport {expected}")], "{source}");
     }
     let good = [
-        "export default () => 1", "export default (async (x) => x)", "const f = async () => 1;\nexport default f;",
-        "function f() {}\nexport { f as default };", "const wrap = (f) => f;\nexport default wrap(() => 1);",
+        "export default () => 1",
+        "export default (async (x) => x)",
+        "const f = async () => 1;\nexport default f;",
+        "function f() {}\nexport { f as default };",
+        "const wrap = (f) => f;\nexport default wrap(() => 1);",
     ];
     for source in good {
         assert_eq!(told(&findings(source)), Vec::<String>::new(), "{source}");
@@ -98,15 +129,27 @@ fn imports_come_from_everloop_only() {
     let main = "\nexport default () => [sleep];";
     let cases = [
         ("import { sleep } from \"everlop\";", "1:23+9 there is no module \"everlop\" [did you mean \"everloop\"?]"),
-        ("import sleep from \"lodash\";", "1:19+8 there is no module \"lodash\": only \"everloop\" can be imported [put the code into the source, or into an activity]"),
+        (
+            "import sleep from \"lodash\";",
+            "1:19+8 there is no module \"lodash\": only \"everloop\" can be imported [put the code into the source, or into an activity]",
+        ),
         ("import { slep as sleep } from \"everloop\";", "1:10+4 \"everloop\" has no `slep` [did you mean `sleep`?]"),
-        ("import { zzz, sleep } from \"everloop\";", "1:10+3 \"everloop\" has no `zzz` [it has ActivityError, CancelledError, onSignal, run, shield, signal, sleep]"),
-        ("import sleep from \"everloop\";", "1:8+5 \"everloop\" has no default export [write `import { ActivityError, CancelledError, onSignal, run, shield, signal, sleep } from \"everloop\"`]"),
+        (
+            "import { zzz, sleep } from \"everloop\";",
+            "1:10+3 \"everloop\" has no `zzz` [it has ActivityError, CancelledError, onSignal, run, shield, signal, sleep]",
+        ),
+        (
+            "import sleep from \"everloop\";",
+            "1:8+5 \"everloop\" has no default export [write `import { ActivityError, CancelledError, onSignal, run, shield, signal, sleep } from \"everloop\"`]",
+        ),
     ];
     for (import, expected) in cases {
         assert_eq!(told(&findings(&format!("{import}{main}"))), [format!("UnknownImport {expected}")], "{import}");
     }
-    assert_eq!(in_function("const m = await import(\"fs\");")[0], "UnknownImport 3:19+12 `import()` is not supported [only \"everloop\" can be imported, at the top; put other code into the source or into an activity]");
+    assert_eq!(
+        in_function("const m = await import(\"fs\");")[0],
+        "UnknownImport 3:19+12 `import()` is not supported [only \"everloop\" can be imported, at the top; put other code into the source or into an activity]"
+    );
 }
 
 #[test]
@@ -115,26 +158,51 @@ fn unknown_names_come_with_the_nearest_right_one() {
         ("await validatAndPay(input);", "3:9+13 `validatAndPay` is not defined [did you mean `validateAndPay`?]"),
         ("return inptu;", "3:10+5 `inptu` is not defined [did you mean `input`?]"),
         ("return JSN.stringify(input);", "3:10+3 `JSN` is not defined [did you mean `JSON`?]"),
-        ("await singal(\"x\");", "3:9+6 `singal` is not defined [did you mean `signal`? add `import { signal } from \"everloop\";` at the top]"),
+        (
+            "await singal(\"x\");",
+            "3:9+6 `singal` is not defined [did you mean `signal`? add `import { signal } from \"everloop\";` at the top]",
+        ),
         ("await signal(\"x\");", "3:9+6 `signal` is not defined [add `import { signal } from \"everloop\";` at the top]"),
         ("total = 1;", "3:3+5 `total` is not defined [declare it: `let total`]"),
-        ("const counter = 1; { const inner = 2; } return [counter, iner];", "3:60+4 `iner` is not defined [declare it, or add an activity `iner` under `activities`]"),
+        (
+            "const counter = 1; { const inner = 2; } return [counter, iner];",
+            "3:60+4 `iner` is not defined [declare it, or add an activity `iner` under `activities`]",
+        ),
     ];
     for (body, expected) in cases {
         assert_eq!(in_function(body), [format!("UnknownName {expected}")], "{body}");
     }
     let declared = told(&findings("declare function chargeCard(x: number): Promise<void>;\nexport default async () => chargeCard(1);"));
-    assert_eq!(declared, ["UnknownName 2:28+10 `chargeCard` is not defined [declare it, or add an activity `chargeCard` under `activities`]"]);
+    assert_eq!(
+        declared,
+        ["UnknownName 2:28+10 `chargeCard` is not defined [declare it, or add an activity `chargeCard` under `activities`]"]
+    );
 }
 
 #[test]
 fn forbidden_globals_say_what_to_do_instead() {
     for (name, hint) in [
-        ("fetch", "activity"), ("eval", "strings"), ("Function", "strings"), ("WeakRef", "WeakMap"), ("FinalizationRegistry", "WeakMap"),
-        ("SharedArrayBuffer", "Promise.all"), ("Atomics", "Promise.all"), ("XMLHttpRequest", "activity"), ("WebSocket", "activity"),
-        ("process", "input"), ("require", "everloop"), ("Buffer", "Uint8Array"), ("performance", "Date.now()"), ("setImmediate", "setTimeout"),
-        ("localStorage", "durable"), ("window", "globalThis"), ("document", "browser"), ("Deno", "Deno"), ("Bun", "Bun"),
-        ("Intl", "activity"), ("WebAssembly", "activity"),
+        ("fetch", "activity"),
+        ("eval", "strings"),
+        ("Function", "strings"),
+        ("WeakRef", "WeakMap"),
+        ("FinalizationRegistry", "WeakMap"),
+        ("SharedArrayBuffer", "Promise.all"),
+        ("Atomics", "Promise.all"),
+        ("XMLHttpRequest", "activity"),
+        ("WebSocket", "activity"),
+        ("process", "input"),
+        ("require", "everloop"),
+        ("Buffer", "Uint8Array"),
+        ("performance", "Date.now()"),
+        ("setImmediate", "setTimeout"),
+        ("localStorage", "durable"),
+        ("window", "globalThis"),
+        ("document", "browser"),
+        ("Deno", "Deno"),
+        ("Bun", "Bun"),
+        ("Intl", "activity"),
+        ("WebAssembly", "activity"),
     ] {
         let told = in_function(&format!("return {name}(input);"));
         assert_eq!(told.len(), 1, "{told:?}");
@@ -164,11 +232,23 @@ fn scripts_are_checked_with_their_own_rules() {
     let good = "export default async ({ zip }, context) => (await fetch(`http://d/near/${zip}`, { signal: context.signal })).json();";
     assert_eq!(script(good), []);
     let cases = [
-        ("export default async () => deliverOrder(1);", "UnknownName 1:28+12 `deliverOrder` is not defined [a script cannot call other activities; let the workflow call both]"),
+        (
+            "export default async () => deliverOrder(1);",
+            "UnknownName 1:28+12 `deliverOrder` is not defined [a script cannot call other activities; let the workflow call both]",
+        ),
         ("export default async () => sleep(1);", "UnknownName 1:28+5 `sleep` is not defined [declare it]"),
-        ("import { sleep } from \"everloop\";\nexport default () => sleep(1);", "UnknownImport 1:23+10 a script activity cannot import \"everloop\" [put the code into the script, or run it in a program of your own (a queue or http activity)]"),
-        ("export default async () => new XMLHttpRequest();", "ForbiddenGlobal 1:32+14 a script activity has no `XMLHttpRequest` [use `fetch`]"),
-        ("async (x) => x", "NoDefaultExport 1:1+14 there is no default export: the function that is the activity [write `export default async (argument) => { ... }`]"),
+        (
+            "import { sleep } from \"everloop\";\nexport default () => sleep(1);",
+            "UnknownImport 1:23+10 a script activity cannot import \"everloop\" [put the code into the script, or run it in a program of your own (a queue or http activity)]",
+        ),
+        (
+            "export default async () => new XMLHttpRequest();",
+            "ForbiddenGlobal 1:32+14 a script activity has no `XMLHttpRequest` [use `fetch`]",
+        ),
+        (
+            "async (x) => x",
+            "NoDefaultExport 1:1+14 there is no default export: the function that is the activity [write `export default async (argument) => { ... }`]",
+        ),
     ];
     for (text, expected) in cases {
         let found = script(text);
@@ -193,9 +273,18 @@ fn activities_have_names_that_can_be_called() {
 #[test]
 fn typescript_that_is_more_than_types_says_what_to_write() {
     let cases = [
-        ("enum Color { Red }", "1:6+5 an enum cannot run: only the types of TypeScript are removed [write `const Color = { ... } as const`]"),
-        ("namespace N { export const a = 1; }", "1:11+1 a namespace cannot run: only the types of TypeScript are removed [write functions and constants at the top level, or an object]"),
-        ("class A { constructor(private x: number) {} }", "1:23+17 a parameter property cannot run: only the types of TypeScript are removed [declare the field in the class and assign it in the constructor]"),
+        (
+            "enum Color { Red }",
+            "1:6+5 an enum cannot run: only the types of TypeScript are removed [write `const Color = { ... } as const`]",
+        ),
+        (
+            "namespace N { export const a = 1; }",
+            "1:11+1 a namespace cannot run: only the types of TypeScript are removed [write functions and constants at the top level, or an object]",
+        ),
+        (
+            "class A { constructor(private x: number) {} }",
+            "1:23+17 a parameter property cannot run: only the types of TypeScript are removed [declare the field in the class and assign it in the constructor]",
+        ),
         ("const x = <number>1;", "1:11+8 `<Type>value` cannot run: only the types of TypeScript are removed [write `value as Type`]"),
         ("@sealed class A {}\nfunction sealed(x) {}", "1:1+7 decorators are not supported [call the function yourself]"),
     ];
@@ -216,33 +305,86 @@ fn sources_are_bounded() {
 /// A megabyte of each, which would kill a recursive parser.
 #[test]
 fn hostile_nesting_is_refused_and_harmless() {
-    let size = limits::SOURCE_BYTES_MAX - 100;
-    for (before, unit, after) in [
-        ("x=", "(", ""), ("x=", "[", ""), ("", "{", ""), ("x=", "!", "1"), ("x=", "- ", "1"), ("x=", "typeof ", "1"), ("x=", "a=>", "1"), ("x=", "a?a:", "1"),
-        ("x=", "1+", "1"), ("x=", "a=", "1"), ("", "if(a)", "b"), ("", "if(a){}else ", "b"), ("", "if(a)b;else ", "b"), ("", "if(a)b,c;else ", "b"),
-        ("", "if(a)\n", "b"), ("", "a:", "b"), ("", "a:\n", "b"), ("", "do ", "b"), ("", "while(a)\n", "b"), ("x=a", ".b", ""), ("x=a", "?.b", ""),
-        ("x=a", "()", ""), ("x=a", "\n()", ""), ("x=a", "[0]", ""), ("x=", "`${", ""), ("x=a", "``", ""), ("x=a", "!", ""), ("x=a", " as any", ""),
-        ("type A=", "keyof\n", "B"), ("type A=B", "[]", ""), ("type A=", "A<", "B"), ("type A=", "A<x,", "B"), ("type A=", "a extends b ? c : ", "d"), ("x=", "new ", "a"), ("async()=>", "await ", "a"),
-        ("x=/", "(", "/"), ("x=/", "[", "/v"), ("x=", "a\u{a0}=\u{2028}", "1"), ("", "if\u{a0}(a)\u{2028}", "b"), ("x=", "async x=>", "1"), ("x=", "1**", "1"), ("x=", "a||", "1"),
-        ("x=", "{a:", "1"), ("x=", "function(){return ", "1"), ("x=", "class{a=", "1"), ("x=", "class extends ", "a"), ("", "for(;;)", "b"), ("", "a:if(b)", "c,d"), ("x=", "a,(", "1"), ("x=", "{}/1+", "1"),
-        ("{}/`/;", "x=!", "1"), ("f<", "(x:", "y"), ("", "try{}finally{", ""), ("", "switch(a){case 1:if(b)c,", "d"),
-    ] {
-        let source = format!("export default () => 1;\n{before}{}{after}", unit.repeat(size / unit.len()));
-        let source = &source[..source.len().min(limits::SOURCE_BYTES_MAX)];
-        let found = findings(source);
+    for (before, unit, after) in NESTING {
+        let source = |count: usize| format!("export default () => 1;\n{before}{}{after}", unit.repeat(count));
+        let found = findings(&source((limits::SOURCE_BYTES_MAX >> 2) / unit.len()));
         assert!(found.iter().any(|f| f.code == Code::SyntaxError), "{before}{unit}: {:?}", told(&found));
-        assert!(!shareable(source), "{unit}");
-        assert!(strip_types(source, "x").is_err(), "{unit}");
+        // As deep as is allowed: it is really read, on a stack that must be large enough.
+        let (mut fits, mut breaks) = (0, limits::SOURCE_BYTES_MAX >> 2);
+        while breaks - fits > 1 {
+            let middle = usize::midpoint(fits, breaks);
+            *(if nesting::nesting(&source(middle)).depth <= module::DEPTH_MAX { &mut fits } else { &mut breaks }) = middle;
+        }
+        for count in [fits.min(20), fits] {
+            let _ = (findings(&source(count)), shareable(&source(count)), strip_types(&source(count), "x"));
+        }
     }
 }
+
+const NESTING: &[(&str, &str, &str)] = &[
+    ("x=", "(", ""),
+    ("x=", "[", ""),
+    ("", "{", ""),
+    ("x=", "!", "1"),
+    ("x=", "- ", "1"),
+    ("x=", "typeof ", "1"),
+    ("x=", "a=>", "1"),
+    ("x=", "a?a:", "1"),
+    ("x=", "1+", "1"),
+    ("x=", "a=", "1"),
+    ("", "if(a)", "b"),
+    ("", "if(a){}else ", "b"),
+    ("", "if(a)b;else ", "b"),
+    ("", "if(a)b,c;else ", "b"),
+    ("", "if(a)\n", "b"),
+    ("", "a:", "b"),
+    ("", "a:\n", "b"),
+    ("", "do ", "b"),
+    ("", "while(a)\n", "b"),
+    ("x=a", ".b", ""),
+    ("x=a", "?.b", ""),
+    ("x=a", "()", ""),
+    ("x=a", "\n()", ""),
+    ("x=a", "[0]", ""),
+    ("x=", "`${", ""),
+    ("x=a", "``", ""),
+    ("x=a", "!", ""),
+    ("x=a", " as any", ""),
+    ("type A=", "keyof\n", "B"),
+    ("type A=B", "[]", ""),
+    ("type A=", "A<", "B"),
+    ("type A=", "A<x,", "B"),
+    ("type A=", "a extends b ? c : ", "d"),
+    ("x=", "new ", "a"),
+    ("async()=>", "await ", "a"),
+    ("x=/", "(", "/"),
+    ("x=/", "[", "/v"),
+    ("x=", "a\u{a0}=\u{2028}", "1"),
+    ("", "if\u{a0}(a)\u{2028}", "b"),
+    ("x=", "async x=>", "1"),
+    ("x=", "1**", "1"),
+    ("x=", "a||", "1"),
+    ("x=", "{a:", "1"),
+    ("x=", "function(){return ", "1"),
+    ("x=", "class{a=", "1"),
+    ("x=", "class extends ", "a"),
+    ("", "for(;;)", "b"),
+    ("", "a:if(b)", "c,d"),
+    ("x=", "a,(", "1"),
+    ("x=", "{}/1+", "1"),
+    ("{}/`/;", "x=!", "1"),
+    ("f<", "(x:", "y"),
+    ("", "try{}finally{", ""),
+    ("", "switch(a){case 1:if(b)c,", "d"),
+];
 
 #[test]
 fn strip_keeps_plain_javascript_byte_for_byte() {
     for source in [
-        "export default async function main(a, b) {\r\n\treturn a < b > (c) /* : number */ ? `as ${a} any` : /x as y/u;\n}\n",
-        "#!/usr/bin/env node\nlet type = 1, declare = 2, as = 3;\ntype\n(declare)\nexport default () => as;\n",
+        "export default async function main(a, b) {\r\n\treturn a < b > c /* : number */ ? `as ${a} any` : /x as y/u;\n}\n",
+        "#!/usr/bin/env node\nlet type = 1, declare = 2, as = 3;\ntype\n(declare)\nexport default () => as < type > (declare);\n",
         "class A { static x = 1; get readonly() { return 1 } 'abstract' = 1; async *[Symbol.iterator]() {} #p = 1 }\nexport default () => A;",
-        "// only a comment \u{2028} and\u{feff} odd blanks",
+        "/* only a comment \u{2028} and\u{feff} odd blanks */",
         "",
     ] {
         assert_eq!(strip_types(source, "main.js").unwrap(), source);
@@ -253,28 +395,43 @@ fn strip_keeps_plain_javascript_byte_for_byte() {
 fn strip_removes_types_and_keeps_positions() {
     let cases = [
         ("const x: number = 1;", "const x         = 1;"),
-        ("let x!: Map<string, number>;", "let x                       ;"),
-        ("function f<T extends object>(this: Foo, a?: T, ...b: T[]): asserts a is T {}", "function f                  (           a    , ...b     )                  {}"),
+        ("let x!: Map<string, number>;", "let x                      ;"),
+        (
+            "function f<T extends object>(this: Foo, a?: T, ...b: T[]): asserts a is T {}",
+            "function f                  (           a    , ...b     )                 {}",
+        ),
         ("const f = async <T,>(x: T): Promise<T> => x;", "const f = async     (x   )             => x;"),
         ("const f = (x): {\n  a: 1\n} => x;", "const f = (x    \n      \n) => x;"),
         ("const y = (x as unknown as string)!.length;", "const y = (x                     ) .length;"),
         ("const y = { a: 1 } satisfies A;", "const y = { a: 1 }            ;"),
         ("foo(x)\ntype A = 1\n(b)", "foo(x)\n;         \n(b)"),
-        ("const a = x as any\n(b)", "const a = x ;     \n(b)"),
+        ("const a = x as any\n(b)", "const a = x;      \n(b)"),
         ("const a = x as any\n+ b", "const a = x       \n+ b"),
         ("interface A { b: string }\nlet b = f<string>(1);", ";                        \nlet b = f        (1);"),
-        ("import type { A } from \"./a\";\nimport { type B, sleep, type C } from \"everloop\";", ";                            \nimport {         sleep,        } from \"everloop\";"),
+        (
+            "import type { A } from \"./a\";\nimport { type B, sleep, type C } from \"everloop\";",
+            ";                            \nimport {         sleep,        } from \"everloop\";",
+        ),
         ("export type { A };\nexport { type B, x };\nlet x;", ";                 \nexport {         x };\nlet x;"),
-        ("declare function pay(x: number): void;\ndeclare const y: number;\ndeclare global { var z: 1 }", ";                                     \n;                       \n;                          "),
+        (
+            "declare function pay(x: number): void;\ndeclare const y: number;\ndeclare global { var z: 1 }",
+            ";                                     \n;                       \n;                          ",
+        ),
         ("abstract class A<T> extends B<T> implements C, D<T> { }", "         class A    extends B                       { }"),
-        ("class A {\n  x = 1\n  private readonly [k]: string = 2\n  declare y: 1;\n  static override z?: 3;\n  abstract m(): void;\n  m(a: 1): 2 { }\n  [key: string]: any;\n  w!: 1\n}", "class A {\n  x = 1\n  ;                [k]         = 2\n  ;            \n  static          z    ;\n  ;                  \n  m(a   )    { }\n  ;                  \n  w    \n}"),
+        (
+            "abstract class A {\n  x = 1\n  private readonly [k]: string = 2\n  declare y: 1;\n  static override z?: 3;\n  abstract m(): void;\n  m(a: 1): 2 { }\n  [key: string]: any;\n  w!: 1\n}",
+            "         class A {\n  x = 1\n  ;                [k]         = 2\n  ;            \n  static          z    ;\n  ;                  \n  m(a   )    { }\n  ;                  \n  w    \n}",
+        ),
         ("function f(a: string): void;\nfunction f(a: any) { }", ";                           \nfunction f(a     ) { }"),
         ("try { } catch (e: unknown) { }", "try { } catch (e         ) { }"),
         ("for (const x of y as Z[]) ;", "for (const x of y       ) ;"),
         ("const é: \"ü😀\" = 1;", "const é       = 1;"),
         ("const t = tag<string>`a`; new Map<string, A<B>>();", "const t = tag        `a`; new Map              ();"),
         ("const g = f<string>;", "const g = f        ;"),
-        ("export default interface A { }\nexport class B { constructor(readonly?: 1) { } }", ";                             \nexport class B { constructor(readonly    ) { } }"),
+        (
+            "export default interface A { }\nexport class B { constructor(readonly?: 1) { } }",
+            ";                             \nexport class B { constructor(readonly    ) { } }",
+        ),
     ];
     for (typescript, javascript) in cases {
         let stripped = strip_types(typescript, "main.ts").unwrap_or_else(|e| panic!("{typescript}\n{:?}", told(&e)));
@@ -287,18 +444,51 @@ fn strip_removes_types_and_keeps_positions() {
 fn only_an_immutable_top_level_is_shared() {
     let main = "export default async function main(input) { return input; }\n";
     for good in [
-        "", "import { sleep } from \"everloop\";", "function helper() { const cache = new Map(); return cache; }", "const A = 1, B = 'x', C = -1n, D = null, E = undefined, F = `t`;",
-        "const HOUR = 60 * 60 * 1000;", "const PLANS = { free: { seats: 1 }, list: [1, 2, [3]] };\nconst ALL = [PLANS, -1];", "class Stop extends Error { name = 'Stop'; #x = []; static of() { return new Stop(); } get y() { return 1; } }",
-        "class A {}\nclass B extends A {}", "export const X = 1;", "type T = 1;\ninterface I {}\nconst Y: number = 1;", "const Z = [1, 2] as const;", ";",
+        "",
+        "import { sleep } from \"everloop\";",
+        "function helper() { const cache = new Map(); return cache; }",
+        "const A = 1, B = 'x', C = -1n, D = null, E = undefined, F = `t`;",
+        "const HOUR = 60 * 60 * 1000;",
+        "const PLANS = { free: { seats: 1 }, list: [1, 2, [3]] };\nconst ALL = [PLANS, -1];",
+        "class Stop extends Error { name = 'Stop'; #x = []; static of() { return new Stop(); } get y() { return 1; } }",
+        "class A {}\nclass B extends A {}",
+        "export const X = 1;",
+        "type T = 1;\ninterface I {}\nconst Y: number = 1;",
+        "const Z = [1, 2] as const;",
+        ";",
     ] {
         assert!(shareable(&format!("{good}\n{main}")), "{good}");
     }
     for bad in [
-        "let counter = 0;", "var x;", "const cache = new Map();", "const re = /x/g;", "const f = () => 1;", "const t = Date.now();", "const { a } = { a: 1 };", "const s = [...[1]];",
-        "const s = { ...{} };", "const g = { get a() { return 1; } };", "const k = { ['a']: 1 };", "const p = { __proto__: null };", "const s = Symbol();", "const u = `${1}`;",
-        "class A { static x = 1; }", "class A { static { } }", "class A { [k]() {} }\nfunction k() {}", "class A extends mixin() {}\nfunction mixin() {}", "sleep(1);", "if (1) {}", "{ let a; }",
-        "const a = b;\nconst b = 1;", "const o = { a: later };\nfunction later() {}", "function helper() {}\nfunction evil() { helper = 1; }", "class K {}\nfunction evil() { K = 1; }",
-        "enum E { A }", "const bad = 1n + 1;", "const m = { f() {} };", "this is not JavaScript",
+        "let counter = 0;",
+        "var x;",
+        "const cache = new Map();",
+        "const re = /x/g;",
+        "const f = () => 1;",
+        "const t = Date.now();",
+        "const { a } = { a: 1 };",
+        "const s = [...[1]];",
+        "const s = { ...{} };",
+        "const g = { get a() { return 1; } };",
+        "const k = { ['a']: 1 };",
+        "const p = { __proto__: null };",
+        "const s = Symbol();",
+        "const u = `${1}`;",
+        "class A { static x = 1; }",
+        "class A { static { } }",
+        "class A { [k]() {} }\nfunction k() {}",
+        "class A extends mixin() {}\nfunction mixin() {}",
+        "sleep(1);",
+        "if (1) {}",
+        "{ let a; }",
+        "const a = b;\nconst b = 1;",
+        "const o = { a: later };\nfunction later() {}",
+        "function helper() {}\nfunction evil() { helper = 1; }",
+        "class K {}\nfunction evil() { K = 1; }",
+        "enum E { A }",
+        "const bad = 1n + 1;",
+        "const m = { f() {} };",
+        "this is not JavaScript",
     ] {
         assert!(!shareable(&format!("{bad}\n{main}")), "{bad}");
     }
@@ -321,6 +511,7 @@ fn rendering_bounds_long_lines_and_survives_any_position() {
     let carets = rendered.lines().find(|l| l.contains("^^^^")).unwrap();
     let shown = rendered.lines().nth(2).unwrap();
     assert_eq!(carets.find('^'), shown.find("nope"));
-    let odd = Finding { code: Code::SyntaxError, message: "m".into(), help: String::new(), place: "p".into(), line: 99, column: 99, length: 99 };
+    let odd =
+        Finding { code: Code::SyntaxError, message: "m".into(), help: String::new(), place: "p".into(), line: 99, column: 99, length: 99 };
     assert_eq!(render(&[Finding { line: 0, ..odd.clone() }, odd], "x"), "p: m\n\np:99:99: m\n");
 }

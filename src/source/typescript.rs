@@ -1,9 +1,8 @@
 //! Syntax that cannot run: TypeScript that is more than types, and proposals that the engine does not have.
 
 use oxc_ast::ast::{
-    AccessorProperty, Decorator, FormalParameter, Program, TSEnumDeclaration, TSExportAssignment,
-    TSExternalModuleDeclaration, TSGlobalDeclaration, TSImportEqualsDeclaration, TSNamespaceDeclaration,
-    TSTypeAssertion,
+    AccessorProperty, Decorator, FormalParameter, Program, TSEnumDeclaration, TSExportAssignment, TSExternalModuleDeclaration,
+    TSGlobalDeclaration, TSImportEqualsDeclaration, TSNamespaceDeclaration, TSTypeAssertion,
 };
 use oxc_ast_visit::{VisitJs, walk_js};
 use oxc_span::{GetSpan, Span};
