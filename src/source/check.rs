@@ -6,6 +6,7 @@ use super::module::{Module, with_module};
 use super::names::{Role, activity_name_problem};
 use super::position::{Raw, placed};
 use super::references::{Names, check_references};
+use super::strip::javascript;
 use super::typescript::check_typescript;
 use crate::api::error::Finding;
 use crate::api::{Code, Definition};
@@ -40,7 +41,14 @@ pub fn check(definition: &Definition, module_name: &str) -> Vec<Finding> {
 }
 
 fn check_module(source: &str, place: &str, role: Role, activities: &[&str]) -> Vec<Finding> {
-    let raw = with_module(source, |module| check_parsed(&module, source, role, activities)).unwrap_or_else(|errors| errors);
+    let checked =
+        with_module(source, |module| (module.program.source_type.is_javascript(), check_parsed(&module, source, role, activities)));
+    let raw = match checked {
+        Ok((is_javascript, found)) if is_javascript || !found.is_empty() => found,
+        // What runs is the source without its types.
+        Ok(_) => javascript(source).err().unwrap_or_default(),
+        Err(errors) => errors,
+    };
     placed(raw, source, place)
 }
 

@@ -56,7 +56,7 @@ fn default_export(module: &Module<'_, '_>) -> Option<(Is, Span)> {
                 declaration => return declaration.as_expression().map(|e| (of_expression(module, e, 0), e.span())),
             },
             Statement::ExportNamedDeclaration(export) if export.export_kind.is_value() => {
-                for specifier in export.specifiers.iter().filter(|s| s.exported.name() == "default") {
+                if let Some(specifier) = export.specifiers.iter().find(|s| s.exported.name() == "default") {
                     let is = match &specifier.local {
                         ModuleExportName::IdentifierReference(name) => of_name(module, name, 0),
                         _ => Is::Unknown,

@@ -19,11 +19,11 @@ pub(super) fn check_imports(program: &Program<'_>, role: Role) -> Vec<Raw> {
             Statement::ExportAllDeclaration(export) if export.export_kind.is_value() => {
                 check_module_name(&export.source, role, &mut found);
             }
-            Statement::ExportFromDeclaration(export) if export.export_kind.is_value() => {
-                if check_module_name(&export.source, role, &mut found) {
-                    for specifier in export.specifiers.iter().filter(|s| s.export_kind.is_value()) {
-                        check_name(&specifier.local, &mut found);
-                    }
+            Statement::ExportFromDeclaration(export)
+                if export.export_kind.is_value() && check_module_name(&export.source, role, &mut found) =>
+            {
+                for specifier in export.specifiers.iter().filter(|s| s.export_kind.is_value()) {
+                    check_name(&specifier.local, &mut found);
                 }
             }
             _ => {}

@@ -63,7 +63,7 @@ impl<'a> Visitor<'_, 'a> {
     }
 
     /// Whether nothing in the module itself gives the name a value: not declared, or only to the type checker (`declare`).
-    fn from_outside(&self, reference: &Reference) -> bool {
+    fn is_from_outside(&self, reference: &Reference) -> bool {
         reference.symbol_id().is_none_or(|symbol| {
             let flags = self.scoping.symbol_flags(symbol);
             flags.is_ambient() && !self.scoping.symbol_redeclarations(symbol).iter().any(|r| !r.flags.is_ambient() && r.flags.is_value())
@@ -72,7 +72,7 @@ impl<'a> Visitor<'_, 'a> {
 
     fn check_name(&mut self, it: &IdentifierReference<'a>) {
         let Some(reference) = it.reference_id.get().map(|id| self.scoping.get_reference(id)) else { return };
-        if !reference.is_value() || !self.from_outside(reference) {
+        if !reference.is_value() || !self.is_from_outside(reference) {
             return;
         }
         let name = it.name.as_str();

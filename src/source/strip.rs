@@ -11,7 +11,7 @@ use oxc_ast::ast::{Declaration, ExportDefaultDeclarationKind};
 use oxc_ast_visit::{Visit, walk};
 use oxc_span::{GetSpan, Span};
 
-use super::module::with_module;
+use super::module::{Module, check_javascript, with_module};
 use super::position::{Raw, placed};
 use super::typescript::check_typescript;
 use crate::api::Code;
@@ -22,22 +22,32 @@ use crate::api::error::Finding;
 /// # Errors
 /// Syntax errors, and TypeScript that is more than types (enums, namespaces, parameter properties), with what to write instead.
 pub fn strip_types(source: &str, module_name: &str) -> Result<String, Vec<Finding>> {
-    let edits = with_module(source, |module| {
-        let found = check_typescript(module.program);
-        if !found.is_empty() {
-            return Err(found);
-        }
-        if module.program.source_type.is_javascript() {
-            return Ok(Vec::new());
-        }
-        let mut stripper = Stripper { text: source, edits: Vec::new(), found: Vec::new() };
-        stripper.visit_program(module.program);
-        if stripper.found.is_empty() { Ok(stripper.edits) } else { Err(stripper.found) }
-    });
-    match edits {
-        Ok(Ok(edits)) => Ok(apply(source, edits)),
-        Ok(Err(raw)) | Err(raw) => Err(placed(raw, source, module_name)),
+    match javascript(source) {
+        Ok(stripped) => Ok(stripped.unwrap_or_else(|| source.to_owned())),
+        Err(raw) => Err(placed(raw, source, module_name)),
     }
+}
+
+/// The source without types; `None` when it has none. What it returns is JavaScript: what TypeScript allows and JavaScript does not
+/// (a function declared twice) is an error, at the same place.
+pub(super) fn javascript(source: &str) -> Result<Option<String>, Vec<Raw>> {
+    let edits = with_module(source, |module| {
+        if module.program.source_type.is_javascript() {
+            let found = check_typescript(module.program);
+            return if found.is_empty() { Ok(None) } else { Err(found) };
+        }
+        edits(&module, source).map(Some)
+    })??;
+    let Some(edits) = edits else { return Ok(None) };
+    let stripped = apply(source, edits);
+    check_javascript(&stripped)?;
+    Ok(Some(stripped))
+}
+
+fn edits(module: &Module<'_, '_>, source: &str) -> Result<Vec<Edit>, Vec<Raw>> {
+    let mut stripper = Stripper { text: source, edits: Vec::new(), found: check_typescript(module.program) };
+    stripper.visit_program(module.program);
+    if stripper.found.is_empty() { Ok(stripper.edits) } else { Err(stripper.found) }
 }
 
 /// A part of the text that becomes blanks; `first` and `last` may put a character at its ends instead.
@@ -179,7 +189,7 @@ fn only_types(declaration: &Declaration<'_>) -> bool {
     }
 }
 
-fn statement_is_only_types(statement: &Statement<'_>) -> bool {
+pub(super) fn statement_is_only_types(statement: &Statement<'_>) -> bool {
     match statement {
         Statement::ImportDeclaration(it) => it.import_kind.is_type(),
         Statement::ExportAllDeclaration(it) => it.export_kind.is_type(),

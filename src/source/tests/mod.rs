@@ -1,5 +1,8 @@
 //! What people write, and what they are told.
 
+mod hostile;
+mod strip;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -291,7 +294,7 @@ fn typescript_that_is_more_than_types_says_what_to_write() {
     for (source, expected) in cases {
         let source = format!("{source}\nexport default () => 1;");
         let expected = format!("SyntaxError {expected}");
-        assert_eq!(told(&findings(&source)), [expected.clone()], "{source}");
+        assert_eq!(told(&findings(&source)), [expected.as_str()], "{source}");
         assert_eq!(told(&strip_types(&source, "main.ts").unwrap_err()), [expected], "{source}");
     }
 }
@@ -300,200 +303,6 @@ fn typescript_that_is_more_than_types_says_what_to_write() {
 fn sources_are_bounded() {
     let found = findings(&" ".repeat(limits::SOURCE_BYTES_MAX + 1));
     assert_eq!((found[0].code, found.len()), (Code::PayloadTooLarge, 1));
-}
-
-/// A megabyte of each, which would kill a recursive parser.
-#[test]
-fn hostile_nesting_is_refused_and_harmless() {
-    for (before, unit, after) in NESTING {
-        let source = |count: usize| format!("export default () => 1;\n{before}{}{after}", unit.repeat(count));
-        let found = findings(&source((limits::SOURCE_BYTES_MAX >> 2) / unit.len()));
-        assert!(found.iter().any(|f| f.code == Code::SyntaxError), "{before}{unit}: {:?}", told(&found));
-        // As deep as is allowed: it is really read, on a stack that must be large enough.
-        let (mut fits, mut breaks) = (0, limits::SOURCE_BYTES_MAX >> 2);
-        while breaks - fits > 1 {
-            let middle = usize::midpoint(fits, breaks);
-            *(if nesting::nesting(&source(middle)).depth <= module::DEPTH_MAX { &mut fits } else { &mut breaks }) = middle;
-        }
-        for count in [fits.min(20), fits] {
-            let _ = (findings(&source(count)), shareable(&source(count)), strip_types(&source(count), "x"));
-        }
-    }
-}
-
-const NESTING: &[(&str, &str, &str)] = &[
-    ("x=", "(", ""),
-    ("x=", "[", ""),
-    ("", "{", ""),
-    ("x=", "!", "1"),
-    ("x=", "- ", "1"),
-    ("x=", "typeof ", "1"),
-    ("x=", "a=>", "1"),
-    ("x=", "a?a:", "1"),
-    ("x=", "1+", "1"),
-    ("x=", "a=", "1"),
-    ("", "if(a)", "b"),
-    ("", "if(a){}else ", "b"),
-    ("", "if(a)b;else ", "b"),
-    ("", "if(a)b,c;else ", "b"),
-    ("", "if(a)\n", "b"),
-    ("", "a:", "b"),
-    ("", "a:\n", "b"),
-    ("", "do ", "b"),
-    ("", "while(a)\n", "b"),
-    ("x=a", ".b", ""),
-    ("x=a", "?.b", ""),
-    ("x=a", "()", ""),
-    ("x=a", "\n()", ""),
-    ("x=a", "[0]", ""),
-    ("x=", "`${", ""),
-    ("x=a", "``", ""),
-    ("x=a", "!", ""),
-    ("x=a", " as any", ""),
-    ("type A=", "keyof\n", "B"),
-    ("type A=B", "[]", ""),
-    ("type A=", "A<", "B"),
-    ("type A=", "A<x,", "B"),
-    ("type A=", "a extends b ? c : ", "d"),
-    ("x=", "new ", "a"),
-    ("async()=>", "await ", "a"),
-    ("x=/", "(", "/"),
-    ("x=/", "[", "/v"),
-    ("x=", "a\u{a0}=\u{2028}", "1"),
-    ("", "if\u{a0}(a)\u{2028}", "b"),
-    ("x=", "async x=>", "1"),
-    ("x=", "1**", "1"),
-    ("x=", "a||", "1"),
-    ("x=", "{a:", "1"),
-    ("x=", "function(){return ", "1"),
-    ("x=", "class{a=", "1"),
-    ("x=", "class extends ", "a"),
-    ("", "for(;;)", "b"),
-    ("", "a:if(b)", "c,d"),
-    ("x=", "a,(", "1"),
-    ("x=", "{}/1+", "1"),
-    ("{}/`/;", "x=!", "1"),
-    ("f<", "(x:", "y"),
-    ("", "try{}finally{", ""),
-    ("", "switch(a){case 1:if(b)c,", "d"),
-];
-
-#[test]
-fn strip_keeps_plain_javascript_byte_for_byte() {
-    for source in [
-        "export default async function main(a, b) {\r\n\treturn a < b > c /* : number */ ? `as ${a} any` : /x as y/u;\n}\n",
-        "#!/usr/bin/env node\nlet type = 1, declare = 2, as = 3;\ntype\n(declare)\nexport default () => as < type > (declare);\n",
-        "class A { static x = 1; get readonly() { return 1 } 'abstract' = 1; async *[Symbol.iterator]() {} #p = 1 }\nexport default () => A;",
-        "/* only a comment \u{2028} and\u{feff} odd blanks */",
-        "",
-    ] {
-        assert_eq!(strip_types(source, "main.js").unwrap(), source);
-    }
-}
-
-#[test]
-fn strip_removes_types_and_keeps_positions() {
-    let cases = [
-        ("const x: number = 1;", "const x         = 1;"),
-        ("let x!: Map<string, number>;", "let x                      ;"),
-        (
-            "function f<T extends object>(this: Foo, a?: T, ...b: T[]): asserts a is T {}",
-            "function f                  (           a    , ...b     )                 {}",
-        ),
-        ("const f = async <T,>(x: T): Promise<T> => x;", "const f = async     (x   )             => x;"),
-        ("const f = (x): {\n  a: 1\n} => x;", "const f = (x    \n      \n) => x;"),
-        ("const y = (x as unknown as string)!.length;", "const y = (x                     ) .length;"),
-        ("const y = { a: 1 } satisfies A;", "const y = { a: 1 }            ;"),
-        ("foo(x)\ntype A = 1\n(b)", "foo(x)\n;         \n(b)"),
-        ("const a = x as any\n(b)", "const a = x;      \n(b)"),
-        ("const a = x as any\n+ b", "const a = x       \n+ b"),
-        ("interface A { b: string }\nlet b = f<string>(1);", ";                        \nlet b = f        (1);"),
-        (
-            "import type { A } from \"./a\";\nimport { type B, sleep, type C } from \"everloop\";",
-            ";                            \nimport {         sleep,        } from \"everloop\";",
-        ),
-        ("export type { A };\nexport { type B, x };\nlet x;", ";                 \nexport {         x };\nlet x;"),
-        (
-            "declare function pay(x: number): void;\ndeclare const y: number;\ndeclare global { var z: 1 }",
-            ";                                     \n;                       \n;                          ",
-        ),
-        ("abstract class A<T> extends B<T> implements C, D<T> { }", "         class A    extends B                       { }"),
-        (
-            "abstract class A {\n  x = 1\n  private readonly [k]: string = 2\n  declare y: 1;\n  static override z?: 3;\n  abstract m(): void;\n  m(a: 1): 2 { }\n  [key: string]: any;\n  w!: 1\n}",
-            "         class A {\n  x = 1\n  ;                [k]         = 2\n  ;            \n  static          z    ;\n  ;                  \n  m(a   )    { }\n  ;                  \n  w    \n}",
-        ),
-        ("function f(a: string): void;\nfunction f(a: any) { }", ";                           \nfunction f(a     ) { }"),
-        ("try { } catch (e: unknown) { }", "try { } catch (e         ) { }"),
-        ("for (const x of y as Z[]) ;", "for (const x of y       ) ;"),
-        ("const é: \"ü😀\" = 1;", "const é       = 1;"),
-        ("const t = tag<string>`a`; new Map<string, A<B>>();", "const t = tag        `a`; new Map              ();"),
-        ("const g = f<string>;", "const g = f        ;"),
-        (
-            "export default interface A { }\nexport class B { constructor(readonly?: 1) { } }",
-            ";                             \nexport class B { constructor(readonly    ) { } }",
-        ),
-    ];
-    for (typescript, javascript) in cases {
-        let stripped = strip_types(typescript, "main.ts").unwrap_or_else(|e| panic!("{typescript}\n{:?}", told(&e)));
-        assert_eq!(stripped, javascript);
-        assert_eq!(strip_types(&stripped, "main.js").as_deref(), Ok(javascript), "the result is JavaScript");
-    }
-}
-
-#[test]
-fn only_an_immutable_top_level_is_shared() {
-    let main = "export default async function main(input) { return input; }\n";
-    for good in [
-        "",
-        "import { sleep } from \"everloop\";",
-        "function helper() { const cache = new Map(); return cache; }",
-        "const A = 1, B = 'x', C = -1n, D = null, E = undefined, F = `t`;",
-        "const HOUR = 60 * 60 * 1000;",
-        "const PLANS = { free: { seats: 1 }, list: [1, 2, [3]] };\nconst ALL = [PLANS, -1];",
-        "class Stop extends Error { name = 'Stop'; #x = []; static of() { return new Stop(); } get y() { return 1; } }",
-        "class A {}\nclass B extends A {}",
-        "export const X = 1;",
-        "type T = 1;\ninterface I {}\nconst Y: number = 1;",
-        "const Z = [1, 2] as const;",
-        ";",
-    ] {
-        assert!(shareable(&format!("{good}\n{main}")), "{good}");
-    }
-    for bad in [
-        "let counter = 0;",
-        "var x;",
-        "const cache = new Map();",
-        "const re = /x/g;",
-        "const f = () => 1;",
-        "const t = Date.now();",
-        "const { a } = { a: 1 };",
-        "const s = [...[1]];",
-        "const s = { ...{} };",
-        "const g = { get a() { return 1; } };",
-        "const k = { ['a']: 1 };",
-        "const p = { __proto__: null };",
-        "const s = Symbol();",
-        "const u = `${1}`;",
-        "class A { static x = 1; }",
-        "class A { static { } }",
-        "class A { [k]() {} }\nfunction k() {}",
-        "class A extends mixin() {}\nfunction mixin() {}",
-        "sleep(1);",
-        "if (1) {}",
-        "{ let a; }",
-        "const a = b;\nconst b = 1;",
-        "const o = { a: later };\nfunction later() {}",
-        "function helper() {}\nfunction evil() { helper = 1; }",
-        "class K {}\nfunction evil() { K = 1; }",
-        "enum E { A }",
-        "const bad = 1n + 1;",
-        "const m = { f() {} };",
-        "this is not JavaScript",
-    ] {
-        assert!(!shareable(&format!("{bad}\n{main}")), "{bad}");
-    }
-    assert!(shareable("export default async (x) => x"));
-    assert!(!shareable("const f = wrap(1);\nexport default f;"));
 }
 
 #[test]
