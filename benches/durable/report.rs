@@ -63,6 +63,7 @@ impl Report {
             })
             .collect();
         std::fs::create_dir_all("target/bench").expect("target/bench");
-        std::fs::write("target/bench/bench.json", serde_json::to_string_pretty(&rows).expect("plain data")).expect("target/bench/bench.json");
+        std::fs::write("target/bench/bench.json", serde_json::to_string_pretty(&rows).expect("plain data"))
+            .expect("target/bench/bench.json");
     }
 }

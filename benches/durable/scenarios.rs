@@ -110,7 +110,11 @@ async fn growth(world: &World, report: &mut Report) {
     }
     let at = |turn: u64| {
         let url = format!("{url}/journal?from={turn}");
-        async { world.client.get(url).send().await.expect("an answer").json::<Value>().await.expect("json")["entries"][0]["at"].as_f64().expect("a time") }
+        async {
+            world.client.get(url).send().await.expect("an answer").json::<Value>().await.expect("json")["entries"][0]["at"]
+                .as_f64()
+                .expect("a time")
+        }
     };
     let slice = n / 10;
     let first = at(slice + 10).await - at(10).await;

@@ -21,8 +21,10 @@ fn free_port() -> u16 {
 }
 
 pub const ONE_STEP: &str = "export default async function one(input) { return await step(input); }";
-pub const STEPS: &str = "export default async function steps(input) { for (let i = 0; i < input.n; i++) await step(input.payload); return input.n; }";
-pub const SIGNALLED: &str = "import { signal } from \"everloop\"; export default async function signalled() { return await signal(\"go\"); }";
+pub const STEPS: &str =
+    "export default async function steps(input) { for (let i = 0; i < input.n; i++) await step(input.payload); return input.n; }";
+pub const SIGNALLED: &str =
+    "import { signal } from \"everloop\"; export default async function signalled() { return await signal(\"go\"); }";
 pub const SLEEPER: &str = "import { sleep } from \"everloop\"; export default async function sleeper() { await sleep(\"1h\"); }";
 
 impl World {
@@ -30,7 +32,18 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let (redis_port, port) = (free_port(), free_port());
         let redis = Command::new("redis-server")
-            .args(["--port", &redis_port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+            .args([
+                "--port",
+                &redis_port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--save",
+                "",
+            ])
             .arg("--dir")
             .arg(folder.path())
             .stdout(Stdio::null())
@@ -41,7 +54,15 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let service = Command::new(program)
-            .args(["queue", "--listen", &format!("127.0.0.1:{port}"), "--store", &format!("redis://127.0.0.1:{redis_port}/0"), "--durability", "strict"])
+            .args([
+                "queue",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--store",
+                &format!("redis://127.0.0.1:{redis_port}/0"),
+                "--durability",
+                "strict",
+            ])
             .stderr(Stdio::null())
             .spawn()
             .expect("the service");
@@ -61,7 +82,13 @@ impl World {
         let activities = json!({"step": {"script": "export default async (argument) => argument;"}});
         for (name, source) in [("one", ONE_STEP), ("steps", STEPS), ("signalled", SIGNALLED), ("sleeper", SLEEPER)] {
             let body = json!({"name": name, "pool": "default", "definition": {"source": source, "activities": activities}});
-            let answer = world.client.put(format!("{}/v1/namespaces/default/workflows/{name}", world.server)).json(&body).send().await.expect("an answer");
+            let answer = world
+                .client
+                .put(format!("{}/v1/namespaces/default/workflows/{name}", world.server))
+                .json(&body)
+                .send()
+                .await
+                .expect("an answer");
             assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
         }
         world

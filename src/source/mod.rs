@@ -14,6 +14,7 @@ mod position;
 mod references;
 mod render;
 mod shareable;
+mod signals;
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use check::{SOURCE_PLACE, check, script_place};
 pub use names::{EVERLOOP, activity_name_problem, nearest};
 pub use render::render;
 pub use shareable::shareable;
+pub use signals::signals;
 pub use strip::strip_types;
