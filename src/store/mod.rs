@@ -5,5 +5,6 @@
 
 pub mod op;
 pub mod port;
+pub mod redis;
 
 pub use port::{Store, StoreError};
