@@ -1,8 +1,14 @@
 //! Everloop: an event loop that does not die.
 
 pub mod api;
+pub mod cli;
+pub mod client;
 pub mod crd;
+pub mod definitions;
+pub mod dev;
 pub mod machine;
+pub mod queue;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod worker;
