@@ -1,4 +1,17 @@
 //! Everloop: an event loop that does not die.
+//!
+//! Users write an ordinary `async` function; it runs durably: every step is committed to a store before the next one, so any
+//! worker can take the run's next turn, and the death of any process loses nothing.
+//!
+//! The words: a *workflow* has *versions*; a *run* of one has a *mailbox* of *events*, a *journal* of *turns* and at most one turn
+//! at a time; a turn's *commands* ask for *activities* and *timers*; a *worker* takes turns and activities under *leases*, which
+//! hang on its *session*. `docs/concepts.md` has them all.
+//!
+//! Where truth lives: in the [`store`], and nowhere else. The [`queue`] service is stateless; a [`worker`] holds nothing that it
+//! cannot lose.
+//!
+//! The layers, downwards only: [`cli`], [`dev`] | [`queue`], [`worker`] | [`store`], [`client`], [`crd`] | [`machine`], [`source`],
+//! [`telemetry`] | [`api`]. `tests/layers.rs` holds them.
 
 pub mod api;
 pub mod cli;

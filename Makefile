@@ -1,0 +1,42 @@
+# Everloop: every target that people and CI call. `make help` lists them.
+# `make demo` and `make test` are the two that the README promises on a fresh machine.
+
+CARGO ?= cargo
+VALKEY := target/tools/valkey-server
+ARGS ?=
+
+.PHONY: help demo test check fmt build bench update clean tools
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Build, then 500 orders through three workers while a worker and the service are killed (ARGS="--orders 50")
+	$(CARGO) build --locked --release
+	target/release/everloop demo $(ARGS)
+
+test: tools ## Everything that must hold, with real Redis, Valkey and processes; installs what it needs
+	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked
+
+check: ## Formatting, lints and the ban lists
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo-deny --offline check bans licenses sources
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+build: ## The program, optimised: target/release/everloop
+	$(CARGO) build --locked --release
+
+bench: tools ## Measure; a table, and target/bench/bench.json
+	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) bench --locked --bench durable -- $(ARGS)
+
+update: ## Write the generated files anew (docs/openapi.json, docs/cli.md)
+	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated
+
+clean: ## Remove what was built
+	$(CARGO) clean
+
+tools: ## What the tests need: redis-server (Debian), valkey-server (PyPI)
+	@scripts/install-test-tools $(VALKEY)

@@ -1,0 +1,136 @@
+//! The processes that are measured, and the client that measures them.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub struct World {
+    pub redis_port: u16,
+    pub server: String,
+    pub client: reqwest::Client,
+    pub folder: tempfile::TempDir,
+    pub worker: Child,
+    service: Child,
+    redis: Child,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+pub const ONE_STEP: &str = "export default async function one(input) { return await step(input); }";
+pub const STEPS: &str =
+    "export default async function steps(input) { for (let i = 0; i < input.n; i++) await step(input.payload); return input.n; }";
+pub const SIGNALLED: &str =
+    "import { signal } from \"everloop\"; export default async function signalled() { return await signal(\"go\"); }";
+pub const SLEEPER: &str = "import { sleep } from \"everloop\"; export default async function sleeper() { await sleep(\"1h\"); }";
+
+impl World {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (redis_port, port) = (free_port(), free_port());
+        let redis = Command::new("redis-server")
+            .args([
+                "--port",
+                &redis_port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--save",
+                "",
+            ])
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server does not start: apt-get install redis-server");
+        let program = env!("CARGO_BIN_EXE_everloop");
+        while std::net::TcpStream::connect(("127.0.0.1", redis_port)).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let service = Command::new(program)
+            .args([
+                "queue",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--store",
+                &format!("redis://127.0.0.1:{redis_port}/0"),
+                "--durability",
+                "strict",
+            ])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the service");
+        let server = format!("http://127.0.0.1:{port}");
+        let client = reqwest::Client::builder().pool_max_idle_per_host(512).build().expect("a client");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while client.get(format!("{server}/readyz")).send().await.is_err() {
+            assert!(Instant::now() < deadline, "the service does not get ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let worker = Command::new(program)
+            .args(["worker", "--pool", "default", "--server", &server, "--name", "bench", "--loops", "1"])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the worker");
+        let world = Self { redis_port, server, client, folder, worker, service, redis };
+        let activities = json!({"step": {"script": "export default async (argument) => argument;"}});
+        for (name, source) in [("one", ONE_STEP), ("steps", STEPS), ("signalled", SIGNALLED), ("sleeper", SLEEPER)] {
+            let body = json!({"name": name, "pool": "default", "definition": {"source": source, "activities": activities}});
+            let answer = world
+                .client
+                .put(format!("{}/v1/namespaces/default/workflows/{name}", world.server))
+                .json(&body)
+                .send()
+                .await
+                .expect("an answer");
+            assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+        }
+        world
+    }
+
+    /// Starts a run and waits for its result: the time from the request to the answer, in milliseconds.
+    pub async fn start_and_wait(&self, workflow: &str, input: &Value) -> f64 {
+        let begin = Instant::now();
+        let url = format!("{}/v1/namespaces/default/runs?wait=60s", self.server);
+        let body = json!({"workflow": workflow, "input": input});
+        let answer = self.client.post(url).json(&body).send().await.expect("an answer");
+        let view: Value = answer.json().await.expect("json");
+        assert_eq!(view["status"], "Completed", "{view}");
+        begin.elapsed().as_secs_f64() * 1_000.0
+    }
+
+    /// Starts a run; its id.
+    pub async fn start_run(&self, workflow: &str, input: &Value) -> String {
+        let url = format!("{}/v1/namespaces/default/runs", self.server);
+        let answer = self.client.post(url).json(&json!({"workflow": workflow, "input": input})).send().await.expect("an answer");
+        let view: Value = answer.json().await.expect("json");
+        view["id"].as_str().unwrap_or_else(|| panic!("{view}")).to_owned()
+    }
+
+    /// Resident memory of a process, in bytes.
+    pub fn resident_bytes(pid: u32) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process of ours");
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).expect("a number") * 1_024.0
+    }
+
+    pub async fn redis(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", self.redis_port)).expect("an address");
+        client.get_multiplexed_async_connection().await.expect("redis answers")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for child in [&mut self.worker, &mut self.service, &mut self.redis] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

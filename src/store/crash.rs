@@ -1,0 +1,103 @@
+//! A store whose process may die before or after any of its operations: every operation of the port is a named point,
+//! `<operation>.before` and `<operation>.after` (see [`crate::telemetry::crash`]). Only tests put it around a store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use super::{Store, StoreError, op};
+use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
+use crate::machine::commit::AttemptClaim;
+use crate::telemetry::crash::point;
+
+/// See the module.
+pub struct CrashStore(pub Arc<dyn Store>);
+
+macro_rules! passing {
+    ($name:literal, $call:expr) => {{
+        point(concat!($name, ".before"));
+        let answer = $call.await;
+        point(concat!($name, ".after"));
+        answer
+    }};
+}
+
+#[async_trait]
+impl Store for CrashStore {
+    fn info(&self) -> op::StoreInfo {
+        self.0.info()
+    }
+    async fn now(&self) -> Result<TimeMs, StoreError> {
+        self.0.now().await
+    }
+    async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {
+        passing!("define", self.0.define(define))
+    }
+    async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError> {
+        self.0.definition(version).await
+    }
+    async fn workflow(&self, namespace: &Name, name: &Name) -> Result<Option<op::WorkflowRecord>, StoreError> {
+        self.0.workflow(namespace, name).await
+    }
+    async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError> {
+        self.0.workflows(namespace).await
+    }
+    async fn start(&self, start: op::Start) -> Result<op::Started, StoreError> {
+        passing!("start", self.0.start(start))
+    }
+    async fn deliver(&self, deliver: op::Deliver) -> Result<op::Delivered, StoreError> {
+        passing!("deliver", self.0.deliver(deliver))
+    }
+    async fn control(&self, control: op::Control) -> Result<op::Controlled, StoreError> {
+        passing!("control", self.0.control(control))
+    }
+    async fn open_session(&self, partition: Partition, session: &SessionId, pool: &Name, deadline: TimeMs) -> Result<bool, StoreError> {
+        passing!("open_session", self.0.open_session(partition, session, pool, deadline))
+    }
+    async fn renew_session(&self, partition: Partition, session: &SessionId, deadline: TimeMs) -> Result<bool, StoreError> {
+        passing!("renew_session", self.0.renew_session(partition, session, deadline))
+    }
+    async fn end_session(&self, partition: Partition, session: &SessionId, executing: &[RunKey], now: TimeMs) -> Result<op::Ended, StoreError> {
+        passing!("end_session", self.0.end_session(partition, session, executing, now))
+    }
+    async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
+        self.0.expired_sessions(partition, now).await
+    }
+    async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {
+        passing!("claim", self.0.claim(claim))
+    }
+    async fn commit(&self, commit: op::Commit) -> Result<op::Committed, StoreError> {
+        passing!("commit", self.0.commit(commit))
+    }
+    async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError> {
+        passing!("finish", self.0.finish(finish))
+    }
+    async fn release(&self, release: op::Release) -> Result<bool, StoreError> {
+        passing!("release", self.0.release(release))
+    }
+    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
+        passing!("extend", self.0.extend(run, attempt, deadline))
+    }
+    async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {
+        passing!("fire", self.0.fire(fire))
+    }
+    async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError> {
+        passing!("sweep", self.0.sweep(partition, now))
+    }
+    async fn run(&self, run: &RunKey) -> Result<Option<op::RunState>, StoreError> {
+        self.0.run(run).await
+    }
+    async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError> {
+        self.0.journal(run, from, bytes).await
+    }
+    async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
+        self.0.list(list).await
+    }
+    async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {
+        self.0.counts(partition).await
+    }
+    fn watch(&self) -> broadcast::Receiver<op::Wake> {
+        self.0.watch()
+    }
+}

@@ -1,0 +1,226 @@
+//! A fleet of real processes: a store, one or more queue services on fixed ports, workers. All end when it is dropped.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Where the runs live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    File,
+    Redis,
+    Valkey,
+}
+
+/// A process of ours, killed by its id when it is dropped.
+pub struct Process {
+    child: Child,
+    pub name: String,
+}
+
+impl Process {
+    pub fn spawn(name: &str, command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
+        Self { child, name: name.to_owned() }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by number.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.id()).expect("a process id")).expect("not zero");
+        rustix::process::kill_process(pid, signal).unwrap_or_else(|e| panic!("signal to {}: {e}", self.name));
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for the end; the exit code.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.child.try_wait().expect("a child of ours") {
+                Some(status) => return status.code(),
+                None if Instant::now() > deadline => panic!("{} does not end within {limit:?}", self.name),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+pub struct Fleet {
+    pub kind: StoreKind,
+    pub folder: tempfile::TempDir,
+    pub store_url: String,
+    redis_port: u16,
+    pub redis: Option<Process>,
+    pub services: Vec<Option<Process>>,
+    pub ports: Vec<u16>,
+    pub workers: BTreeMap<String, Process>,
+    started: u32,
+}
+
+impl Fleet {
+    /// A store and `services` replicas of the queue service.
+    pub async fn start(kind: StoreKind, services: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let redis_port = free_port();
+        let store_url = match kind {
+            StoreKind::File => format!("file:{}", folder.path().join("store.redb").display()),
+            StoreKind::Redis | StoreKind::Valkey => format!("redis://127.0.0.1:{redis_port}/0"),
+        };
+        let mut fleet = Self {
+            kind,
+            folder,
+            store_url,
+            redis_port,
+            redis: None,
+            services: Vec::new(),
+            ports: Vec::new(),
+            workers: BTreeMap::new(),
+            started: 0,
+        };
+        fleet.start_redis();
+        for _ in 0..services {
+            fleet.ports.push(free_port());
+            fleet.services.push(None);
+        }
+        for i in 0..services {
+            fleet.start_service(i, &[]);
+            fleet.ready(i).await;
+        }
+        fleet
+    }
+
+    pub fn start_redis(&mut self) {
+        let program = match self.kind {
+            StoreKind::File => return,
+            StoreKind::Redis => PathBuf::from("redis-server"),
+            StoreKind::Valkey => PathBuf::from(
+                std::env::var("EVERLOOP_TEST_VALKEY")
+                    .expect("EVERLOOP_TEST_VALKEY is not set: run the tests by `make test`, which installs valkey-server"),
+            ),
+        };
+        let mut command = Command::new(program);
+        command.args([
+            "--port",
+            &self.redis_port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ]);
+        command.arg("--dir").arg(self.folder.path()).args(["--maxmemory-policy", "noeviction"]).stdout(Stdio::null());
+        match command.spawn() {
+            Ok(child) => {
+                drop(std::mem::replace(&mut self.redis, Some(Process { child, name: "redis".into() })));
+            }
+            Err(e) => panic!("redis-server does not start ({e}): apt-get install redis-server"),
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", self.redis_port)).is_err() {
+            assert!(Instant::now() < deadline, "redis does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn log(&self, name: &str) -> Stdio {
+        let path = self.folder.path().join(format!("{name}.log"));
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("a log file");
+        Stdio::from(file)
+    }
+
+    /// What a process wrote to its log.
+    pub fn log_text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    pub fn start_service(&mut self, i: usize, env: &[(&str, &str)]) {
+        let name = format!("queue-{i}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+        command.args(["queue", "--listen", &format!("127.0.0.1:{}", self.ports[i]), "--store", &self.store_url, "--session-ttl", "2s"]);
+        command.envs(env.iter().copied()).stdout(Stdio::null()).stderr(self.log(&name));
+        self.services[i] = Some(Process::spawn(&name, &mut command));
+    }
+
+    pub async fn ready(&mut self, i: usize) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(answer) = reqwest::get(format!("{}/readyz", self.server(i))).await
+                && answer.status().is_success()
+            {
+                return;
+            }
+            let alive = self.services[i].as_mut().is_some_and(Process::is_alive);
+            assert!(alive, "queue-{i} has ended:\n{}", self.log_text(&format!("queue-{i}")));
+            assert!(Instant::now() < deadline, "queue-{i} is not ready:\n{}", self.log_text(&format!("queue-{i}")));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn restart_service(&mut self, i: usize) {
+        if let Some(mut service) = self.services[i].take() {
+            service.kill();
+        }
+        self.start_service(i, &[]);
+        self.ready(i).await;
+    }
+
+    pub fn server(&self, i: usize) -> String {
+        format!("http://127.0.0.1:{}", self.ports[i])
+    }
+
+    pub fn add_worker(&mut self) -> String {
+        self.add_worker_with(0, &[], &[])
+    }
+
+    pub fn add_worker_with(&mut self, service: usize, args: &[&str], env: &[(&str, &str)]) -> String {
+        self.started += 1;
+        let name = format!("w{}", self.started);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+        command.args(["worker", "--pool", "default", "--server", &self.server(service), "--name", &name, "--loops", "1", "--allow-local"]);
+        command.args(args).envs(env.iter().copied()).stdout(Stdio::null()).stderr(self.log(&name));
+        self.workers.insert(name.clone(), Process::spawn(&name, &mut command));
+        name
+    }
+
+    pub fn kill_worker(&mut self, name: &str) {
+        self.workers.remove(name).unwrap_or_else(|| panic!("no worker {name}")).kill();
+    }
+
+    pub async fn apply(&self, workflow: &str, source: &str, activities: Value) {
+        let body = serde_json::json!({"name": workflow, "pool": "default", "definition": {"source": source, "activities": activities}});
+        let url = format!("{}/v1/namespaces/default/workflows/{workflow}", self.server(0));
+        let answer = reqwest::Client::new().put(url).json(&body).send().await.expect("the service answers");
+        let status = answer.status();
+        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap_or_default());
+    }
+}

@@ -1,0 +1,9 @@
+//! Real processes, real stores, real signals: the program as its users run it.
+//!
+//! `guarantees.md` names the tests here. Each starts its own servers on its own ports with its own folder, and ends what it started by process id.
+
+mod checker;
+mod crash;
+mod fleet;
+mod shop;
+mod workload;

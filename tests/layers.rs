@@ -1,0 +1,88 @@
+//! The layers of `docs/architecture.md`, held: who may name whom, and who may know which library.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder of `src`, the folders of ours that it may import, the libraries that it may not know.
+const LAYERS: &[(&str, &[&str], &[&str])] = &[
+    ("api", &[], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
+    ("machine", &["api"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest", "rand"]),
+    ("source", &["api"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
+    ("crd", &["api", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
+    ("telemetry", &["api"], &["axum", "redis", "redb", "rquickjs"]),
+    ("store", &["api", "machine"], &["axum", "rquickjs", "reqwest"]),
+    ("client", &["api"], &["axum", "redis", "redb", "rquickjs"]),
+    ("queue", &["api", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),
+    ("worker", &["api", "client", "machine", "source", "telemetry"], &["axum", "redis", "redb"]),
+    ("dev", &["api", "client", "crd", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),
+];
+
+fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of src") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.components().any(|c| c.as_os_str() == "tests") {
+            into.push(path);
+        }
+    }
+}
+
+/// The code of a file, without comments and without its tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn layers_import_downwards_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (layer, allowed, banned) in LAYERS {
+        let mut files = Vec::new();
+        rust_files(&src.join(layer), &mut files);
+        assert!(!files.is_empty(), "src/{layer} has no files: is the table out of date?");
+        for file in files {
+            if file.file_name().is_some_and(|n| n == "tests.rs") {
+                continue;
+            }
+            let code = code(&file);
+            let place = file.strip_prefix(&src).expect("below src").display().to_string();
+            for other in fs::read_dir(&src).expect("src").filter_map(|e| e.ok()?.file_name().into_string().ok()) {
+                let other = other.trim_end_matches(".rs");
+                let named = code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
+                if named && other != *layer && !allowed.contains(&other) {
+                    wrong.push(format!("{place} imports crate::{other}: {layer} may import {allowed:?}"));
+                }
+            }
+            for library in *banned {
+                let names = [format!("use {library}::"), format!(" {library}::"), format!("({library}::"), format!("<{library}::")];
+                if names.iter().any(|n| code.contains(n.as_str())) {
+                    wrong.push(format!("{place} uses {library}: {layer} may not know it"));
+                }
+            }
+        }
+    }
+    // Only one folder knows each of these.
+    for (library, owners) in [("rquickjs", &["worker"][..]), ("redb", &["store"]), ("redis", &["store"]), ("axum", &["queue", "cli"])] {
+        let mut files = Vec::new();
+        rust_files(&src, &mut files);
+        for file in files {
+            let place = file.strip_prefix(&src).expect("below src").display().to_string();
+            if code(&file).contains(&format!("use {library}::")) && !owners.iter().any(|o| place.starts_with(o)) {
+                wrong.push(format!("{place} uses {library}: only {owners:?} may"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_error_code_is_documented() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md")).expect("docs/errors.md");
+    for code in everloop::api::Code::ALL {
+        let row = format!("| `{code}` | {} |", code.status());
+        assert!(page.contains(&row), "docs/errors.md has no row that begins with {row}");
+    }
+}
