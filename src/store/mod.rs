@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod op;
 pub mod port;
+pub mod redis;
 
 pub use embedded::{EmbeddedConfig, EmbeddedStore};
 pub use port::{Store, StoreError};

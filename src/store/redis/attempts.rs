@@ -1,0 +1,59 @@
+//! Operations on attempts: finish, extend.
+
+use super::scripts::SCRIPTS;
+use super::turns::refusal;
+use super::{RedisStore, encode};
+use crate::api::{RunKey, TimeMs};
+use crate::machine::commit::AttemptClaim;
+use crate::store::op::{Finish, Finished, Outcome};
+use crate::store::port::StoreError;
+
+pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finished, StoreError> {
+    let script = &SCRIPTS.finish;
+    let partition = store.partition_of(&finish.run);
+    let call = store
+        .call(script, partition, finish.now)
+        .arg(finish.run.to_string())
+        .arg(finish.attempt.command)
+        .arg(finish.attempt.attempt)
+        .arg(&finish.attempt.session)
+        .arg(finish.attempt.seq)
+        .arg(encode::offer(finish.offer.as_ref()));
+    let call = match &finish.outcome {
+        Outcome::Settled { event } => call.arg("settled").arg(event).arg(""),
+        Outcome::Retry { at, error } => call.arg("retry").arg(error).arg(encode::time(*at)),
+    };
+    let call = match &finish.turn {
+        Some(turn) => call.arg(encode::turn(turn)).arg(&turn.entry.before).arg(&turn.entry.after),
+        None => call.arg("").arg("").arg(""),
+    };
+    let mut answer = store.fields(script, partition, call).await?;
+    match answer.text()?.as_str() {
+        "accepted" => {
+            let verdict = answer.text()?;
+            let turn = match verdict.as_str() {
+                "" => None,
+                "Accepted" => Some(Ok(())),
+                name => Some(Err(refusal(name).ok_or_else(|| answer.damaged(format_args!("unknown refusal {name}")))?)),
+            };
+            Ok(Finished::Accepted { turn, grants: answer.grants()? })
+        }
+        "lost" => Ok(Finished::AttemptLost),
+        "missing" => Ok(Finished::NotFound),
+        other => Err(answer.damaged(format_args!("unknown answer {other}"))),
+    }
+}
+
+pub(super) async fn extend(store: &RedisStore, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
+    let script = &SCRIPTS.extend;
+    let partition = store.partition_of(run);
+    let call = store
+        .call(script, partition, deadline)
+        .arg(run.to_string())
+        .arg(attempt.command)
+        .arg(attempt.attempt)
+        .arg(&attempt.session)
+        .arg(attempt.seq)
+        .arg(encode::time(deadline));
+    store.flag(script, partition, call).await
+}

@@ -1,0 +1,158 @@
+//! What the store depends on, checked when it is opened: each line of a refusal says what is wrong and what to type.
+
+use std::collections::HashMap;
+
+use super::connection::{Call, Connections};
+use super::decode::Fields;
+use super::scripts::SCRIPTS;
+use super::{STORE_FORMAT, keys};
+use crate::store::op::Durability;
+use crate::store::port::StoreError;
+
+const OPERATION: &str = "check the server";
+const REDIS_MAJOR_MIN: u32 = 7;
+const VALKEY_MAJOR_MIN: u32 = 8;
+
+/// The settings that matter.
+const SETTINGS: [&str; 7] =
+    ["maxmemory", "maxmemory-policy", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error"];
+
+/// Checks version, scripting and settings; answers kind and version, such as `redis 7.0.15`.
+pub(super) async fn server(connections: &Connections, durability: Durability) -> Result<String, StoreError> {
+    let mut command = redis::cmd("INFO");
+    command.arg("server");
+    let info: String = connections.send(OPERATION, 0, command).await?;
+    let (kind, mut unfit) = kind(&info);
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET").arg(&SETTINGS);
+    match connections.ask::<HashMap<String, String>>(OPERATION, command).await? {
+        Ok(settings) => unfit.extend(settings_unfit(&settings, durability)),
+        Err(error) => tracing::warn!(
+            %error,
+            durability = durability.as_str(),
+            "the server does not show its settings: see to it that it has maxmemory-policy noeviction, appendonly yes, \
+             appendfsync always (or everysec, as promised), no-appendfsync-on-rewrite no, and save \"\" or stop-writes-on-bgsave-error no"
+        ),
+    }
+    if unfit.is_empty() { Ok(kind) } else { Err(StoreError::Unfit(unfit)) }
+}
+
+fn kind(info: &str) -> (String, Vec<String>) {
+    let field = |name: &str| info.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+    let (kind, version, major_min) = match (field("valkey_version"), field("redis_version")) {
+        (Some(version), _) => ("valkey", version, VALKEY_MAJOR_MIN),
+        (None, version) => ("redis", version.unwrap_or("of unknown version"), REDIS_MAJOR_MIN),
+    };
+    let major: Option<u32> = version.split('.').next().and_then(|text| text.parse().ok());
+    let mut unfit = Vec::new();
+    if major.is_none_or(|major| major < major_min) {
+        unfit.push(format!("the server is {kind} {version}: use Redis 7.0 or newer, or Valkey 8 or newer"));
+    }
+    (format!("{kind} {version}"), unfit)
+}
+
+fn settings_unfit(settings: &HashMap<String, String>, durability: Durability) -> Vec<String> {
+    let is = |name: &str, value: &str| settings.get(name).is_none_or(|found| found == value);
+    let found = |name: &str| settings.get(name).map_or("", String::as_str);
+    let change = |name: &str, value: &str| format!("`redis-cli CONFIG SET {name} {value}`, and `{name} {value}` in redis.conf");
+    let mut unfit = Vec::new();
+    let mut refuse = |why: &str, name: &str, value: &str| {
+        unfit.push(format!("{name} is {:?}: {why}; change it with {}", found(name), change(name, value)));
+    };
+    if !is("maxmemory", "0") && !is("maxmemory-policy", "noeviction") {
+        refuse("the server may evict runs", "maxmemory-policy", "noeviction");
+    }
+    if durability == Durability::None {
+        return unfit;
+    }
+    if !is("appendonly", "yes") {
+        refuse("a restart of the server loses everything", "appendonly", "yes");
+    }
+    match durability {
+        Durability::Strict if !is("appendfsync", "always") => {
+            refuse("a crash of the machine loses what was acknowledged (or ask for durability everysec)", "appendfsync", "always");
+        }
+        Durability::Everysec if is("appendfsync", "no") => {
+            refuse("nothing says when data reach the disk", "appendfsync", "everysec");
+        }
+        Durability::Strict | Durability::Everysec | Durability::None => {}
+    }
+    if !is("no-appendfsync-on-rewrite", "no") {
+        refuse("nothing is made durable while the AOF is rewritten", "no-appendfsync-on-rewrite", "no");
+    }
+    if !is("save", "") && !is("stop-writes-on-bgsave-error", "no") {
+        refuse("a failed snapshot, which nobody needs beside the AOF, would stop all writes", "save", "\"\"");
+    }
+    unfit
+}
+
+/// What the store says of itself.
+pub(super) struct Meta {
+    pub id: String,
+}
+
+/// Reads it, or creates the store.
+pub(super) async fn meta(connections: &Connections, partitions: u16) -> Result<Meta, StoreError> {
+    let script = &SCRIPTS.meta;
+    let id = uuid::Uuid::now_v7().to_string();
+    let call = Call::new(script, keys::META).arg(STORE_FORMAT).arg(id).arg(partitions);
+    let mut fields = Fields::of(script.operation, connections.run(0, call).await?)?;
+    let (format, id, found) = (fields.number_text()?, fields.text()?, fields.number_text()?);
+    if format > u64::from(STORE_FORMAT) {
+        let line = format!("the store has format {format}, this program knows up to {STORE_FORMAT}: use the newer everloop that wrote it");
+        return Err(StoreError::Unfit(vec![line]));
+    }
+    if found != u64::from(partitions) {
+        let line = format!("the store was created with {found} partitions, not {partitions}: start with {found}, or use another database");
+        return Err(StoreError::Unfit(vec![line]));
+    }
+    Ok(Meta { id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(changes: &[(&str, &str)]) -> HashMap<String, String> {
+        let mut all: HashMap<String, String> = [
+            ("maxmemory", "0"),
+            ("maxmemory-policy", "noeviction"),
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("no-appendfsync-on-rewrite", "no"),
+            ("save", ""),
+            ("stop-writes-on-bgsave-error", "yes"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        all.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        all
+    }
+
+    #[test]
+    fn each_unfit_setting_is_named_with_the_command_that_changes_it() {
+        assert_eq!(settings_unfit(&settings(&[]), Durability::Strict), Vec::<String>::new());
+        for (changes, durability, command) in [
+            (&[("maxmemory", "1000"), ("maxmemory-policy", "allkeys-lru")][..], Durability::None, "CONFIG SET maxmemory-policy noeviction"),
+            (&[("appendonly", "no")], Durability::Everysec, "CONFIG SET appendonly yes"),
+            (&[("appendfsync", "everysec")], Durability::Strict, "CONFIG SET appendfsync always"),
+            (&[("appendfsync", "no")], Durability::Everysec, "CONFIG SET appendfsync everysec"),
+            (&[("no-appendfsync-on-rewrite", "yes")], Durability::Strict, "CONFIG SET no-appendfsync-on-rewrite no"),
+            (&[("save", "3600 1")], Durability::Strict, "CONFIG SET save \"\""),
+        ] {
+            let unfit = settings_unfit(&settings(changes), durability);
+            assert_eq!(unfit.len(), 1, "{unfit:?}");
+            assert!(unfit[0].contains(command), "{unfit:?}");
+        }
+        assert_eq!(settings_unfit(&settings(&[("appendfsync", "everysec")]), Durability::Everysec), Vec::<String>::new());
+        assert_eq!(settings_unfit(&settings(&[("maxmemory-policy", "allkeys-lru")]), Durability::Strict), Vec::<String>::new());
+    }
+
+    #[test]
+    fn versions_are_judged_by_kind() {
+        assert_eq!(kind("redis_version:7.0.15\r\n"), ("redis 7.0.15".to_owned(), vec![]));
+        assert_eq!(kind("redis_version:7.2.4\r\nvalkey_version:9.1.2\r\n").0, "valkey 9.1.2");
+        assert!(kind("redis_version:6.2.1\r\n").1[0].contains("Redis 7.0 or newer"));
+        assert_eq!(kind("redis_version:7.2.4\r\nvalkey_version:7.2.9\r\n").1.len(), 1);
+    }
+}

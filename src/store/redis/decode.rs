@@ -1,0 +1,131 @@
+//! From the server's answers to the port's types.
+
+use redis::Value;
+
+use crate::api::{RunKey, TimeMs};
+use crate::machine::record::{AttemptRecord, RunRecord};
+use crate::store::op::{AttemptGrant, Grants, TurnGrant};
+use crate::store::port::StoreError;
+
+/// The fields of an array, read in their order.
+pub(super) struct Fields {
+    operation: &'static str,
+    items: std::vec::IntoIter<Value>,
+}
+
+impl Fields {
+    pub fn of(operation: &'static str, value: Value) -> Result<Self, StoreError> {
+        match value {
+            Value::Array(items) | Value::Set(items) => Ok(Self { operation, items: items.into_iter() }),
+            other => Err(damaged(operation, format!("an answer is no list: {other:?}"))),
+        }
+    }
+
+    fn next(&mut self) -> Result<Value, StoreError> {
+        self.items.next().ok_or_else(|| damaged(self.operation, "an answer is too short"))
+    }
+
+    /// A mistake in what was read.
+    pub fn damaged(&self, detail: impl std::fmt::Display) -> StoreError {
+        damaged(self.operation, detail)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.as_slice().is_empty()
+    }
+
+    pub fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        match self.next()? {
+            Value::BulkString(bytes) => Ok(bytes),
+            Value::SimpleString(text) => Ok(text.into_bytes()),
+            other => Err(self.damaged(format_args!("a text was expected, not {other:?}"))),
+        }
+    }
+
+    pub fn text(&mut self) -> Result<String, StoreError> {
+        String::from_utf8(self.bytes()?).map_err(|e| self.damaged(e))
+    }
+
+    pub fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self) -> Result<T, StoreError> {
+        self.text()?.parse().map_err(|e: T::Err| self.damaged(e))
+    }
+
+    pub fn number(&mut self) -> Result<u64, StoreError> {
+        match self.next()? {
+            Value::Int(number) => u64::try_from(number).map_err(|e| self.damaged(e)),
+            other => Err(self.damaged(format_args!("a number was expected, not {other:?}"))),
+        }
+    }
+
+    pub fn small(&mut self) -> Result<u32, StoreError> {
+        u32::try_from(self.number()?).map_err(|e| self.damaged(e))
+    }
+
+    pub fn time(&mut self) -> Result<TimeMs, StoreError> {
+        self.number().map(TimeMs)
+    }
+
+    pub fn flag(&mut self) -> Result<bool, StoreError> {
+        Ok(self.number()? == 1)
+    }
+
+    /// A number that stands as text in a hash.
+    pub fn number_text(&mut self) -> Result<u64, StoreError> {
+        self.parsed()
+    }
+
+    pub fn list(&mut self) -> Result<Self, StoreError> {
+        let value = self.next()?;
+        Self::of(self.operation, value)
+    }
+
+    pub fn all<T>(mut self, mut read: impl FnMut(&mut Self) -> Result<T, StoreError>) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::with_capacity(self.items.len());
+        while !self.is_empty() {
+            all.push(read(&mut self)?);
+        }
+        Ok(all)
+    }
+
+    pub fn texts(&mut self) -> Result<Vec<String>, StoreError> {
+        self.list()?.all(Self::text)
+    }
+
+    pub fn record(&mut self) -> Result<RunRecord, StoreError> {
+        let bytes = self.bytes()?;
+        RunRecord::decode(&bytes).map_err(|e| self.damaged(e))
+    }
+
+    pub fn attempt(&mut self) -> Result<AttemptRecord, StoreError> {
+        let bytes = self.bytes()?;
+        self.unpacked(&bytes)
+    }
+
+    pub fn unpacked<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+        rmp_serde::from_slice(bytes).map_err(|e| self.damaged(e))
+    }
+
+    pub fn grants(&mut self) -> Result<Grants, StoreError> {
+        let mut fields = self.list()?;
+        let turns = fields.list()?.all(|list| {
+            let mut grant = list.list()?;
+            Ok(TurnGrant { run: grant.parsed::<RunKey>()?, record: grant.record()?, events: grant.texts()? })
+        })?;
+        let attempts = fields.list()?.all(|list| {
+            let mut grant = list.list()?;
+            Ok(AttemptGrant {
+                run: grant.parsed()?,
+                uid: grant.parsed()?,
+                workflow: grant.parsed()?,
+                version: grant.parsed()?,
+                attempt: grant.attempt()?,
+                entry: grant.text()?,
+            })
+        })?;
+        Ok(Grants { turns, attempts })
+    }
+}
+
+pub(super) fn damaged(operation: &'static str, detail: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged { operation, detail: detail.to_string() }
+}

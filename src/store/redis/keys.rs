@@ -1,0 +1,49 @@
+//! The names of the keys. Those of a partition carry the hash tag `{e<P>}`, those of the store itself `{e}`.
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `{e}:meta` | hash | format, id, partitions, created |
+//! | `{e}:gen` | counter | generations of definitions |
+//! | `{e}:v:<version>` | string | a definition, canonical JSON |
+//! | `{e}:w:<namespace>` | hash | name to workflow record |
+//! | `{e<P>}:w` | hash | `<namespace>/<name>` to workflow record |
+//! | `{e<P>}:pools`, `:queues` | set | names that `counts` looks at |
+//! | `{e<P>}:r:<run>` | string | the record of a run |
+//! | `{e<P>}:a:<run>` | hash | attempts beyond the first eight open ones |
+//! | `{e<P>}:j:<run>` | list | journal entries |
+//! | `{e<P>}:m:<run>` | list | unread events |
+//! | `{e<P>}:k:<run>` | sorted set | idempotency keys by number of arrival |
+//! | `{e<P>}:ix:<namespace>` | sorted set | ids of runs by start |
+//! | `{e<P>}:qt:<pool>` | sorted set | ready runs by the ms from which anyone may claim them |
+//! | `{e<P>}:qh:<session>` | list | ready runs that prefer a session |
+//! | `{e<P>}:qa:<queue>` | list | queued attempts `<run>#<command>#<queued at>` |
+//! | `{e<P>}:d` | sorted set | timers `T\|<run>#<command>#<uid's end>` and back-offs `R\|<run>#<command>` by due |
+//! | `{e<P>}:g` | sorted set | attempts with a schedule time-out by that |
+//! | `{e<P>}:s` | sorted set | sessions by deadline, 0 while one is being ended |
+//! | `{e<P>}:l:<session>` | sorted set | its leases by their end, and itself as the empty member |
+//! | `{e<P>}:x:<session>` | sorted set | leases of an ended session that are to be released |
+//! | `{e<P>}:dead` | sorted set | ended sessions by when |
+//! | `{e<P>}:e:<number>` | list | what a claim on an external queue was granted, for its repeat |
+//! | `{e<P>}:c` | sorted set | closed runs by when they go |
+
+use crate::api::{Name, Partition, Version};
+
+pub(super) const META: &str = "{e}:meta";
+pub(super) const GENERATION: &str = "{e}:gen";
+
+pub(super) fn prefix(partition: Partition) -> String {
+    format!("{{e{}}}:", partition.0)
+}
+
+pub(super) fn definition(version: &Version) -> String {
+    format!("{{e}}:v:{version}")
+}
+
+pub(super) fn workflows(namespace: &Name) -> String {
+    format!("{{e}}:w:{namespace}")
+}
+
+/// The channel of wakes: named for the store, because channels span the databases of a server.
+pub(super) fn channel(store_id: &str) -> String {
+    format!("everloop:{store_id}")
+}

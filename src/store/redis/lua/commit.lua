@@ -1,0 +1,44 @@
+-- Commits a turn under a lease. `machine::commit::judge_leased`.
+--
+-- ARGV[3] run  [4] session  [5] number of the request that the lease was granted to  [6] turn  [7] entry before its events
+-- ARGV[8] entry after them  [9] offer
+-- RETURNS {accepted, grants} | {more, events} | {refused, refusal}
+local run, session, seq, turn = ARGV[3], ARGV[4], tonumber(ARGV[5]), parse(ARGV[6])
+local before, after = ARGV[7], ARGV[8]
+take_offer(ARGV[9])
+
+local r = load_one(run)
+if not r then return {'refused', 'NotFound'} end
+local consumed = math.min(turn[CONSUMED], r[MAIL])
+local events = {}
+if consumed > 0 then events = call('LRANGE', P .. 'm:' .. run, 0, consumed - 1) end
+local verdict = judge(r, turn, #before + #after + length(events))
+if verdict == 'Repeat' then
+  if not offer then offer = {session, -1, r[POOL], 0, 0, 0} end -- only a turn that went on can be leased
+  hand_out_again(run, r, seq)
+  return {'accepted', grants()}
+end
+if verdict then return {'refused', verdict} end
+if r[PHASE] ~= LEASED or r[SESSION] ~= session or r[SEQ] ~= seq then return {'refused', 'LeaseLost'} end
+if turn[CLOSE] > 0 and turn[INSIST] == 0 and r[MAIL] > consumed then
+  if not is_alive(session) then return {'refused', 'LeaseLost'} end
+  return {'more', (read_mail(run, r, consumed))}
+end
+-- The last check and the first write: a session that has ended has no leases under its name.
+if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return {'refused', 'LeaseLost'} end
+alive[session] = true
+
+apply_turn(run, r, turn, before, after, events, consumed, session)
+if r[PHASE] ~= CLOSED then
+  if turn[CONTINUED] == 1 then
+    call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)
+    hand_out_turn(run, r)
+  else
+    end_turn_lease(r)
+    r[PHASE] = WAITING
+    if r[MAIL] > 0 then make_ready(run, r) end
+  end
+end
+touch(run)
+finish_up()
+return {'accepted', grants()}

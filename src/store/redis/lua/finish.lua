@@ -1,0 +1,68 @@
+-- Records an attempt's outcome, and commits the optimistic turn that comes with it. `machine::commit`: `holds`,
+-- `judge_optimistic`.
+--
+-- ARGV[3] run  [4] command  [5] attempt  [6] session, empty for the service  [7] number of its request  [8] offer
+-- ARGV[9] settled | retry  [10] event | error  [11] empty | ms of the next attempt
+-- ARGV[12] turn, empty for none  [13] entry before its events  [14] entry after them
+-- RETURNS {accepted, `` | Accepted | refusal, grants} | {lost} | {missing}
+local run, command, number, session, seq = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+local settled, event = ARGV[9] == 'settled', ARGV[10]
+local turn, before, after = nil, ARGV[13], ARGV[14]
+if ARGV[12] ~= '' then turn = parse(ARGV[12]) end
+take_offer(ARGV[8])
+
+local r = load_one(run)
+if not r then return {'missing'} end
+if turn and r[HEAD] == turn[ID] then
+  hand_out_again(run, r)
+  return {'accepted', 'Accepted', grants()}
+end
+if r[PHASE] == CLOSED then return {'lost'} end
+local a, place = find(run, r, command)
+if not a or a[ATTEMPT] ~= number then return {'lost'} end
+if a[STATE] == HELD then
+  if a[BY] ~= session or a[BY_SEQ] ~= seq then return {'lost'} end
+  -- The last check and the first write: a session that has ended has no leases under its name.
+  if call('ZREM', P .. 'l:' .. session, 'a|' .. run .. '#' .. command) == 0 then return {'lost'} end
+  if session ~= EXTERNAL then alive[session] = true end
+elseif session ~= '' or not settled then
+  return {'lost'}
+end
+
+touch(run)
+if not settled then
+  a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
+  put(run, a, place)
+  call('ZADD', P .. 'd', ARGV[11], format('R|%s#%010d', run, command))
+  finish_up()
+  return {'accepted', '', grants()}
+end
+
+if a[STATE] == BACKING_OFF then call('ZREM', P .. 'd', format('R|%s#%010d', run, command)) end
+call('ZREM', P .. 'g', run .. '#' .. command)
+drop(run, r, a, place)
+
+local verdict = ''
+if turn then
+  verdict = judge(r, turn, #before + #event + #after)
+  if not verdict and r[PHASE] == LEASED then verdict = 'LeaseLost' end
+  if not verdict and (r[MAIL_CANCEL] > 0 or (turn[CLOSE] > 0 and r[MAIL] > 0)) then verdict = 'MailWaits' end
+end
+if verdict then
+  if mail(run, r, event) then make_ready(run, r) end
+else
+  verdict = 'Accepted'
+  apply_turn(run, r, turn, before, after, {event}, 0, session)
+  if r[PHASE] == READY then
+    -- Passed mail is read next: by this session when it has a slot, else by whoever claims the run.
+    local grant = r[MAIL] > 0 and offered(r) and offer[BY_WHOM] == session and offer[OFFER_TURNS] > 0
+    if grant or r[MAIL] == 0 then call('ZREM', P .. 'qt:' .. r[POOL], run) end
+    if grant then
+      grant_turn(run, r, session, offer[OFFER_SEQ])
+    elseif r[MAIL] == 0 then
+      r[PHASE] = WAITING
+    end
+  end
+end
+finish_up()
+return {'accepted', verdict, grants()}

@@ -1,0 +1,154 @@
+-- Part of every operation that moves leases: sessions, offers, queues, mail, wakes.
+--
+-- Keys: l:<session> leases of a session, scored by when they end: `` the session's own deadline (only a session that lives
+-- has it), `t|<run>` a turn, `a|<run>#<command>` an attempt. m:<run> mailbox. qt:<pool> ready runs, scored by the ms from
+-- which anyone may claim them. qh:<session> ready runs that prefer a session: a hint, checked at the claim.
+-- qa:<queue> queued attempts `<run>#<command>#<queued at, ms>`, checked at the claim. queues: the names of those.
+-- g attempts with a schedule time-out `<run>#<command>`, scored by it.
+local AFFINITY_MS, OVERTAKES_MS, HINTS_MAX = 50, 20, 4096
+local CLAIM_EVENTS_MAX, ANSWER_BYTES_MAX = 1000, 4194304
+local FAR = 9007199254740991 -- a turn's lease ends with its session only
+local EXTERNAL = '-'
+
+local turns, attempts = {}, {} -- what this call grants
+local wakes, woken = {}, {}
+local alive = {}
+
+local function is_alive(session)
+  local known = alive[session]
+  if known == nil then
+    known = call('ZSCORE', P .. 'l:' .. session, '') ~= false
+    alive[session] = known
+  end
+  return known
+end
+
+-- What a waiting session offers: {session, seq, pool, turns, activities, fair}; an empty text is none.
+local BY_WHOM, OFFER_SEQ, OFFER_POOL, OFFER_TURNS, OFFER_ACTIVITIES, OFFER_FAIR = 1, 2, 3, 4, 5, 6
+local offer = nil
+local function take_offer(text)
+  if text ~= '' then offer = parse(text) end
+end
+
+local function offered(r) return offer and offer[OFFER_POOL] == r[POOL] and is_alive(offer[BY_WHOM]) end
+
+local function wake(message)
+  if not woken[message] then
+    woken[message] = true
+    wakes[#wakes + 1] = message
+  end
+end
+
+-- The last writes of an operation: records, then wakes.
+local function finish_up()
+  save()
+  for i = 1, #wakes do call('PUBLISH', WAKES, wakes[i]) end
+end
+
+-- The answer's grants; after `finish_up`.
+local function grants()
+  for i = 1, #turns do
+    local run = turns[i][1]
+    turns[i][2] = bytes[run] or pack(runs[run])
+  end
+  return {turns, attempts}
+end
+
+-- The mail after the first `from` events, at most what one claim hands out; its bytes.
+local function read_mail(run, r, from)
+  local list, size, left = {}, 0, math.min(r[MAIL] - from, CLAIM_EVENTS_MAX)
+  while #list < left do
+    local at = from + #list
+    local page = call('LRANGE', P .. 'm:' .. run, at, at + math.min(left - #list, 32) - 1)
+    if #page == 0 then return list, size end
+    for i = 1, #page do
+      if #list > 0 and size + #page[i] > ANSWER_BYTES_MAX then return list, size end
+      size = size + #page[i]
+      list[#list + 1] = page[i]
+    end
+  end
+  return list, size
+end
+
+-- Puts a turn that the record says is leased into the answer; the bytes of its mail.
+local function hand_out_turn(run, r)
+  local events, size = read_mail(run, r, 0)
+  turns[#turns + 1] = {run, '', events}
+  return size
+end
+
+local function grant_turn(run, r, session, seq)
+  r[PHASE], r[SESSION], r[SEQ], r[EPOCH] = LEASED, session, seq, r[EPOCH] + 1
+  call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)
+  return hand_out_turn(run, r)
+end
+
+local function end_turn_lease(r) r[SESSION], r[SEQ] = '', 0 end
+
+-- Puts an attempt that is leased into the answer. The entry is empty when this call wrote it.
+local function hand_out_attempt(run, r, a, entry)
+  entry = entry or call('LINDEX', P .. 'j:' .. run, a[TURN]) or ''
+  attempts[#attempts + 1] = {run, r[UID], r[WORKFLOW], r[VERSION], pack(a), entry}
+  return #entry
+end
+
+local function grant_attempt(run, r, a, place, session, seq, entry)
+  local ms = a[TIMEOUT]
+  if a[HEARTBEAT] > 0 and a[HEARTBEAT] < ms then ms = a[HEARTBEAT] end
+  a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = HELD, session, seq, now
+  put(run, a, place)
+  call('ZADD', P .. 'l:' .. session, now + ms, 'a|' .. run .. '#' .. a[COMMAND])
+  return hand_out_attempt(run, r, a, entry)
+end
+
+local function queue_of(r, a)
+  if a[QUEUE] == '' then return 'pool:' .. r[POOL] end
+  return 'queue:' .. a[QUEUE]
+end
+
+local function queue_attempt(run, r, a, place)
+  a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = QUEUED, '', 0, 0
+  put(run, a, place)
+  local queue = queue_of(r, a)
+  if call('RPUSH', P .. 'qa:' .. queue, run .. '#' .. a[COMMAND] .. '#' .. format('%d', now)) == 1 then
+    call('SADD', P .. 'queues', queue)
+    wake((a[QUEUE] == '' and 'p|' .. match(P, '%d+') .. '|' .. r[POOL]) or 'q|' .. match(P, '%d+') .. '|' .. a[QUEUE])
+  end
+end
+
+-- Makes a run ready: its turn is granted to the offer, or put into its pool's queue.
+local function make_ready(run, r)
+  local holder = r[HOLDER]
+  local prefers = holder ~= '' and is_alive(holder)
+  if offered(r) and offer[OFFER_TURNS] > 0 and (not prefers or holder == offer[BY_WHOM]) then
+    offer[OFFER_TURNS] = offer[OFFER_TURNS] - 1
+    grant_turn(run, r, offer[BY_WHOM], offer[OFFER_SEQ])
+    return
+  end
+  local from = now
+  r[PHASE] = READY
+  if prefers then
+    from = now + AFFINITY_MS
+    if call('RPUSH', P .. 'qh:' .. holder, run) > HINTS_MAX then call('LPOP', P .. 'qh:' .. holder) end
+  end
+  call('ZADD', P .. 'qt:' .. r[POOL], from, run)
+  wake('p|' .. match(P, '%d+') .. '|' .. r[POOL])
+end
+
+-- Puts an event into the mailbox: true when the run has been waiting for one and is to be made ready.
+local function mail(run, r, event)
+  call('RPUSH', P .. 'm:' .. run, event)
+  r[MAIL] = r[MAIL] + 1
+  return r[PHASE] == WAITING
+end
+
+-- Removes what stands outside of the record for an attempt that ends; its place in a queue goes at the claim.
+local function forget_attempt(run, a)
+  if a[STATE] == HELD then
+    call('ZREM', P .. 'l:' .. a[BY], 'a|' .. run .. '#' .. a[COMMAND])
+  elseif a[STATE] == BACKING_OFF then
+    call('ZREM', P .. 'd', format('R|%s#%010d', run, a[COMMAND]))
+  end
+  call('ZREM', P .. 'g', run .. '#' .. a[COMMAND])
+end
+

@@ -1,0 +1,119 @@
+-- Part of the operations that write the journal: the judgement on a turn, its effects, the end of a run.
+--
+-- Keys: j:<run> journal. d what is due, scored by ms: `T|<run>#<command>#<end of the run's uid>` timers, `R|<run>#<command>`
+-- back-offs; commands with ten digits, so that what falls due together fires in their order. c closed runs, scored by when
+-- they go. A turn is {base, id, at, consumed, next command, schedule, timers, cancelled timers, close, continued, insist};
+-- a scheduled attempt {command, queue, time-out, heartbeat, give up at}, a timer {command, due}.
+local JOURNAL_BYTES_MAX = 67108864
+local BASE, ID, TURN_AT, CONSUMED, NEXT, SCHEDULE, SET_TIMERS, CANCEL_TIMERS, CLOSE, CONTINUED, INSIST =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+
+-- `machine::commit::judge_head`: nil to accept, `Repeat`, or the refusal.
+local function judge(r, turn, entry_bytes)
+  if r[HEAD] == turn[ID] then return 'Repeat' end
+  if r[PHASE] == CLOSED then return 'Closed' end
+  if r[PHASE] == BLOCKED then return 'Blocked' end
+  if r[HEAD] ~= turn[BASE] then return 'HeadMoved' end
+  if turn[TURN_AT] > math.max(now, r[AT]) then return 'TimeAhead' end
+  if turn[CLOSE] == 0 and r[JOURNAL_BYTES] + entry_bytes > JOURNAL_BYTES_MAX then return 'JournalFull' end
+end
+
+local function length(texts)
+  local sum = math.max(#texts - 1, 0)
+  for i = 1, #texts do sum = sum + #texts[i] end
+  return sum
+end
+
+local function timer_member(run, r, command) return format('T|%s#%010d#%s', run, command, string.sub(r[UID], -12)) end
+
+-- Ends a run. Its timers stay in `d` until they fall due, and are ignored then; the uid in their names keeps them from a
+-- later run of the same id.
+local function close_run(run, r, status)
+  for _, a in ipairs(all_attempts(run, r)) do forget_attempt(run, a) end
+  if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
+  call('DEL', P .. 'm:' .. run, P .. 'a:' .. run)
+  end_turn_lease(r)
+  r[PHASE], r[CLOSED_AS], r[CLOSED_AT], r[HOLDER], r[WHY] = CLOSED, status, now, '', ''
+  r[MAIL], r[MAIL_CANCEL], r[TIMERS], r[ATTEMPTS], r[BESIDE] = 0, 0, 0, {}, 0
+  call('ZADD', P .. 'c', now + r[RETENTION], run)
+  wake('c|' .. run)
+end
+
+-- Whether a cancel is among the mail. Only asked while one was there.
+local function cancel_waits(run, r)
+  for from = 0, r[MAIL] - 1, 100 do
+    for _, event in ipairs(call('LRANGE', P .. 'm:' .. run, from, from + 99)) do
+      if string.sub(event, 1, 18) == '{"CancelRequested"' then return 1 end
+    end
+  end
+  return 0
+end
+
+-- Adds members to a sorted set, in calls of at most 800 arguments.
+local function zadd_all(key, list, score_of, member_of)
+  for from = 1, #list, 400 do
+    local args = {}
+    for i = from, math.min(from + 399, #list) do
+      args[#args + 1] = score_of(list[i])
+      args[#args + 1] = member_of(list[i])
+    end
+    call('ZADD', key, unpack(args))
+  end
+end
+
+-- Queues the attempts of a turn, or grants the pool's own to the offer: not past an older head of the queue.
+local function schedule(run, r, list, number)
+  local slots = 0
+  for i = 1, #list do
+    local new = list[i]
+    local a = {new[1], QUEUED, 1, number, 0, '', 0, now, 0, new[2], new[3], new[4], ''}
+    if i == 1 and offered(r) and offer[OFFER_FAIR] == 0 and offer[OFFER_ACTIVITIES] > 0 then
+      local head = call('LINDEX', P .. 'qa:pool:' .. r[POOL], 0)
+      if not head or now - tonumber(match(head, '(%d+)$')) < OVERTAKES_MS then slots = offer[OFFER_ACTIVITIES] end
+    end
+    local place = add(r, a)
+    if new[2] == '' and slots > 0 then
+      slots = slots - 1
+      offer[OFFER_ACTIVITIES] = offer[OFFER_ACTIVITIES] - 1
+      grant_attempt(run, r, a, place, offer[BY_WHOM], offer[OFFER_SEQ], '')
+    else
+      queue_attempt(run, r, a, place)
+    end
+    if new[5] > 0 then call('ZADD', P .. 'g', new[5], run .. '#' .. new[1]) end
+  end
+end
+
+-- Applies an accepted turn: journal, mail, attempts, timers, end. Lease and phase of an open run are the caller's.
+local function apply_turn(run, r, turn, before, after, events, consumed, session)
+  local entry, number = before .. table.concat(events, ',') .. after, r[TURNS]
+  call('RPUSH', P .. 'j:' .. run, entry)
+  r[TURNS], r[JOURNAL_BYTES], r[HEAD] = number + 1, r[JOURNAL_BYTES] + #entry, turn[ID]
+  r[AT], r[NEXT_COMMAND], r[DEATHS], r[HOLDER] = math.max(r[AT], turn[TURN_AT]), turn[NEXT], 0, session
+  if turn[CLOSE] > 0 then return close_run(run, r, turn[CLOSE]) end
+  if consumed > 0 then
+    call('LTRIM', P .. 'm:' .. run, consumed, -1)
+    r[MAIL] = r[MAIL] - consumed
+    if r[MAIL_CANCEL] > 0 then r[MAIL_CANCEL] = cancel_waits(run, r) end
+  end
+  schedule(run, r, turn[SCHEDULE], number)
+  local timers = turn[SET_TIMERS]
+  if #timers > 0 then
+    zadd_all(P .. 'd', timers, function(t) return t[2] end, function(t) return timer_member(run, r, t[1]) end)
+    r[TIMERS] = r[TIMERS] + #timers
+  end
+  for _, command in ipairs(turn[CANCEL_TIMERS]) do
+    r[TIMERS] = math.max(r[TIMERS] - call('ZREM', P .. 'd', timer_member(run, r, command)), 0)
+  end
+end
+
+-- A repeat: what is still leased to whom the first answer was for.
+local function hand_out_again(run, r, turn_seq)
+  if not offer then return end
+  if r[PHASE] == LEASED and r[SESSION] == offer[BY_WHOM] and (r[SEQ] == offer[OFFER_SEQ] or r[SEQ] == turn_seq) then
+    hand_out_turn(run, r)
+  end
+  for _, a in ipairs(all_attempts(run, r)) do
+    if a[STATE] == HELD and a[BY] == offer[BY_WHOM] and a[BY_SEQ] == offer[OFFER_SEQ] then hand_out_attempt(run, r, a) end
+  end
+end
+

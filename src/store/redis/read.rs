@@ -1,0 +1,73 @@
+//! Reading: the clock, a run, a journal, counts.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::connection::Call;
+use super::decode::Fields;
+use super::scripts::SCRIPTS;
+use super::{RedisStore, keys};
+use crate::api::{Partition, RunKey, TimeMs};
+use crate::store::op::{Counts, JournalPage, RunState};
+use crate::store::port::StoreError;
+
+pub(super) async fn now(store: &RedisStore) -> Result<TimeMs, StoreError> {
+    let (secs, micros): (u64, u64) = store.connections.send("read the clock", 0, redis::cmd("TIME")).await?;
+    Ok(TimeMs(secs * 1000 + micros / 1000))
+}
+
+pub(super) async fn run(store: &RedisStore, run: &RunKey) -> Result<Option<RunState>, StoreError> {
+    let script = &SCRIPTS.run;
+    let partition = store.partition_of(run);
+    let call = store.call(script, partition, TimeMs(0)).arg(run.to_string());
+    let mut answer = store.fields(script, partition, call).await?;
+    if answer.is_empty() {
+        return Ok(None);
+    }
+    let mut record = answer.record()?;
+    record.attempts.extend(answer.list()?.all(Fields::attempt)?);
+    record.attempts.sort_by_key(|attempt| attempt.command);
+    record.attempts_beside = 0;
+    let (entry, last, mail) = (answer.text()?, answer.text()?, answer.text()?);
+    let first = first_event(&entry).unwrap_or(mail);
+    Ok(Some(RunState { record, first, last }))
+}
+
+/// The text of an entry's first event, as it stands there.
+fn first_event(entry: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Events<'a> {
+        #[serde(borrow)]
+        events: Vec<&'a RawValue>,
+    }
+    let entry: Events<'_> = serde_json::from_str(entry).ok()?;
+    entry.events.first().map(|event| event.get().to_owned())
+}
+
+pub(super) async fn journal(store: &RedisStore, run: &RunKey, from: u32, bytes: usize) -> Result<Option<JournalPage>, StoreError> {
+    let script = &SCRIPTS.journal;
+    let partition = store.partition_of(run);
+    let call = store.call(script, partition, TimeMs(0)).arg(run.to_string()).arg(from).arg(bytes.max(1));
+    let mut answer = store.fields(script, partition, call).await?;
+    if answer.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(JournalPage { uid: answer.text()?, head: answer.text()?, turns: answer.small()?, entries: answer.texts()? }))
+}
+
+pub(super) async fn counts(store: &RedisStore, partition: Partition) -> Result<Counts, StoreError> {
+    let script = &SCRIPTS.counts;
+    let mut answer = store.fields(script, partition, Call::new(script, &keys::prefix(partition))).await?;
+    Ok(Counts {
+        ready_turns: by_name(answer.list()?)?,
+        queued_attempts: by_name(answer.list()?)?,
+        leases: by_name(answer.list()?)?,
+        due: answer.number()?,
+    })
+}
+
+fn by_name(list: Fields) -> Result<BTreeMap<String, u64>, StoreError> {
+    Ok(list.all(|pair| Ok((pair.text()?, pair.number()?)))?.into_iter().collect())
+}

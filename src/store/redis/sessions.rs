@@ -1,0 +1,56 @@
+//! Sessions in one partition: open, renew, end, expired.
+
+use super::connection::Call;
+use super::scripts::SCRIPTS;
+use super::{RedisStore, encode, keys};
+use crate::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX};
+use crate::api::{DurationMs, Name, Partition, RunKey, SessionId, TimeMs};
+use crate::store::op::Ended;
+use crate::store::port::StoreError;
+
+/// How long a session that has ended is remembered, so that it cannot be opened again: longer than anybody keeps asking.
+const REMEMBER_ENDED: DurationMs = DurationMs::from_secs(24 * 3600);
+
+/// The pool is not kept: a claim names it.
+pub(super) async fn open(
+    store: &RedisStore,
+    partition: Partition,
+    session: &SessionId,
+    _pool: &Name,
+    deadline: TimeMs,
+) -> Result<bool, StoreError> {
+    let script = &SCRIPTS.open_session;
+    let call = Call::new(script, &keys::prefix(partition)).arg(session.as_str()).arg(encode::time(deadline));
+    store.flag(script, partition, call).await
+}
+
+pub(super) async fn renew(store: &RedisStore, partition: Partition, session: &SessionId, deadline: TimeMs) -> Result<bool, StoreError> {
+    let script = &SCRIPTS.renew_session;
+    let call = Call::new(script, &keys::prefix(partition)).arg(session.as_str()).arg(encode::time(deadline));
+    store.flag(script, partition, call).await
+}
+
+pub(super) async fn end(
+    store: &RedisStore,
+    partition: Partition,
+    session: &SessionId,
+    executing: &[RunKey],
+    now: TimeMs,
+) -> Result<Ended, StoreError> {
+    let script = &SCRIPTS.end_session;
+    let call = store
+        .call(script, partition, now)
+        .arg(session.as_str())
+        .arg(encode::texts(executing))
+        .arg(SLICE_MAX)
+        .arg(ATTEMPT_LOSSES_MAX)
+        .arg(REMEMBER_ENDED.0);
+    let mut answer = store.fields(script, partition, call).await?;
+    Ok(Ended { turns: answer.small()?, attempts: answer.small()?, more: answer.flag()? })
+}
+
+pub(super) async fn expired(store: &RedisStore, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
+    let script = &SCRIPTS.expired_sessions;
+    let call = store.call(script, partition, now).arg(SLICE_MAX);
+    store.fields(script, partition, call).await?.all(super::decode::Fields::parsed)
+}
