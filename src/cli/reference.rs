@@ -7,7 +7,7 @@ use clap::{Arg, Command, CommandFactory as _};
 use super::args::Cli;
 
 const HEAD: &str = "# Command line\n\n\
-    <!-- Generated from `src/cli` by `EVERLOOP_UPDATE=1 cargo test --lib cli::reference`; a test compares. -->\n\n";
+    <!-- Generated from `src/cli` by `make update`; a test compares. -->\n\n";
 
 /// The whole reference.
 fn markdown() -> String {
@@ -80,12 +80,12 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn the_committed_reference_is_what_the_arguments_say() {
+fn the_generated_reference_is_what_the_arguments_say() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
     let made = markdown();
     if std::env::var_os("EVERLOOP_UPDATE").is_some() {
         std::fs::write(path, &made).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == made, "docs/cli.md is not what the arguments say: EVERLOOP_UPDATE=1 cargo test --lib cli::reference rewrites it");
+    assert!(committed == made, "docs/cli.md is not what the arguments say: `make update` rewrites it");
 }

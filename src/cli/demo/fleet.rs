@@ -186,7 +186,7 @@ pub fn end_with_parent() -> Result<(), CliError> {
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| CliError::io("ask to end with the demo", &e.into()))?;
         // It may have died before the line above.
         if getppid().is_none_or(|pid| pid.as_raw_nonzero().get().to_string() != parent) {
-            std::process::exit(i32::from(Exit::Failed as u8));
+            return Err(CliError::input("the demo that this process belongs to has ended", ""));
         }
     }
     #[cfg(not(target_os = "linux"))]

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::cli::error::{CliError, Exit};
-use crate::store::embedded::{EmbeddedConfig, EmbeddedStore};
 use crate::store::op::Durability;
 use crate::store::redis::{RedisConfig, RedisStore};
-use crate::store::{Store, StoreError};
+use crate::store::{EmbeddedConfig, EmbeddedStore, Store, StoreError};
 
 /// Options of every role that opens a store, but for the place, whose default differs.
 #[derive(Debug, Clone, Args)]
@@ -20,9 +19,9 @@ pub struct StoreOptions {
     /// `none` promises nothing [default: strict, and none in memory].
     #[arg(long, env = "EVERLOOP_DURABILITY", value_name = "MODE", hide_env_values = true)]
     pub durability: Option<DurabilityArg>,
-    /// Partitions of a store that is made by this call; an existing one keeps its own.
-    #[arg(long, env = "EVERLOOP_PARTITIONS", default_value_t = 16, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub partitions: u16,
+    /// Partitions of a store that is made by this call; an existing one must have as many [default: 16].
+    #[arg(long, env = "EVERLOOP_PARTITIONS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub partitions: Option<u16>,
 }
 
 /// [`Durability`] as an argument.
@@ -60,7 +59,7 @@ impl FromStr for StorePlace {
         match text {
             "memory" => Ok(Self::Memory),
             _ if text.strip_prefix("file:").is_some_and(|path| !path.is_empty()) => Ok(Self::File(text["file:".len()..].into())),
-            _ if ["redis://", "rediss://"].iter().any(|scheme| text.starts_with(scheme)) => Ok(Self::Redis(text.to_owned())),
+            _ if ["redis://", "unix://"].iter().any(|scheme| text.starts_with(scheme)) => Ok(Self::Redis(text.to_owned())),
             _ => Err("write memory, file:PATH or redis://HOST:PORT".into()),
         }
     }
@@ -82,12 +81,13 @@ impl fmt::Display for StorePlace {
 
 /// Opens the store, or says what is wrong and what to change.
 pub async fn open(place: &StorePlace, options: &StoreOptions) -> Result<Arc<dyn Store>, CliError> {
-    let partitions = options.partitions;
+    // 0 is the embedded store's word for: as many as there are.
+    let partitions = options.partitions.unwrap_or(0);
     let wanted = options.durability.map(Durability::from);
     let durability = wanted.unwrap_or(Durability::Strict);
     match place {
         StorePlace::Memory => match wanted {
-            None | Some(Durability::None) => Ok(Arc::new(EmbeddedStore::memory(partitions))),
+            None | Some(Durability::None) => Ok(Arc::new(EmbeddedStore::memory(partitions).map_err(|e| explain(place, &e))?)),
             Some(mode) => Err(CliError::input(
                 format!("a store in memory cannot be {}: it ends with the process", mode.as_str()),
                 "use --store file:PATH, or leave out --durability",
@@ -97,11 +97,13 @@ pub async fn open(place: &StorePlace, options: &StoreOptions) -> Result<Arc<dyn 
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder).map_err(|e| CliError::io(&format!("make the folder {}", folder.display()), &e))?;
             }
-            let opened = EmbeddedStore::open(path, EmbeddedConfig { durability, partitions });
+            let opened = EmbeddedStore::open(path, EmbeddedConfig { durability, partitions, ..EmbeddedConfig::default() });
             Ok(Arc::new(opened.map_err(|e| explain(place, &e))?))
         }
         StorePlace::Redis(url) => {
-            let config = RedisConfig { url: url.clone(), durability, partitions, ..RedisConfig::default() };
+            let mut config = RedisConfig::new(url);
+            config.durability = durability;
+            config.partitions = options.partitions.unwrap_or(config.partitions);
             Ok(Arc::new(RedisStore::open(config).await.map_err(|e| explain(place, &e))?))
         }
     }
@@ -128,7 +130,7 @@ mod tests {
             ("memory", "memory"),
             ("file:./a.redb", "file:./a.redb"),
             ("redis://127.0.0.1:6379/1", "redis://127.0.0.1:6379/1"),
-            ("rediss://user:p@ss@host:6379", "rediss://***@host:6379"),
+            ("redis://user:p@ss@host:6379", "redis://***@host:6379"),
         ] {
             assert_eq!(text.parse::<StorePlace>().unwrap().to_string(), shown);
         }
