@@ -14,8 +14,14 @@
 //! [`telemetry`] | [`api`]. `tests/layers.rs` holds them.
 
 pub mod api;
+pub mod cli;
+pub mod client;
 pub mod crd;
+pub mod definitions;
+pub mod dev;
 pub mod machine;
+pub mod queue;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod worker;

@@ -14,7 +14,8 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("client", &["api"], &["axum", "redis", "redb", "rquickjs"]),
     ("queue", &["api", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),
     ("worker", &["api", "client", "machine", "source", "telemetry"], &["axum", "redis", "redb"]),
-    ("dev", &["api", "client", "crd", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),
+    ("definitions", &["api", "crd", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
+    ("dev", &["api", "client", "crd", "definitions", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),
 ];
 
 fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {

@@ -1,0 +1,94 @@
+//! What can be typed: the global options and the list of commands. Each command's own arguments stand in its file.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{commands, demo, roles};
+use crate::api::Name;
+
+/// An event loop that does not die: durable async JavaScript on a fleet of workers.
+#[derive(Debug, Parser)]
+#[command(name = "everloop", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the run failed, 2 usage or bad input, 3 the server is not reachable or refused.\n\
+    Start here: `everloop dev -f FILE` runs everything in one process; `everloop demo` shows what it is for.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command that talks to a server.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Address of the queue service.
+    #[arg(long, global = true, env = "EVERLOOP_SERVER", default_value = "http://127.0.0.1:7400", value_name = "URL", hide_env_values = true)]
+    pub server: String,
+    /// Namespace of workflows and runs [default: default].
+    #[arg(long, short, global = true, env = "EVERLOOP_NAMESPACE", value_name = "NAME", hide_env_values = true)]
+    pub namespace: Option<Name>,
+    /// Bearer token for the service.
+    #[arg(long, global = true, env = "EVERLOOP_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// A table for people, JSON or YAML for programs.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// How data is written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs; stable.
+    Json,
+    /// Likewise.
+    Yaml,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make definitions current: new runs get them.
+    Apply(commands::apply::ApplyArgs),
+    /// Parse and check definitions; touches no server.
+    Check(commands::check::CheckArgs),
+    /// List the workflows of the namespace.
+    Workflows(commands::workflows::WorkflowsArgs),
+    /// Start a run of a workflow.
+    Run(commands::run::RunArgs),
+    /// List runs, newest first.
+    List(commands::list::ListArgs),
+    /// Show a run as it is now.
+    Get(commands::get::GetArgs),
+    /// Show what a run did, turn by turn.
+    Journal(commands::journal::JournalArgs),
+    /// Follow a run, turn by turn, until it ends.
+    Watch(commands::watch::WatchArgs),
+    /// Print a run's result.
+    Result(commands::result::ResultArgs),
+    /// Send a signal to a run.
+    Signal(commands::signal::SignalArgs),
+    /// Ask a run to end in order.
+    Cancel(commands::cancel::CancelArgs),
+    /// End a run at once, without a last turn.
+    Terminate(commands::terminate::TerminateArgs),
+    /// Hold a run: it takes no turn until it is resumed.
+    Pause(commands::pause::PauseArgs),
+    /// Let a paused or blocked run go on.
+    Resume(commands::resume::ResumeArgs),
+    /// List the workers and what is leased to them.
+    Workers(commands::workers::WorkersArgs),
+    /// Run everything in one process, and apply definitions again when their files change.
+    Dev(roles::dev::DevArgs),
+    /// Run the queue service.
+    Queue(roles::queue::QueueArgs),
+    /// Run a worker.
+    Worker(roles::worker::WorkerArgs),
+    /// Show that nothing is lost: 500 orders, three workers, and two of the processes killed in the middle.
+    Demo(demo::DemoArgs),
+    /// Print a completion script for a shell.
+    Completion(commands::completion::CompletionArgs),
+    /// The stand-in for the shop's services, for `demo`.
+    #[command(hide = true)]
+    DemoShop(demo::shop::ShopArgs),
+}

@@ -1,0 +1,18 @@
+//! One file per command: its arguments, what it asks, what it prints.
+
+pub mod apply;
+pub mod cancel;
+pub mod check;
+pub mod completion;
+pub mod get;
+pub mod journal;
+pub mod list;
+pub mod pause;
+pub mod result;
+pub mod resume;
+pub mod run;
+pub mod signal;
+pub mod terminate;
+pub mod watch;
+pub mod workers;
+pub mod workflows;

@@ -1,0 +1,23 @@
+//! `everloop terminate RUN`.
+
+use clap::Args;
+
+use crate::api::RunId;
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output;
+
+#[derive(Debug, Args)]
+pub struct TerminateArgs {
+    /// The run's id.
+    pub run: RunId,
+    /// Why, for those who look at the run later.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub reason: String,
+}
+
+pub async fn run(context: &Context, args: &TerminateArgs) -> Result<Exit, CliError> {
+    context.client.terminate(&args.run, &args.reason).await?;
+    output::say(&format!("{} is terminated", args.run));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,27 @@
+//! `everloop workers`.
+
+use clap::Args;
+
+use crate::api::http::{WorkerView, Workers};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output;
+use crate::cli::table::table;
+
+#[derive(Debug, Args)]
+pub struct WorkersArgs {}
+
+pub async fn run(context: &Context) -> Result<Exit, CliError> {
+    let workers = context.client.workers().await?;
+    if workers.workers.is_empty() {
+        let server = context.client.server();
+        output::say(&format!("no workers: nothing runs until there is one; `everloop worker --pool default --server {server}` starts one"));
+    }
+    output::print(&output::render(context.format, &workers, || rows(&workers)))?;
+    Ok(Exit::Done)
+}
+
+pub(in crate::cli) fn rows(workers: &Workers) -> String {
+    let row = |w: &WorkerView| vec![w.session.clone(), w.leases.to_string()];
+    table(&["session", "leases"], workers.workers.iter().map(row))
+}

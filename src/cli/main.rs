@@ -1,0 +1,68 @@
+//! From the arguments to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use super::args::{Cli, Command};
+use super::commands;
+use super::context::Context;
+use super::error::{CliError, Exit};
+use super::roles;
+
+/// Reads the arguments of the process, does what they say, and tells errors on stderr.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, with code 0. That nobody reads the text is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    match run(cli) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            eprint!("{}", error.render());
+            ExitCode::from(error.exit() as u8)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, CliError> {
+    let many_threads = matches!(cli.command, Command::Dev(_) | Command::Queue(_) | Command::Worker(_) | Command::Demo(_) | Command::DemoShop(_));
+    let mut builder = if many_threads { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let runtime = builder.enable_all().build().map_err(|e| CliError::io("start the asynchronous runtime", &e))?;
+    let exit = runtime.block_on(dispatch(cli));
+    // What still runs in the background (a file watcher, a broken connection) must not hold the process.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    let options = cli.options;
+    match cli.command {
+        Command::Check(args) => commands::check::run(&options, &args),
+        Command::Completion(args) => commands::completion::run(&args),
+        Command::Dev(args) => roles::dev::run(&options, args).await,
+        Command::Queue(args) => roles::queue::run(args).await,
+        Command::Worker(args) => roles::worker::run(&options, args).await,
+        Command::Demo(args) => super::demo::run(args).await,
+        Command::DemoShop(args) => super::demo::shop::run(&args).await,
+        Command::Apply(args) => commands::apply::run(&Context::new(options)?, &args).await,
+        Command::Workflows(_) => commands::workflows::run(&Context::new(options)?).await,
+        Command::Run(args) => commands::run::run(&Context::new(options)?, &args).await,
+        Command::List(args) => commands::list::run(&Context::new(options)?, &args).await,
+        Command::Get(args) => commands::get::run(&Context::new(options)?, &args).await,
+        Command::Journal(args) => commands::journal::run(&Context::new(options)?, &args).await,
+        Command::Watch(args) => commands::watch::run(&Context::new(options)?, &args).await,
+        Command::Result(args) => commands::result::run(&Context::new(options)?, &args).await,
+        Command::Signal(args) => commands::signal::run(&Context::new(options)?, &args).await,
+        Command::Cancel(args) => commands::cancel::run(&Context::new(options)?, &args).await,
+        Command::Terminate(args) => commands::terminate::run(&Context::new(options)?, &args).await,
+        Command::Pause(args) => commands::pause::run(&Context::new(options)?, &args).await,
+        Command::Resume(args) => commands::resume::run(&Context::new(options)?, &args).await,
+        Command::Workers(_) => commands::workers::run(&Context::new(options)?).await,
+    }
+}

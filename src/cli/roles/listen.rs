@@ -1,0 +1,30 @@
+//! Binding the address to serve on.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use crate::cli::error::{CliError, Exit};
+
+/// Where people and workers look when nothing else was said.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
+
+/// Binds, and says what to change when that does not work.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let next = match error.kind() {
+            ErrorKind::AddrInUse => format!(
+                "stop the other program (`ss -ltnp 'sport = :{}'` names it), or choose another port with --listen",
+                address.port()
+            ),
+            ErrorKind::PermissionDenied => "ports under 1024 are for root: choose another one with --listen".into(),
+            _ => "choose an address of this machine with --listen, such as 127.0.0.1:7400 or 0.0.0.0:7400".into(),
+        };
+        let why = match error.kind() {
+            ErrorKind::AddrInUse => "another program listens there already".to_owned(),
+            _ => error.to_string(),
+        };
+        CliError::Role { what: format!("failed to listen on {address}: {why}"), next, exit: Exit::Usage }
+    })
+}

@@ -1,0 +1,41 @@
+//! The commands that do not ask a service but are one: arguments to settings, and the errors of starting.
+
+pub mod dev;
+mod listen;
+pub mod queue;
+mod store;
+pub mod worker;
+
+pub use store::StorePlace;
+
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::error::{CliError, Exit};
+use crate::telemetry::{logs, shutdown};
+
+/// Logs of a role go to stderr.
+fn start_logs(json: bool) -> Result<(), CliError> {
+    let format = if json { logs::Format::Json } else { logs::Format::Text };
+    logs::init(format).map_err(|e| CliError::input(e.to_string(), ""))
+}
+
+/// For someone in front of a terminal: only what is wrong, unless more is asked for.
+fn start_quiet_logs() -> Result<(), CliError> {
+    let filter = EnvFilter::builder().with_env_var(logs::FILTER_VARIABLE).with_default_directive(LevelFilter::WARN.into()).from_env();
+    let filter = filter.map_err(|e| CliError::input(format!("failed to read {}: {e}", logs::FILTER_VARIABLE), "write a level, such as info"))?;
+    // A second subscriber in one process is a bug of ours, and nothing that a user could change.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    Ok(())
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process.
+fn shutdown() -> Result<CancellationToken, CliError> {
+    shutdown::signals().map_err(|e| CliError::io("register the signal handlers", &e))
+}
+
+/// A role that ended by itself.
+fn ended(role: &str, error: &dyn std::fmt::Display) -> CliError {
+    CliError::Role { what: format!("the {role} ended: {error}"), next: String::new(), exit: Exit::Server }
+}

@@ -1,0 +1,95 @@
+//! `everloop worker`: event loops and activities.
+
+use clap::Args;
+
+use super::{ended, start_logs};
+use crate::api::limits::{SLOTS_MAX, WORKER_NAME_BYTES_MAX};
+use crate::api::{DurationMs, Name};
+use crate::cli::args::Options;
+use crate::cli::error::{CliError, Exit};
+use crate::worker;
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// The pool to serve: workflows name theirs.
+    #[arg(long, env = "EVERLOOP_POOL", default_value = "default", value_name = "NAME", hide_env_values = true)]
+    pub pool: Name,
+    /// A name for people: letters, digits and `-` [default: the machine's name and the process id].
+    #[arg(long, env = "EVERLOOP_WORKER_NAME", value_parser = worker_name, hide_env_values = true)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub slots: SlotOptions,
+    /// Let HTTP activities reach this machine, link-local and cluster-control addresses.
+    #[arg(long, env = "EVERLOOP_ALLOW_LOCAL")]
+    pub allow_local: bool,
+    /// How long to finish what is under way after SIGTERM; the rest is handed back.
+    #[arg(long, env = "EVERLOOP_DRAIN", default_value = "30s", value_name = "DURATION", hide_env_values = true)]
+    pub drain: DurationMs,
+    /// Log lines as JSON.
+    #[arg(long, env = "EVERLOOP_LOG_JSON")]
+    pub log_json: bool,
+}
+
+/// How much a worker takes on; `dev` has these, too.
+#[derive(Debug, Clone, Args)]
+pub struct SlotOptions {
+    /// Event-loop threads [default: one per core].
+    #[arg(long, env = "EVERLOOP_LOOPS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub loops: Option<u16>,
+    /// Turns at a time.
+    #[arg(long, env = "EVERLOOP_TURN_SLOTS", default_value_t = 64, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
+    pub turn_slots: u16,
+    /// Activities at a time.
+    #[arg(long, env = "EVERLOOP_ACTIVITY_SLOTS", default_value_t = 256, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
+    pub activity_slots: u16,
+    /// Memory for runs between their turns, in MiB; the least recently used go first and are replayed when needed.
+    #[arg(long, env = "EVERLOOP_CACHE_MB", default_value_t = 256, value_name = "MIB", hide_env_values = true)]
+    pub cache_mb: u32,
+}
+
+fn worker_name(text: &str) -> Result<String, String> {
+    let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if legal && (1..=WORKER_NAME_BYTES_MAX).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("1 to {WORKER_NAME_BYTES_MAX} letters, digits and '-'"))
+    }
+}
+
+pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> {
+    crate::cli::demo::end_with_parent()?;
+    start_logs(args.log_json)?;
+    let shutdown = super::shutdown()?;
+    let name = args.name.unwrap_or_else(default_name);
+    tracing::info!(server = options.server, pool = %args.pool, name, "the worker starts");
+    let config = config(options.server.clone(), args.pool, name, &args.slots, args.drain, args.allow_local);
+    worker::run(config, shutdown).await.map_err(|e| ended("worker", &e))?;
+    Ok(Exit::Done)
+}
+
+/// The settings of a worker, from the options.
+pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions, drain: DurationMs, allow_local: bool) -> worker::Config {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    worker::Config {
+        server,
+        pool,
+        name,
+        loops: slots.loops.map_or(cores, usize::from),
+        turn_slots: slots.turn_slots,
+        activity_slots: slots.activity_slots,
+        cache_bytes: slots.cache_mb as usize * (1 << 20),
+        drain,
+        allow_local,
+        ..worker::Config::default()
+    }
+}
+
+/// Unique on this machine, and in a cluster, where the machine's name is the pod's.
+pub fn default_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let pid = format!("-{}", std::process::id());
+    let room = WORKER_NAME_BYTES_MAX - pid.len();
+    let host = if host.is_empty() { "worker" } else { &host[..host.len().min(room)] };
+    format!("{host}{pid}")
+}

@@ -1,0 +1,56 @@
+//! What people do to a run that exists.
+
+use reqwest::Method;
+
+use super::send::Call;
+use super::{Client, ClientError, new_key};
+use crate::api::http::{Reason, Resume};
+use crate::api::{Json, RunId};
+
+impl Client {
+    /// Puts a signal into a run's mailbox, once.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`, `MailboxFull`.
+    pub async fn signal(&self, run: &RunId, name: &str, payload: &Json) -> Result<(), ClientError> {
+        let path = self.path(&["runs", run.as_str(), "signals", name]);
+        self.call_unit(Call::mutate(Method::POST, path, new_key(), "application/json", payload.get().to_owned())).await
+    }
+
+    /// Asks a run to end in order.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
+    pub async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
+        self.control(run, "cancel", &Json::of(&Reason { reason: reason.into() })).await
+    }
+
+    /// Ends a run at once, without a last turn.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
+    pub async fn terminate(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
+        self.control(run, "terminate", &Json::of(&Reason { reason: reason.into() })).await
+    }
+
+    /// Holds a run: it takes no turn until it is resumed.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
+    pub async fn pause(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
+        self.control(run, "pause", &Json::of(&Reason { reason: reason.into() })).await
+    }
+
+    /// Lets a paused or blocked run go on.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`, `NotApplicable`, `VersionNotFound`.
+    pub async fn resume(&self, run: &RunId, resume: &Resume) -> Result<(), ClientError> {
+        self.control(run, "resume", &Json::of(resume)).await
+    }
+
+    async fn control(&self, run: &RunId, verb: &str, body: &Json) -> Result<(), ClientError> {
+        let path = self.path(&["runs", run.as_str(), verb]);
+        self.call_unit(Call::mutate(Method::POST, path, new_key(), "application/json", body.get().to_owned())).await
+    }
+}

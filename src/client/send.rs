@@ -1,0 +1,203 @@
+//! Sending: one call, repeated while it is unanswered.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
+
+use super::ClientError;
+use super::reply::{self, Reply};
+use crate::api::{DurationMs, Name};
+
+/// An answer to a plain call comes in milliseconds; a service whose store hangs says so after some seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A listening server accepts at once, even far away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// First pause before a repeat; it doubles up to [`PAUSE_MAX`].
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// Longest pause: a restarted server is noticed within this.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Where to, and as whom.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// `http://host:port`, perhaps with a path before `/v1`.
+    pub server: String,
+    /// The namespace of all calls.
+    pub namespace: Name,
+    /// A bearer token.
+    pub token: Option<String>,
+    /// How long to repeat.
+    pub patience: Patience,
+}
+
+/// How long calls are repeated, with back-off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// When nothing listens at the address, and nothing ever has answered this client.
+    pub unreachable: Duration,
+    /// When the call was sent and not answered, when the service says that it cannot answer now, or when a server that has
+    /// answered before is gone.
+    pub unanswered: Duration,
+}
+
+impl Default for Patience {
+    /// For a person at a terminal: a wrong address is told at once, a restart of the service is sat out.
+    fn default() -> Self {
+        Self { unreachable: Duration::ZERO, unanswered: Duration::from_secs(20) }
+    }
+}
+
+/// See the module. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    server: String,
+    namespace: Name,
+    patience: Patience,
+    answered: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// One call, so that it can be sent several times.
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    key: Option<String>,
+    body: Option<(&'static str, String)>,
+    wait: DurationMs,
+}
+
+impl Call {
+    pub(super) fn get(path: String) -> Self {
+        Self { method: Method::GET, path, key: None, body: None, wait: DurationMs(0) }
+    }
+
+    /// A mutating call. `key` is equal over all repeats.
+    pub(super) fn mutate(method: Method, path: String, key: String, content_type: &'static str, body: String) -> Self {
+        Self { method, path, key: Some(key), body: Some((content_type, body)), wait: DurationMs(0) }
+    }
+
+    /// The service may take so long on purpose.
+    pub(super) fn waiting(mut self, wait: DurationMs) -> Self {
+        self.wait = wait;
+        self
+    }
+}
+
+impl Client {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`] when the address is no HTTP address or the token cannot stand in a header.
+    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        let base = config.server.trim_end_matches('/').to_owned();
+        let wrong = |why: &str| ClientError::Config(format!("the server address {:?} cannot be used: {why}", config.server));
+        let url = Url::parse(&base).map_err(|e| wrong(&format!("{e}; write it as http://host:port")))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(wrong("write it as http://host:port"));
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &config.token {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| ClientError::Config("the token holds characters that cannot stand in an HTTP header".into()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("everloop/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| ClientError::Config(format!("failed to set up HTTP: {}", reply::chain(&e))))?;
+        Ok(Self { http, base, server: config.server, namespace: config.namespace, patience: config.patience, answered: Default::default() })
+    }
+
+    /// The address as it was configured.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The namespace of all calls.
+    #[must_use]
+    pub fn namespace(&self) -> &Name {
+        &self.namespace
+    }
+
+    /// The same connections, another namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: Name) -> Self {
+        Self { namespace, ..self.clone() }
+    }
+
+    /// Path of a route inside of the namespace.
+    pub(super) fn path(&self, segments: &[&str]) -> String {
+        let mut all = vec!["v1", "namespaces", self.namespace.as_str()];
+        all.extend_from_slice(segments);
+        super::path::path(&all)
+    }
+
+    /// Sends, repeats while unanswered, and reads the answer.
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
+        let text = self.send(call).await?;
+        serde_json::from_str(&text).map_err(|e| self.protocol(&format!("{e} in {}", reply::cut(&text))))
+    }
+
+    /// Likewise, for answers whose body says nothing.
+    pub(super) async fn call_unit(&self, call: Call) -> Result<(), ClientError> {
+        self.send(call).await.map(|_| ())
+    }
+
+    pub(super) fn protocol(&self, detail: &str) -> ClientError {
+        ClientError::Protocol { server: self.server.clone(), detail: detail.to_owned() }
+    }
+
+    async fn send(&self, call: Call) -> Result<String, ClientError> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let began = Instant::now();
+        let mut pause = PAUSE_FIRST;
+        // Once a call may have reached the service it is repeated until answered, whatever the repeats meet.
+        let mut patience = if self.answered.load(Relaxed) { self.patience.unanswered } else { self.patience.unreachable };
+        loop {
+            let (error, least_pause) = match self.once(&call).await {
+                Reply::Answer(text) => {
+                    self.answered.store(true, Relaxed);
+                    return Ok(text);
+                }
+                Reply::Refused(error) => {
+                    self.answered.store(true, Relaxed);
+                    return Err(error);
+                }
+                Reply::NotReached(error) => (error, Duration::ZERO),
+                Reply::Unanswered(error, after) => {
+                    patience = self.patience.unanswered;
+                    (error, after)
+                }
+            };
+            let jittered = pause.mul_f64(rand::rng().random_range(0.5..=1.0)).max(least_pause);
+            if began.elapsed() + jittered > patience {
+                return Err(error);
+            }
+            tokio::time::sleep(jittered).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn once(&self, call: &Call) -> Reply {
+        let url = format!("{}{}", self.base, call.path);
+        let mut request = self.http.request(call.method.clone(), url).timeout(ANSWER_TIMEOUT + call.wait.to_std());
+        if let Some(key) = &call.key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some((content_type, body)) = &call.body {
+            request = request.header(CONTENT_TYPE, *content_type).body(body.clone());
+        }
+        match request.send().await {
+            Ok(response) => reply::read(&self.server, response).await,
+            Err(error) => reply::failed(&self.server, &error),
+        }
+    }
+}
