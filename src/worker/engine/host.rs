@@ -43,7 +43,9 @@ pub struct Shared {
     /// Promises that were rejected with nobody listening, and why.
     pub unhandled: RefCell<Vec<(Persistent<Value<'static>>, Persistent<Value<'static>>)>>,
     /// `Some` while the stack is looked at for a command's position.
-    pub position: RefCell<Option<String>>,
+    pub position: RefCell<Option<Option<(usize, usize)>>>,
+    /// The text of the current module, for positions.
+    pub source: RefCell<Rc<str>>,
     pub tolerates_overflow: Cell<bool>,
     pub resolves_imports: Cell<bool>,
 }
@@ -117,6 +119,7 @@ impl Host {
             current: RefCell::new(None),
             unhandled: RefCell::new(Vec::new()),
             position: RefCell::new(None),
+            source: RefCell::new("".into()),
             tolerates_overflow: Cell::new(false),
             resolves_imports: Cell::new(false),
         });
@@ -154,7 +157,8 @@ impl Host {
         let heap = &self.shared.heap;
         let others_bytes = heap.live_bytes().saturating_sub(run.as_ref().map_or(0, |run| run.bytes));
         heap.set_limit(others_bytes.saturating_add(limits.run_heap_bytes));
-        self.runtime.set_gc_threshold((heap.live_bytes() * 3 / 2).clamp(GC_THRESHOLD_BYTES, others_bytes + limits.run_heap_bytes / 2));
+        let collect_at = (heap.live_bytes() * 3 / 2).max(GC_THRESHOLD_BYTES).min(others_bytes + limits.run_heap_bytes / 2);
+        self.runtime.set_gc_threshold(collect_at);
 
         let mut slot = run;
         let result = self.take_turn_of(&mut slot, input);
@@ -310,7 +314,9 @@ impl Resolver for OnlyEverloop {
         let message = if known || !self.0.resolves_imports.get() {
             format!("import({name:?}) is not available in a workflow: write `import {{ sleep }} from \"everloop\"` at the top")
         } else {
-            format!("cannot import {name:?}: a workflow imports from \"everloop\" only; other code goes into the source or into an activity")
+            format!(
+                "cannot import {name:?}: a workflow imports from \"everloop\" only; other code goes into the source or into an activity"
+            )
         };
         Err(Exception::throw_message(ctx, &message))
     }

@@ -1,5 +1,6 @@
 //! One context: intrinsics, shim, and one version's module. It serves one run, or all runs of the version.
 
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use rquickjs::context::intrinsic;
@@ -47,20 +48,23 @@ pub struct Realm {
     pub context: Context,
     calls: Persistent<Object<'static>>,
     main: Option<Persistent<Function<'static>>>,
+    /// The module as it was evaluated.
+    pub source: Rc<str>,
     /// What it took to make it, when it is shared; an own realm is counted with its run.
     pub bytes: usize,
 }
 
 impl Realm {
     /// Intrinsics and shim, frozen; no code of the user yet.
-    pub fn new(runtime: &Runtime, shared: &std::rc::Rc<Shared>, definition: &Definition) -> Result<Self, Stop> {
-        let engine_error = |error: rquickjs::Error| Stop::blocked(super::errors::ENGINE_ERROR, format!("failed to make a context: {error}"));
+    pub fn new(runtime: &Runtime, shared: &Rc<Shared>, definition: &Definition) -> Result<Self, Stop> {
+        let engine_error =
+            |error: rquickjs::Error| Stop::blocked(super::errors::ENGINE_ERROR, format!("failed to make a context: {error}"));
         let context = Context::custom::<Intrinsics>(runtime).map_err(engine_error)?;
         let calls = context.with(|ctx| {
             measure_stack_from_here(&ctx);
             boot(&ctx, shared, definition).map_err(|error| Stop::internal(&shared.budget, &ctx, "build a realm", error))
         })?;
-        Ok(Self { context, calls, main: None, bytes: 0 })
+        Ok(Self { context, calls, main: None, source: "".into(), bytes: 0 })
     }
 
     /// Evaluates the user's module. Its top level may use time and randomness when a run is current, but no commands.
@@ -70,6 +74,7 @@ impl Realm {
             load(&ctx, shared, workflow, source)
         })?;
         self.main = Some(main);
+        self.source = source.into();
         Ok(())
     }
 
@@ -117,7 +122,7 @@ pub fn measure_stack_from_here(ctx: &Ctx<'_>) {
     unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(ctx.as_raw().as_ptr())) };
 }
 
-fn boot<'js>(ctx: &Ctx<'js>, shared: &std::rc::Rc<Shared>, definition: &Definition) -> rquickjs::Result<Persistent<Object<'static>>> {
+fn boot<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, definition: &Definition) -> rquickjs::Result<Persistent<Object<'static>>> {
     // SAFETY: the context is alive; the function adds `atob` and `btoa` to it.
     unsafe { qjs::JS_AddIntrinsicAToB(ctx.as_raw().as_ptr()) };
     let (shim, promise) = shim(ctx)?.eval()?;
@@ -174,7 +179,9 @@ fn load<'js>(ctx: &Ctx<'js>, shared: &Shared, workflow: &str, source: &str) -> R
     })?;
     let main: Value<'js> = module.get("default").map_err(|error| broken("load", error))?;
     let Some(main) = main.into_function() else {
-        return Err(Stop::broken_source(format!("{workflow}.js has no default export that is a function: write `export default async function ...`")));
+        return Err(Stop::broken_source(format!(
+            "{workflow}.js has no default export that is a function: write `export default async function ...`"
+        )));
     };
     Ok(Persistent::save(ctx, main))
 }

@@ -92,7 +92,8 @@ impl RunState {
     /// The position of the next command: the recorded one in a replay, otherwise what `look` finds.
     pub fn position(&mut self, look: impl FnOnce() -> String) -> String {
         match &mut self.recorded {
-            Some(recorded) if !recorded.locate => recorded.next().map(|command| command.position().to_owned()).unwrap_or_default(),
+            // Past the journal's end: the rest of a turn that was committed in part.
+            Some(recorded) if !recorded.locate => recorded.next().map_or_else(look, |command| command.position().to_owned()),
             _ => look(),
         }
     }

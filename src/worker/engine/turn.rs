@@ -24,6 +24,7 @@ pub struct Turn<'a, 'js> {
 impl<'a, 'js> Turn<'a, 'js> {
     pub fn enter(ctx: &'a Ctx<'js>, shared: &'a Shared, run: &LiveRun) -> Result<Self, Stop> {
         measure_stack_from_here(ctx);
+        *shared.source.borrow_mut() = run.realm.source.clone();
         let enter = || -> rquickjs::Result<Option<Self>> {
             let calls = run.realm.calls(ctx)?;
             calls.get::<_, Function<'js>>("enter")?.call::<_, ()>((run.handle(ctx)?, false))?;

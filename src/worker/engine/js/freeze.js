@@ -21,7 +21,7 @@ function allowOverride(prototype, keys) {
 }
 
 function allowOverrides() {
-  const errors = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError];
+  const errors = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError, SuppressedError, InternalError];
   for (const constructor of errors) allowOverride(constructor.prototype, ["constructor", "name", "message", "toString"]);
   allowOverride(Object.prototype, ["constructor", "toString", "toLocaleString", "valueOf", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable"]);
   allowOverride(Function.prototype, ["toString"]);

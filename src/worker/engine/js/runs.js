@@ -160,10 +160,11 @@ function activity(name) {
   return call;
 }
 
-function take(command) {
+// What waits for this event; null when it is settled, cancelled, or of another kind than the event.
+function take(command, isActivity) {
   const run = current;
   const entry = run.pending.get(command);
-  if (entry === undefined) return null;
+  if (entry === undefined || (entry.kind === "activity") !== isActivity) return null;
   run.pending.delete(command);
   run.nesting = 0;
   leaveWait(run, entry);
@@ -171,11 +172,11 @@ function take(command) {
 }
 
 function completed(command, result) {
-  take(command)?.resolve(result);
+  take(command, true)?.resolve(result);
 }
 
 function failed(command, error, at) {
-  const entry = take(command);
+  const entry = take(command, true);
   if (entry !== null) entry.reject(activityError(error, entry.name, at));
 }
 

@@ -4,12 +4,18 @@ use super::*;
 
 #[test]
 fn a_cancel_rejects_what_is_awaited_and_ends_the_run() {
-    for waiting in ["sleep('1h')", "a()", "signal('x')", "Promise.all([a(), sleep(5), signal('x')])", "Promise.race([sleep(10), signal('y')])"] {
+    for waiting in
+        ["sleep('1h')", "a()", "signal('x')", "Promise.all([a(), sleep(5), signal('x')])", "Promise.race([sleep(10), signal('y')])"]
+    {
         let source = format!("import {{ sleep, signal }} from 'everloop'; export default async () => {{ await {waiting}; }};");
         let mut engine = engine();
         let mut run = Run::new(&source);
         let commands = run.start(&mut engine, "null").commands.len();
-        assert_eq!(brief(&run.turn(&mut engine, vec![cancelled("no longer needed")])), [format!("{commands} x no longer needed")], "{waiting}");
+        assert_eq!(
+            brief(&run.turn(&mut engine, vec![cancelled("no longer needed")])),
+            [format!("{commands} x no longer needed")],
+            "{waiting}"
+        );
     }
 }
 
@@ -62,7 +68,8 @@ export default async () => {
 #[test]
 fn a_run_that_returns_after_a_cancel_is_complete_and_one_that_fails_is_failed() {
     let returns = "import { sleep } from 'everloop'; export default async () => { try { await sleep('1h'); } catch { return 'saved'; } };";
-    let fails = "import { sleep } from 'everloop'; export default async () => { try { await sleep('1h'); } catch { throw new Error('worse'); } };";
+    let fails =
+        "import { sleep } from 'everloop'; export default async () => { try { await sleep('1h'); } catch { throw new Error('worse'); } };";
     for (source, end) in [(returns, "1 = \"saved\""), (fails, "1 ! Error: worse")] {
         let mut engine = engine();
         let mut run = Run::new(source);

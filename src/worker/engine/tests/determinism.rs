@@ -69,7 +69,11 @@ export default async () => {
     let first = run.start(&mut engine, "null");
     let lines: Vec<String> = first.logs.iter().map(|log| format!("{} {}", log.level, log.text)).collect();
     assert_eq!(lines[..4], [r#"info a 1 {"b":[2]} null undefined 3n Map [["k",1]]"#, "debug d", "info i", "warn w"]);
-    assert!(lines[4].starts_with("error TypeError: e\n    at main (order-status.js:4:") || lines[4].contains("order-status.js:4:"), "{}", lines[4]);
+    assert!(
+        lines[4].starts_with("error TypeError: e\n    at main (order-status.js:4:") || lines[4].contains("order-status.js:4:"),
+        "{}",
+        lines[4]
+    );
     engine.evict(&run.uid());
     let second = run.turn(&mut engine, vec![done(0, "1")]);
     assert_eq!(second.logs.iter().map(|log| log.text.as_str()).collect::<Vec<_>>(), ["later"]);

@@ -31,7 +31,7 @@ export default async function orderStatus(order) {
     let frames: Vec<&str> = error.stack.lines().map(str::trim).collect();
     assert_eq!(
         frames,
-        ["at PaymentError (order-status.js:4:10)", "at check (order-status.js:11:25)", "at orderStatus (order-status.js:16:8)"],
+        ["at PaymentError (order-status.js:4:20)", "at check (order-status.js:11:64)", "at orderStatus (order-status.js:16:9)"],
         "{}",
         error.stack
     );
@@ -61,7 +61,9 @@ export default async () => {
     let output = run.turn(&mut engine, vec![Event::ActivityFailed { command: 0, attempt: 5, error }]);
     assert_eq!(
         brief(&output),
-        [r#"1 = [true,true,"HttpError","bad gateway",{"status":502},"Refused",[1],"at pay (order-status.js:4:14)","HttpError: bad gateway"]"#]
+        [
+            r#"1 = [true,true,"HttpError","bad gateway",{"status":502},"Refused",[1],"at pay (order-status.js:4:11)","HttpError: bad gateway"]"#
+        ]
     );
 }
 
@@ -120,5 +122,8 @@ fn what_a_class_inherits_can_be_assigned() {
   const e = new RangeError("r"); e.name = "Renamed";
   return [new A().name, new A().message, `${new A()}`, Object.keys(object), object + 1, `${list}`, `${e}`, Object.hasOwn(e, "name"), new TypeError("t").name];"#,
     );
-    assert_eq!(result, r#"["A","changed","own",["toString","valueOf","hasOwnProperty","constructor"],6,"list","Renamed: r",true,"TypeError"]"#);
+    assert_eq!(
+        result,
+        r#"["A","changed","own",["toString","valueOf","hasOwnProperty","constructor"],6,"list","Renamed: r",true,"TypeError"]"#
+    );
 }

@@ -50,7 +50,7 @@ fn another_command_is_told_with_both_positions() {
         blocked.message,
         "the code of order-status does not ask for what its journal has, in turn 1 (the journal has 3):\n\n    \
          expected  #1 StartTimer sleep at 4:9\n    \
-         actual    #1 ScheduleActivity pay at 4:12\n\n\
+         actual    #1 ScheduleActivity pay at 4:9\n\n\
          expected: what was recorded; actual: what the code asks for when it runs over the journal again. Positions are \
          line:column of order-status.js.\n\nFix the source so that it asks for the recorded commands in the recorded order, then \
          `everloop resume order-1`."
@@ -60,9 +60,9 @@ fn another_command_is_told_with_both_positions() {
 #[test]
 fn fewer_more_and_renamed_commands_are_told() {
     for (from, to, expected, actual) in [
-        ("[b(2), c(3)]", "[b(2)]", "#3 ScheduleActivity c at 5:40", "the end of the turn"),
-        ("[b(2), c(3)]", "[b(2), c(3), d(4)]", "the end of the turn", "#4 ScheduleActivity d at 5:46"),
-        ("[b(2), c(3)]", "[c(3), b(2)]", "#2 ScheduleActivity b at 5:34", "#2 ScheduleActivity c at 5:34"),
+        ("[b(2), c(3)]", "[b(2)]", "#3 ScheduleActivity c at 5:41", "the end of the turn"),
+        ("[b(2), c(3)]", "[b(2), c(3), d(4)]", "the end of the turn", "#4 ScheduleActivity d at 5:47"),
+        ("[b(2), c(3)]", "[c(3), b(2)]", "#2 ScheduleActivity b at 5:35", "#2 ScheduleActivity c at 5:35"),
         ("await a(1);", "await a(1); return 'early';", "#1 StartTimer sleep at 4:9", "#1 Complete"),
         ("await a(1);", "await a(1); throw new RangeError('early');", "#1 StartTimer sleep at 4:9", "#1 Fail with RangeError: early"),
     ] {

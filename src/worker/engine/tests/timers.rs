@@ -74,12 +74,10 @@ fn clearing_a_durable_timer_is_a_command() {
 
 #[test]
 fn durations_are_numbers_or_texts() {
-    let source = "import { sleep } from 'everloop'; export default () => Promise.all(['30m', '1h30m', 500, '250ms', 1.4, '1.5s'].map(sleep));";
+    let source =
+        "import { sleep } from 'everloop'; export default () => Promise.all(['30m', '1h30m', 500, '250ms', 1.4, '1.5s'].map(sleep));";
     let output = Run::new(source).start(&mut engine(), "null");
-    assert_eq!(
-        brief(&output),
-        ["0 sleep 30m", "1 sleep 1h30m", "2 sleep 500ms", "3 sleep 250ms", "4 sleep 1ms", "5 sleep 1s500ms"]
-    );
+    assert_eq!(brief(&output), ["0 sleep 30m", "1 sleep 1h30m", "2 sleep 500ms", "3 sleep 250ms", "4 sleep 1ms", "5 sleep 1s500ms"]);
     for bad in ["'soon'", "-1", "NaN", "{}", "undefined", "Infinity"] {
         let error = throws(&format!("await everloop.sleep({bad})"));
         assert_eq!(error.kind, "TypeError", "{bad}");
