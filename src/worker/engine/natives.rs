@@ -119,6 +119,26 @@ fn facts<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Result
     host.set("uuid", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random.next_uuid()))?)?;
     let s = shared.clone();
     host.set(
+        "info",
+        Function::new(ctx.clone(), move |ctx: Ctx<'js>, key: String| {
+            s.with_run(&ctx, |run| {
+                let facts = &run.facts;
+                match key.as_str() {
+                    "id" => facts.key.id.as_str(),
+                    "namespace" => facts.key.namespace.as_str(),
+                    "workflow" => &facts.workflow,
+                    "version" => facts.version.as_str(),
+                    _ => facts.uid.as_str(),
+                }
+                .to_owned()
+            })
+        })?,
+    )?;
+    let s = shared.clone();
+    #[expect(clippy::cast_precision_loss, reason = "as above")]
+    host.set("startedAt", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.facts.started_at.0 as f64))?)?;
+    let s = shared.clone();
+    host.set(
         "log",
         Function::new(ctx.clone(), move |ctx: Ctx<'js>, level: String, text: String| s.with_run(&ctx, |run| run.log(level, text)))?,
     )?;

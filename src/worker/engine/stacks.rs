@@ -13,14 +13,14 @@ use super::host::Shared;
 /// Modules of the shim; their frames are left out.
 pub const SHIM_PREFIX: &str = "everloop";
 
-/// Lines that the arguments of one call are looked for over.
-const CALL_LINES_MAX: usize = 40;
 const OVERFLOW: &str = "Maximum call stack size exceeded";
 
 /// The hook: what `error.stack` will be.
 pub fn prepare<'js>(ctx: &Ctx<'js>, shared: &Shared, error: &Value<'js>, sites: &Value<'js>) -> String {
-    if let Some(position) = &mut *shared.position.borrow_mut() {
-        *position = frames(sites).find_map(|site| UserFrame::of(&site)).map(|frame| (frame.line, frame.column));
+    if matches!(shared.lookout.get(), Lookout::On) {
+        if let Some(frame) = frames(sites).find_map(|site| UserFrame::of(&site)) {
+            shared.lookout.set(Lookout::Found(frame.line, frame.column));
+        }
         return String::new();
     }
     if is_overflow(ctx, error) && !shared.tolerates_overflow.get() {
@@ -83,61 +83,27 @@ fn ask<'js, T: rquickjs::FromJs<'js>>(site: &Object<'js>, method: &str) -> Optio
     method.call((rquickjs::function::This(site.clone()),)).ok()
 }
 
+/// What the hook does with the next error.
+#[derive(Debug, Clone, Copy)]
+pub enum Lookout {
+    /// It gives it a stack.
+    Off,
+    /// The error was made for its position only.
+    On,
+    /// Line and column of the innermost frame of the user.
+    Found(usize, usize),
+}
+
 /// `line:column` of the call of one of `callees` in the user's module; empty when there is no such frame (a timer's own callback, say).
 pub fn position(ctx: &Ctx<'_>, shared: &Shared, callees: &[&str]) -> String {
-    *shared.position.borrow_mut() = Some(None);
+    shared.lookout.set(Lookout::On);
     // SAFETY: the context is alive and its runtime is ours; the value is freed right away. Making an error calls the hook.
     unsafe {
         let error = qjs::JS_NewError(ctx.as_raw().as_ptr());
         qjs::JS_FreeValue(ctx.as_raw().as_ptr(), error);
     }
-    let Some((line, column)) = shared.position.borrow_mut().take().flatten() else { return String::new() };
-    let source = shared.source.borrow();
-    let (line, column) = callees.iter().find_map(|callee| callee_position(&source, line, column, callee)).unwrap_or((line, column));
+    let Lookout::Found(line, column) = shared.lookout.replace(Lookout::Off) else { return String::new() };
+    let positions = shared.positions.borrow();
+    let (line, column) = callees.iter().find_map(|callee| positions.call_of(callee, line, column)).unwrap_or((line, column));
     format!("{line}:{column}")
-}
-
-/// QuickJS gives a call the position of the last name inside of its parentheses. The call itself is the nearest `callee(`
-/// before it whose parenthesis is still open there.
-fn callee_position(source: &str, line: usize, column: usize, callee: &str) -> Option<(usize, usize)> {
-    let first_line = line.saturating_sub(CALL_LINES_MAX);
-    let mut before: Vec<char> = Vec::new();
-    for text in source.split('\n').skip(first_line).take(line - 1 - first_line) {
-        before.extend(text.chars().chain(['\n']));
-    }
-    let last: Vec<char> = source.split('\n').nth(line - 1)?.chars().collect();
-    before.extend(last.iter().take(column - 1));
-    let name: Vec<char> = callee.chars().collect();
-    if last.get(column - 1..)?.starts_with(&name) {
-        return Some((line, column));
-    }
-    let is_name = |c: &char| c.is_alphanumeric() || *c == '_' || *c == '$';
-    for start in (0..before.len().saturating_sub(name.len())).rev() {
-        let rest = &before[start..];
-        if !rest.starts_with(&name) || (start > 0 && is_name(&before[start - 1])) {
-            continue;
-        }
-        let mut open = 0_usize;
-        let mut after = rest[name.len()..].iter().skip_while(|c| c.is_whitespace());
-        if after.next() != Some(&'(') {
-            continue;
-        }
-        open += 1;
-        for c in after {
-            match c {
-                '(' => open += 1,
-                ')' => open = open.saturating_sub(1),
-                _ => {}
-            }
-            if open == 0 {
-                break;
-            }
-        }
-        if open > 0 {
-            let lines = before[..start].iter().filter(|c| **c == '\n').count();
-            let column = before[..start].iter().rev().take_while(|c| **c != '\n').count() + 1;
-            return Some((first_line + 1 + lines, column));
-        }
-    }
-    None
 }

@@ -7,8 +7,7 @@ let current = null;
 let loading = false;
 
 class Run {
-  constructor(info) {
-    this.info = info;
+  constructor() {
     this.pending = new Map(); // command number -> what waits for its event
     this.zero = []; // timers of zero length, in order
     this.inboxes = null; // signal name -> inbox
@@ -183,6 +182,7 @@ function failed(command, error, at) {
 // --- The run's information, as the code sees it: one object for all runs of the realm, which shows the current one.
 
 const runInfo = {};
-for (const key of ["id", "namespace", "workflow", "version", "uid", "startedAt"]) {
-  Object.defineProperty(runInfo, key, { get: () => present("run").info[key], enumerable: true });
+for (const key of ["id", "namespace", "workflow", "version", "uid"]) {
+  Object.defineProperty(runInfo, key, { get: () => host.info(key), enumerable: true });
 }
+Object.defineProperty(runInfo, "startedAt", { get: () => host.startedAt(), enumerable: true });

@@ -28,7 +28,7 @@ fn randomness_is_the_same_in_every_replay_and_other_in_every_run() {
     assert!(result(1, false)[0].starts_with(GOLDEN_RANDOM), "{}", result(1, false)[0]);
 }
 
-const GOLDEN_RANDOM: &str = "1 = [[0.";
+const GOLDEN_RANDOM: &str = "1 = [[0.9483441786305317,\"6d394fa3-203c-47e7-8aa8-0dccfd44eaff\",[19596,35212,20557]]";
 
 #[test]
 fn time_is_that_of_the_turn_and_in_utc() {

@@ -206,3 +206,17 @@ fn runs_of_a_shared_realm_have_their_own_time_and_randomness() {
     assert_eq!(ends(true), ends(false));
     assert_ne!(ends(true)[0], ends(true)[1]);
 }
+
+#[test]
+fn the_top_level_of_an_ordinary_module_belongs_to_the_run() {
+    let source = "let n = 0; const cache = new Map(); const at = Date.now(); export default async () => { cache.set(++n, at); await a(); return [...cache]; };";
+    let mut engine = engine();
+    let mut runs: Vec<Run> = (1..=200).map(|n| Run::numbered(source, n)).collect();
+    for run in &mut runs {
+        run.start(&mut engine, "null");
+    }
+    for run in &mut runs {
+        assert_eq!(brief(&run.turn(&mut engine, vec![done(0, "1")])), [format!("1 = [[1,{START_MS}]]")]);
+    }
+    assert_eq!(engine.cached(), (0, 0));
+}
