@@ -15,7 +15,7 @@
 //! | `{e<P>}:k:<run>` | sorted set | idempotency keys by number of arrival |
 //! | `{e<P>}:ix:<namespace>` | sorted set | ids of runs by start |
 //! | `{e<P>}:qt:<pool>` | sorted set | ready runs by the ms from which anyone may claim them |
-//! | `{e<P>}:qh:<session>` | list | ready runs that prefer a session |
+//! | `{e<P>}:qh:<session>` | sorted set | those of them that prefer a session, as long as they do |
 //! | `{e<P>}:qa:<queue>` | list | queued attempts `<run>#<command>#<queued at>` |
 //! | `{e<P>}:d` | sorted set | timers `T\|<run>#<command>#<uid's end>` and back-offs `R\|<run>#<command>` by due |
 //! | `{e<P>}:g` | sorted set | attempts with a schedule time-out by that |

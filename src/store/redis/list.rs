@@ -95,11 +95,8 @@ impl Merged<'_> {
 }
 
 pub(super) async fn list(store: &RedisStore, list: List) -> Result<Listed, StoreError> {
-    let after = if list.cursor.is_empty() {
-        None
-    } else {
-        Some(Place::parse(&list.cursor).ok_or_else(|| damaged(OPERATION, "the cursor is not one of a page before"))?)
-    };
+    // A cursor of another store or release begins at the top again.
+    let after = Place::parse(&list.cursor);
     let index = |number| Index { partition: Partition(number), waiting: VecDeque::new(), after: after.clone(), exhausted: false };
     let mut merged = Merged { store, namespace: &list.namespace, indices: (0..store.info.partitions).map(index).collect() };
     let limit = list.limit.clamp(1, LIST_PAGE_MAX);

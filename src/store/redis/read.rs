@@ -31,19 +31,19 @@ pub(super) async fn run(store: &RedisStore, run: &RunKey) -> Result<Option<RunSt
     record.attempts.sort_by_key(|attempt| attempt.command);
     record.attempts_beside = 0;
     let (entry, last, mail) = (answer.text()?, answer.text()?, answer.text()?);
-    let first = first_event(&entry).unwrap_or(mail);
+    let first = if entry.is_empty() { mail } else { first_event(&entry).map_err(|e| answer.damaged(e))? };
     Ok(Some(RunState { record, first, last }))
 }
 
-/// The text of an entry's first event, as it stands there.
-fn first_event(entry: &str) -> Option<String> {
+/// The text of an entry's first event, as it stands there; empty when it has none.
+fn first_event(entry: &str) -> Result<String, serde_json::Error> {
     #[derive(Deserialize)]
     struct Events<'a> {
         #[serde(borrow)]
         events: Vec<&'a RawValue>,
     }
-    let entry: Events<'_> = serde_json::from_str(entry).ok()?;
-    entry.events.first().map(|event| event.get().to_owned())
+    let entry: Events<'_> = serde_json::from_str(entry)?;
+    Ok(entry.events.first().map_or_else(String::new, |event| event.get().to_owned()))
 }
 
 pub(super) async fn journal(store: &RedisStore, run: &RunKey, from: u32, bytes: usize) -> Result<Option<JournalPage>, StoreError> {

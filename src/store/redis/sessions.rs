@@ -3,13 +3,17 @@
 use super::connection::Call;
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
-use crate::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX};
+use crate::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX, TURN_DEATHS_MAX};
 use crate::api::{DurationMs, Name, Partition, RunKey, SessionId, TimeMs};
 use crate::store::op::Ended;
 use crate::store::port::StoreError;
 
 /// How long a session that has ended is remembered, so that it cannot be opened again: longer than anybody keeps asking.
 const REMEMBER_ENDED: DurationMs = DurationMs::from_secs(24 * 3600);
+
+/// Why a run is blocked whose turn took too many workers with it.
+const TURN_KILLED_WORKER: &str = r#"{"reason":"TurnKilledWorker","message":"4 workers in a row died while they took this run's turn; resume it when the cause is gone"}"#;
+const _: () = assert!(TURN_DEATHS_MAX == 4, "the text above says the number");
 
 /// The pool is not kept: a claim names it.
 pub(super) async fn open(
@@ -44,7 +48,9 @@ pub(super) async fn end(
         .arg(encode::texts(executing))
         .arg(SLICE_MAX)
         .arg(ATTEMPT_LOSSES_MAX)
-        .arg(REMEMBER_ENDED.0);
+        .arg(REMEMBER_ENDED.0)
+        .arg(TURN_DEATHS_MAX)
+        .arg(TURN_KILLED_WORKER);
     let mut answer = store.fields(script, partition, call).await?;
     Ok(Ended { turns: answer.small()?, attempts: answer.small()?, more: answer.flag()? })
 }

@@ -5,77 +5,66 @@
 -- One answer holds about ANSWER_BYTES_MAX; what does not fit is `more`.
 local session, pool, seq, again = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[8] == '1'
 local want_turns, want_attempts = tonumber(ARGV[6]), tonumber(ARGV[7])
-local ready, hints, queue = P .. 'qt:' .. pool, P .. 'qh:' .. session, P .. 'qa:pool:' .. pool
-local size = 0
+local ready, hints = P .. 'qt:' .. pool, P .. 'qh:' .. session
+local size, more, next_at = 0, false, 0
 
 if not is_alive(session) then return {'lost'} end
 
 if again then
-  for _, member in ipairs(call('ZRANGE', P .. 'l:' .. session, 0, -1)) do
-    local kind, run, command = match(member, '^(.)|([^#]*)#?(.*)$')
-    local r = kind and load(run)
+  for _, lease in ipairs(in_order(call('ZRANGE', P .. 'l:' .. session, 0, -1))) do
+    local kind, run = lease[1], lease[2]
+    local r = load(run)
     if r and kind == 't' and r[PHASE] == LEASED and r[SESSION] == session and r[SEQ] == seq then
       size = size + hand_out_turn(run, r)
     elseif r and kind == 'a' then
-      local a = find(run, r, tonumber(command))
+      local a = find(run, r, lease[3])
       if a and a[STATE] == HELD and a[BY] == session and a[BY_SEQ] == seq then size = size + hand_out_attempt(run, r, a) end
     end
   end
 end
 
-local function take(run)
-  local r, newer = load(run)
-  if newer then return false end
-  if r and r[PHASE] == READY and r[POOL] == pool then
-    size = size + grant_turn(run, r, session, seq)
-    touch(run)
-  end
-  call('ZREM', ready, run)
-  return true
-end
-
--- First the runs that prefer this session.
-while #turns < want_turns and size < ANSWER_BYTES_MAX do
-  local run = call('LPOP', hints)
-  if not run then break end
-  local r = load(run)
-  if r and r[PHASE] == READY and r[POOL] == pool then take(run) end
-end
-
--- Then those that anyone may claim. What a newer program wrote is passed over.
-local passed = 0
-while #turns < want_turns and size < ANSWER_BYTES_MAX do
-  local page = call('ZRANGEBYSCORE', ready, '-inf', now, 'LIMIT', passed, math.min(want_turns - #turns, 32))
-  if #page == 0 then break end
-  for i = 1, #page do
-    if size >= ANSWER_BYTES_MAX then break end
-    if not take(page[i]) then passed = passed + 1 end
+-- Takes the ready runs of a range in their order. What is not ready any more is dropped, what a newer program wrote is passed
+-- over. True when one is left that this session may have.
+local function take(key, from, to)
+  local passed = 0
+  while true do
+    local page = call('ZRANGEBYSCORE', key, from, to, 'LIMIT', passed, 32)
+    if #page == 0 then return false end
+    for i = 1, #page do
+      local run = page[i]
+      local r, newer = load(run)
+      local fits = r and r[PHASE] == READY and r[POOL] == pool and (key == ready or r[HOLDER] == session)
+      if newer then
+        passed = passed + 1
+      elseif fits and (#turns >= want_turns or size >= ANSWER_BYTES_MAX) then
+        return true
+      else
+        if fits then
+          size = size + grant_turn(run, r, session, seq)
+          touch(run)
+          call('ZREM', ready, run)
+        end
+        call('ZREM', key, run)
+      end
+    end
   end
 end
 
--- Attempts: a member that no longer stands for a queued attempt is dropped here.
-local left = call('LLEN', queue)
-while #attempts < want_attempts and size < ANSWER_BYTES_MAX and left > 0 do
-  local member = call('LPOP', queue)
-  left = left - 1
-  local run, command = match(member, '^([^#]*)#(%d+)#')
-  local r, newer = load(run)
-  local a, place
-  if r then a, place = find(run, r, tonumber(command)) end
-  if newer then
-    call('RPUSH', queue, member)
-  elseif a and a[STATE] == QUEUED and a[QUEUE] == '' and r[POOL] == pool then
-    size = size + grant_attempt(run, r, a, place, session, seq)
-    touch(run)
+-- First what anyone may claim, then what prefers this session.
+call('ZREMRANGEBYSCORE', hints, '-inf', now)
+local ripe = take(ready, '-inf', now)
+more = ripe
+if not ripe then
+  more = take(hints, format('(%d', now), '+inf')
+  for from = 0, 960, 32 do
+    local page = call('ZRANGEBYSCORE', ready, format('(%d', now), '+inf', 'WITHSCORES', 'LIMIT', from, 32)
+    for i = 1, #page, 2 do
+      if next_at == 0 and not call('ZSCORE', hints, page[i]) then next_at = tonumber(page[i + 1]) end
+    end
+    if next_at > 0 or #page < 64 then break end
   end
 end
-
-local first = call('ZRANGE', ready, passed, passed, 'WITHSCORES')
-local next_at = tonumber(first[2]) or 0
-local more = left > 0 or (next_at > 0 and next_at <= now)
-if next_at > 0 and next_at <= now then
-  local later = call('ZRANGEBYSCORE', ready, format('(%d', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  next_at = tonumber(later[2]) or 0
-end
+local queued
+size, queued = claim_attempts('pool:' .. pool, want_attempts, session, seq, size)
 finish_up()
-return {'granted', grants(), more and 1 or 0, next_at}
+return {'granted', grants(), (more or queued) and 1 or 0, next_at}

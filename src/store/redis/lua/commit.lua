@@ -28,7 +28,7 @@ end
 if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return {'refused', 'LeaseLost'} end
 alive[session] = true
 
-apply_turn(run, r, turn, before, after, events, consumed, session)
+apply_turn(run, r, turn, before, after, events, true, session)
 if r[PHASE] ~= CLOSED then
   if turn[CONTINUED] == 1 then
     call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)

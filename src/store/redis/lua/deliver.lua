@@ -15,7 +15,7 @@ if r[PHASE] == CLOSED then return {'closed', pack(r)} end
 if not cancel and r[MAIL] >= tonumber(ARGV[7]) then return {'full'} end
 
 local waiting = mail(run, r, ARGV[4])
-if cancel then r[MAIL_CANCEL] = 1 end
+if cancel then r[MAIL_CANCEL] = math.min(r[MAIL_CANCEL] + 1, 255) end
 if key ~= '' then
   local last = call('ZRANGE', keys, -1, -1, 'WITHSCORES')
   call('ZADD', keys, (tonumber(last[2]) or 0) + 1, key)

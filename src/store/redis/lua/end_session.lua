@@ -1,7 +1,7 @@
 -- Ends a session in a partition: the tombstone first, then a slice of its leases is released.
 --
 -- ARGV[3] session  [4] list of the runs whose turn was being executed  [5] size of a slice  [6] losses at which an attempt fails
--- ARGV[7] how long an ended session is remembered, ms
+-- ARGV[7] how long an ended session is remembered, ms  [8] deaths at which a run is blocked  [9] why it is then
 -- RETURNS {turns, attempts, 1 when leases are left}
 -- Keys beside those of the parts: x:<session> the leases of an ended session. s sessions, 0 while one is being ended.
 -- dead ended sessions, scored by when.
@@ -25,10 +25,13 @@ end
 local function lose_turn(run, r)
   if r[PHASE] ~= LEASED or r[SESSION] ~= session then return end
   if executing[run] then r[DEATHS] = r[DEATHS] + 1 end
-  if r[HOLDER] == session then r[HOLDER] = '' end
   end_turn_lease(r)
-  make_ready(run, r)
   touch(run)
+  if r[DEATHS] >= tonumber(ARGV[8]) then
+    r[PHASE], r[WHY] = BLOCKED, ARGV[9]
+    return
+  end
+  make_ready(run, r)
   turns_back = turns_back + 1
 end
 
@@ -39,7 +42,7 @@ local function lose_attempt(run, r, command)
   if a[LOSSES] >= losses_max then
     drop(run, r, a, place)
     call('ZREM', P .. 'g', run .. '#' .. command)
-    local lost = '{"ActivityFailed":{"command":%d,"attempt":%d,"error":{"type":"WorkerLost","message":"%d workers were lost with it"}}}'
+    local lost = '{"ActivityFailed":{"command":%d,"attempt":%d,"error":{"type":"WorkerLost","message":"the worker was lost %d times while it ran this activity"}}}'
     if mail(run, r, format(lost, command, a[ATTEMPT], a[LOSSES])) then make_ready(run, r) end
   else
     queue_attempt(run, r, a, place)
@@ -49,11 +52,11 @@ local function lose_attempt(run, r, command)
 end
 
 local page = call('ZRANGE', leases, 0, slice - 1)
-for i = 1, #page do
-  local kind, run, command = match(page[i], '^(.)|([^#]*)#?(.*)$')
+for _, lease in ipairs(in_order(page)) do
+  local kind, run = lease[1], lease[2]
   local r = load(run)
   if r and kind == 't' then lose_turn(run, r) end
-  if r and kind == 'a' then lose_attempt(run, r, tonumber(command)) end
+  if r and kind == 'a' then lose_attempt(run, r, lease[3]) end
 end
 if #page > 0 then call('ZREMRANGEBYRANK', leases, 0, #page - 1) end
 local left = call('EXISTS', leases)

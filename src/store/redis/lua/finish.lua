@@ -14,7 +14,7 @@ take_offer(ARGV[8])
 local r = load_one(run)
 if not r then return {'missing'} end
 if turn and r[HEAD] == turn[ID] then
-  hand_out_again(run, r)
+  hand_out_again(run, r, seq)
   return {'accepted', 'Accepted', grants()}
 end
 if r[PHASE] == CLOSED then return {'lost'} end
@@ -52,8 +52,12 @@ if verdict then
   if mail(run, r, event) then make_ready(run, r) end
 else
   verdict = 'Accepted'
-  apply_turn(run, r, turn, before, after, {event}, 0, session)
-  if r[PHASE] == READY then
+  apply_turn(run, r, turn, before, after, {event}, false, session)
+  if r[PHASE] ~= CLOSED and turn[CONTINUED] == 1 then
+    -- It goes on in the next commit: from here on under a lease, with the request number of the attempt.
+    if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
+    grant_turn(run, r, session, seq)
+  elseif r[PHASE] == READY then
     -- Passed mail is read next: by this session when it has a slot, else by whoever claims the run.
     local grant = r[MAIL] > 0 and offered(r) and offer[BY_WHOM] == session and offer[OFFER_TURNS] > 0
     if grant or r[MAIL] == 0 then call('ZREM', P .. 'qt:' .. r[POOL], run) end

@@ -5,7 +5,7 @@
 -- RETURNS {timers, retries, {{run, version, attempt}...}, grants, 1 when more is due, ms of the next due or 0, clock}
 local slice = tonumber(ARGV[3])
 local AGAIN_MS = 5000
-local timers, retries, late, more, waiting = 0, 0, {}, 0, {}
+local timers, retries, late, waiting = 0, 0, {}, {}
 take_offer(ARGV[4])
 
 -- Timers and back-offs. What a newer program wrote is left for one of its kind.
@@ -39,10 +39,6 @@ for _, member in ipairs(due) do
   end
 end
 if #gone > 0 then call('ZREM', P .. 'd', unpack(gone)) end
-if #due == slice then more = 1 end
--- After all of them: a grant carries what fired together.
-for i = 1, #waiting do make_ready(waiting[i], runs[waiting[i]]) end
-
 local function hand_out_late(run, r, a) late[#late + 1] = {run, r[VERSION], pack(a)} end
 
 -- Attempts that nobody has and that are to be given up.
@@ -58,12 +54,11 @@ for _, member in ipairs(given_up) do
     call('ZREM', P .. 'g', member)
   end
 end
-if #given_up == slice then more = 1 end
 
 -- The first of a sorted set that is not a session's own deadline or a turn's lease.
 local function first_of(key)
   local head = call('ZRANGE', key, 0, 1, 'WITHSCORES')
-  local at = tonumber(head[1] == '' and head[4] or head[2])
+  local at = tonumber(head[head[1] == '' and 4 or 2])
   if at and at < FAR then return at end
 end
 
@@ -76,26 +71,36 @@ local function first_score(key) sooner(tonumber(call('ZRANGE', key, 0, 0, 'WITHS
 -- Leased attempts past their deadline.
 local sessions = call('ZRANGE', P .. 's', 0, -1)
 sessions[#sessions + 1] = EXTERNAL
+local passed = {}
 for _, session in ipairs(sessions) do
   local leases = P .. 'l:' .. session
   local at = first_of(leases)
-  if at and at <= now and #late < 2 * slice then
-    local passed = call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, slice)
-    for _, member in ipairs(passed) do
-      local run, command = match(member, '^a|([^#]*)#(%d+)$')
+  if at and at <= now and #passed < slice then
+    local list = call('ZRANGEBYSCORE', leases, '-inf', now, 'WITHSCORES', 'LIMIT', 0, slice)
+    for i = 1, #list, 2 do
+      local run, command = match(list[i], '^a|([^#]*)#(%d+)$')
       if run then
-        local r = load(run)
-        local a = r and find(run, r, tonumber(command))
-        if a and a[STATE] == HELD and a[BY] == session then hand_out_late(run, r, a) end
-        call('ZADD', leases, now + AGAIN_MS, member)
+        passed[#passed + 1] = {tonumber(list[i + 1]), run, tonumber(command), session}
+        call('ZADD', leases, now + AGAIN_MS, list[i])
       end
     end
     at = first_of(leases)
   end
   sooner(at)
 end
+table.sort(passed, function(a, b)
+  if a[1] ~= b[1] then return a[1] < b[1] end
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  return a[3] < b[3]
+end)
+for _, lease in ipairs(passed) do
+  local run, r = lease[2], load(lease[2])
+  local a = r and find(run, r, lease[3])
+  if a and a[STATE] == HELD and a[BY] == lease[4] then hand_out_late(run, r, a) end
+end
+-- After all of them: a grant carries what fired together.
+for i = 1, #waiting do make_ready(waiting[i], runs[waiting[i]]) end
 first_score(P .. 'd')
 first_score(P .. 'g')
-if next_due and next_due <= now then more = 1 end
 finish_up()
-return {timers, retries, late, grants(), more, next_due or 0, clock}
+return {timers, retries, late, grants(), (next_due and next_due <= now) and 1 or 0, next_due or 0, clock}

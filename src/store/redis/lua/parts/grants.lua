@@ -2,10 +2,10 @@
 --
 -- Keys: l:<session> leases of a session, scored by when they end: `` the session's own deadline (only a session that lives
 -- has it), `t|<run>` a turn, `a|<run>#<command>` an attempt. m:<run> mailbox. qt:<pool> ready runs, scored by the ms from
--- which anyone may claim them. qh:<session> ready runs that prefer a session: a hint, checked at the claim.
+-- which anyone may claim them. qh:<session> those of them that prefer a session, as long as they do: a hint, checked at the claim.
 -- qa:<queue> queued attempts `<run>#<command>#<queued at, ms>`, checked at the claim. queues: the names of those.
 -- g attempts with a schedule time-out `<run>#<command>`, scored by it.
-local AFFINITY_MS, OVERTAKES_MS, HINTS_MAX = 50, 20, 4096
+local AFFINITY_MS, OVERTAKES_MS = 50, 20
 local CLAIM_EVENTS_MAX, ANSWER_BYTES_MAX = 1000, 4194304
 local FAR = 9007199254740991 -- a turn's lease ends with its session only
 local EXTERNAL = '-'
@@ -129,7 +129,8 @@ local function make_ready(run, r)
   r[PHASE] = READY
   if prefers then
     from = now + AFFINITY_MS
-    if call('RPUSH', P .. 'qh:' .. holder, run) > HINTS_MAX then call('LPOP', P .. 'qh:' .. holder) end
+    call('ZREMRANGEBYSCORE', P .. 'qh:' .. holder, '-inf', now)
+    call('ZADD', P .. 'qh:' .. holder, from, run)
   end
   call('ZADD', P .. 'qt:' .. r[POOL], from, run)
   wake('p|' .. match(P, '%d+') .. '|' .. r[POOL])
@@ -140,6 +141,49 @@ local function mail(run, r, event)
   call('RPUSH', P .. 'm:' .. run, event)
   r[MAIL] = r[MAIL] + 1
   return r[PHASE] == WAITING
+end
+
+-- The attempt that a place in a queue stands for, or nothing when it no longer does; true when a newer program has to say.
+local function queued_at(member, queue)
+  local run, command = match(member, '^([^#]*)#(%d+)#')
+  local r, newer = load(run)
+  if not r then return nil, newer end
+  local a, place = find(run, r, tonumber(command))
+  if a and a[STATE] == QUEUED and queue_of(r, a) == queue then return {run, r, a, place} end
+end
+
+-- Grants the first of a queue, and drops the places that stand for nothing; bytes of the answer before and after.
+local function claim_attempts(queue, want, session, seq, size)
+  local key = P .. 'qa:' .. queue
+  local left = call('LLEN', key)
+  while left > 0 do
+    local member = call('LINDEX', key, 0)
+    local found, newer = queued_at(member, queue)
+    if found and (#attempts >= want or size >= ANSWER_BYTES_MAX) then return size, true end
+    call('LPOP', key)
+    left = left - 1
+    if newer then call('RPUSH', key, member) end
+    if found then
+      size = size + grant_attempt(found[1], found[2], found[3], found[4], session, seq)
+      touch(found[1])
+    end
+  end
+  return size, false
+end
+
+-- Lease members in the order of kind, run and command: {kind, run, command}.
+local function in_order(members)
+  local list = {}
+  for i = 1, #members do
+    local kind, run, command = match(members[i], '^(.)|([^#]*)#?(%d*)$')
+    if kind then list[#list + 1] = {kind, run, tonumber(command) or 0} end
+  end
+  table.sort(list, function(a, b)
+    if a[1] ~= b[1] then return a[1] < b[1] end
+    if a[2] ~= b[2] then return a[2] < b[2] end
+    return a[3] < b[3]
+  end)
+  return list
 end
 
 -- Removes what stands outside of the record for an attempt that ends; its place in a queue goes at the claim.

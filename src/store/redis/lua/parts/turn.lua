@@ -26,9 +26,32 @@ end
 
 local function timer_member(run, r, command) return format('T|%s#%010d#%s', run, command, string.sub(r[UID], -12)) end
 
--- Ends a run. Its timers stay in `d` until they fall due, and are ignored then; the uid in their names keeps them from a
--- later run of the same id.
+-- Forgets the timers of a run that ends. Which commands they are is known to `d` only, so all numbers are tried, from both
+-- ends, until as many are gone as there are. Beyond TRIED_MAX they stay until they fall due, and are ignored then: the uid in
+-- their names keeps them from a later run of the same id.
+local function forget_timers(run, r)
+  local TRIED_MAX, CHUNK = 20000, 200
+  local low, high, tried = 0, r[NEXT_COMMAND] - 1, 0
+  while r[TIMERS] > 0 and low <= high and tried < TRIED_MAX do
+    local members = {}
+    for _ = 1, CHUNK do
+      if low <= high then
+        members[#members + 1] = timer_member(run, r, high)
+        high = high - 1
+      end
+      if low <= high then
+        members[#members + 1] = timer_member(run, r, low)
+        low = low + 1
+      end
+    end
+    tried = tried + #members
+    r[TIMERS] = r[TIMERS] - call('ZREM', P .. 'd', unpack(members))
+  end
+end
+
+-- Ends a run: everything that could still happen to it goes, but for places in queues of attempts, which are checked at claims.
 local function close_run(run, r, status)
+  if r[TIMERS] > 0 then forget_timers(run, r) end
   for _, a in ipairs(all_attempts(run, r)) do forget_attempt(run, a) end
   if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
   call('DEL', P .. 'm:' .. run, P .. 'a:' .. run)
@@ -39,25 +62,37 @@ local function close_run(run, r, status)
   wake('c|' .. run)
 end
 
--- Whether a cancel is among the mail. Only asked while one was there.
-local function cancel_waits(run, r)
-  for from = 0, r[MAIL] - 1, 100 do
-    for _, event in ipairs(call('LRANGE', P .. 'm:' .. run, from, from + 99)) do
-      if string.sub(event, 1, 18) == '{"CancelRequested"' then return 1 end
-    end
+local function count_cancels(events)
+  local sum = 0
+  for i = 1, #events do
+    if string.sub(events[i], 1, 18) == '{"CancelRequested"' then sum = sum + 1 end
   end
-  return 0
+  return sum
 end
 
--- Adds members to a sorted set, in calls of at most 800 arguments.
-local function zadd_all(key, list, score_of, member_of)
+-- Takes the first events out of the mailbox. The number of cancels in the record stops at 255: then only the mail knows.
+local function consume(run, r, events)
+  call('LTRIM', P .. 'm:' .. run, #events, -1)
+  r[MAIL] = r[MAIL] - #events
+  if r[MAIL_CANCEL] == 0 then return end
+  if r[MAIL_CANCEL] < 255 then
+    r[MAIL_CANCEL] = math.max(r[MAIL_CANCEL] - count_cancels(events), 0)
+    return
+  end
+  local left = 0
+  for from = 0, r[MAIL] - 1, 100 do left = left + count_cancels(call('LRANGE', P .. 'm:' .. run, from, from + 99)) end
+  r[MAIL_CANCEL] = math.min(left, 255)
+end
+
+-- Sets timers, in calls of at most 800 arguments.
+local function set_timers(run, r, list)
   for from = 1, #list, 400 do
     local args = {}
     for i = from, math.min(from + 399, #list) do
-      args[#args + 1] = score_of(list[i])
-      args[#args + 1] = member_of(list[i])
+      args[#args + 1] = list[i][2]
+      args[#args + 1] = timer_member(run, r, list[i][1])
     end
-    call('ZADD', key, unpack(args))
+    r[TIMERS] = r[TIMERS] + call('ZADD', P .. 'd', unpack(args))
   end
 end
 
@@ -66,10 +101,11 @@ local function schedule(run, r, list, number)
   local slots = 0
   for i = 1, #list do
     local new = list[i]
-    local a = {new[1], QUEUED, 1, number, 0, '', 0, now, 0, new[2], new[3], new[4], ''}
-    if i == 1 and offered(r) and offer[OFFER_FAIR] == 0 and offer[OFFER_ACTIVITIES] > 0 then
+    local a = {new[1], QUEUED, 1, number, 0, '', 0, r[AT], 0, new[2], new[3], new[4], ''}
+    if i == 1 and offered(r) and offer[OFFER_ACTIVITIES] > 0 then
       local head = call('LINDEX', P .. 'qa:pool:' .. r[POOL], 0)
-      if not head or now - tonumber(match(head, '(%d+)$')) < OVERTAKES_MS then slots = offer[OFFER_ACTIVITIES] end
+      local young = not head or (offer[OFFER_FAIR] == 0 and now - tonumber(match(head, '(%d+)$')) < OVERTAKES_MS)
+      if young then slots = offer[OFFER_ACTIVITIES] end
     end
     local place = add(r, a)
     if new[2] == '' and slots > 0 then
@@ -84,36 +120,30 @@ local function schedule(run, r, list, number)
 end
 
 -- Applies an accepted turn: journal, mail, attempts, timers, end. Lease and phase of an open run are the caller's.
-local function apply_turn(run, r, turn, before, after, events, consumed, session)
+local function apply_turn(run, r, turn, before, after, events, from_mailbox, session)
   local entry, number = before .. table.concat(events, ',') .. after, r[TURNS]
   call('RPUSH', P .. 'j:' .. run, entry)
   r[TURNS], r[JOURNAL_BYTES], r[HEAD] = number + 1, r[JOURNAL_BYTES] + #entry, turn[ID]
   r[AT], r[NEXT_COMMAND], r[DEATHS], r[HOLDER] = math.max(r[AT], turn[TURN_AT]), turn[NEXT], 0, session
   if turn[CLOSE] > 0 then return close_run(run, r, turn[CLOSE]) end
-  if consumed > 0 then
-    call('LTRIM', P .. 'm:' .. run, consumed, -1)
-    r[MAIL] = r[MAIL] - consumed
-    if r[MAIL_CANCEL] > 0 then r[MAIL_CANCEL] = cancel_waits(run, r) end
-  end
-  schedule(run, r, turn[SCHEDULE], number)
-  local timers = turn[SET_TIMERS]
-  if #timers > 0 then
-    zadd_all(P .. 'd', timers, function(t) return t[2] end, function(t) return timer_member(run, r, t[1]) end)
-    r[TIMERS] = r[TIMERS] + #timers
-  end
+  if from_mailbox and #events > 0 then consume(run, r, events) end
   for _, command in ipairs(turn[CANCEL_TIMERS]) do
     r[TIMERS] = math.max(r[TIMERS] - call('ZREM', P .. 'd', timer_member(run, r, command)), 0)
   end
+  set_timers(run, r, turn[SET_TIMERS])
+  schedule(run, r, turn[SCHEDULE], number)
 end
 
--- A repeat: what is still leased to whom the first answer was for.
+-- A repeat: what is still leased to whom the first answer was for. The caller has the last entry: it is the one repeated.
 local function hand_out_again(run, r, turn_seq)
   if not offer then return end
   if r[PHASE] == LEASED and r[SESSION] == offer[BY_WHOM] and (r[SEQ] == offer[OFFER_SEQ] or r[SEQ] == turn_seq) then
     hand_out_turn(run, r)
   end
   for _, a in ipairs(all_attempts(run, r)) do
-    if a[STATE] == HELD and a[BY] == offer[BY_WHOM] and a[BY_SEQ] == offer[OFFER_SEQ] then hand_out_attempt(run, r, a) end
+    if a[STATE] == HELD and a[BY] == offer[BY_WHOM] and a[BY_SEQ] == offer[OFFER_SEQ] then
+      hand_out_attempt(run, r, a, a[TURN] + 1 == r[TURNS] and '' or nil)
+    end
   end
 end
 

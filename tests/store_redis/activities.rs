@@ -1,0 +1,214 @@
+//! Finish, claim and extend: attempts.
+
+use everloop::api::{RunStatus, TimeMs};
+use everloop::machine::activity::AttemptPhase;
+use everloop::machine::commit::{AttemptClaim, Refusal};
+use everloop::machine::record::EXTERNAL;
+use everloop::machine::run::Phase;
+use everloop::machine::turn::NewAttempt;
+use everloop::store::Store;
+use everloop::store::op::*;
+
+use crate::world::*;
+
+fn accepted(turn: Option<Result<(), Refusal>>) -> Finished {
+    Finished::Accepted { turn, grants: Grants::default() }
+}
+
+#[tokio::test]
+async fn rule_2_a_result_counts_once_and_only_from_its_holder() {
+    let world = World::new().await;
+    let grant = world.stepping("a", "s1").await;
+    let finish = world.finish_of(&grant, completed(0));
+    let claim = finish.attempt.clone();
+    for wrong in [
+        AttemptClaim { attempt: 2, ..claim.clone() },
+        AttemptClaim { command: 1, ..claim.clone() },
+        AttemptClaim { session: "s2".into(), ..claim.clone() },
+        AttemptClaim { seq: 9, ..claim.clone() },
+        AttemptClaim { session: String::new(), seq: 0, ..claim },
+    ] {
+        assert_eq!(world.finish(Finish { attempt: wrong.clone(), ..finish.clone() }).await, Finished::AttemptLost, "{wrong:?}");
+    }
+    assert_eq!(world.finish(Finish { run: run("none"), ..finish.clone() }).await, Finished::NotFound);
+    assert_eq!(world.finish(finish.clone()).await, accepted(None));
+    assert_eq!(world.finish(finish).await, Finished::AttemptLost, "a repeat");
+    let grants = world.claimed("a", "s1", 3, 30).await;
+    assert_eq!(grants.turns[0].events, [completed(0)]);
+}
+
+#[tokio::test]
+async fn rule_2_a_refused_optimistic_turn_leaves_the_result_in_the_mailbox() {
+    let world = World::new().await;
+    let refusals =
+        [("head", Refusal::HeadMoved), ("lease", Refusal::LeaseLost), ("cancel", Refusal::MailWaits), ("close", Refusal::MailWaits)];
+    for (id, refusal) in refusals {
+        let grant = world.stepping(id, "s1").await;
+        let head = world.record(id).await.head;
+        let mut turn = Turn { consumed: 0, ..scheduling(&head, 3, 1) };
+        match id {
+            "head" => turn.base = everloop::api::Head(77),
+            "lease" => {
+                world.deliver(id, &signal(1), "k").await;
+                assert_eq!(world.claimed(id, "s1", 3, 30).await.turns.len(), 1);
+            }
+            "cancel" => drop(world.deliver(id, CANCEL, "k").await),
+            _ => {
+                world.deliver(id, &signal(1), "k").await;
+                turn.close = Some(RunStatus::Completed);
+            }
+        }
+        let finish = Finish { turn: Some(turn), ..world.finish_of(&grant, completed(0)) };
+        assert_eq!(world.finish(finish.clone()).await, accepted(Some(Err(refusal))), "{id}");
+        assert_eq!(world.finish(finish).await, Finished::AttemptLost, "{id}: the result is there once");
+        let record = world.record(id).await;
+        assert_eq!((record.head, record.attempts.len(), record.mail > 0), (head, 0, true), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn rule_3_a_turn_that_passes_mail_is_given_that_mail_next() {
+    let world = World::new().await;
+    for (id, slots) in [("a", 1), ("b", 0)] {
+        let grant = world.stepping(id, "s1").await;
+        world.deliver(id, &signal(1), "k").await;
+        let turn = Turn { consumed: 0, ..scheduling(&world.record(id).await.head, 3, 1) };
+        let finish = Finish { turn: Some(turn), offer: offer("s1", 3, slots, 1), ..world.finish_of(&grant, completed(0)) };
+        let Finished::Accepted { turn: Some(Ok(())), grants } = world.finish(finish.clone()).await else { panic!("{id}: accepted") };
+        assert_eq!(grants.attempts.len(), 1);
+        let record = world.record(id).await;
+        if slots == 1 {
+            assert_eq!(grants.turns, [TurnGrant { run: run(id), record, events: vec![signal(1)] }]);
+            assert_eq!(world.store.counts(world.partition(id)).await.unwrap().ready_turns.len(), 0);
+        } else {
+            assert_eq!((grants.turns.len(), record.phase), (0, Phase::Ready));
+        }
+        let Finished::Accepted { turn: Some(Ok(())), grants: again } = world.finish(finish).await else { panic!("{id}: a repeat") };
+        assert_eq!((again.turns, again.attempts[0].attempt.clone()), (grants.turns, grants.attempts[0].attempt.clone()));
+    }
+}
+
+#[tokio::test]
+async fn an_activity_is_granted_at_once_unless_the_queue_has_an_older_head_or_fairness_forbids() {
+    let world = World::new().await;
+    // Both in one partition: children of one parent.
+    let first = world.started("p/1", "s1").await;
+    assert_eq!(world.accepted("p/1", "s1", 1, scheduling(&first.record.head, 2, 0), None).await, Grants::default());
+    let grant = world.started("p/2", "s1").await;
+    let commit = |now, id, turn, offer| Commit { run: run(id), session: session("s1"), seq: 1, turn, now: TimeMs(now), offer };
+    let close = commit(39, "p/2", scheduling(&grant.record.head, 3, 0), offer("s1", 2, 0, 1));
+    let Committed::Accepted { grants } = world.store.commit(close).await.unwrap() else { panic!("accepted") };
+    assert_eq!(grants.attempts.len(), 1, "the head is younger than 20 ms");
+    let grant = world.started("p/3", "s1").await;
+    let late = commit(40, "p/3", scheduling(&grant.record.head, 3, 0), offer("s1", 2, 0, 1));
+    assert_eq!(world.store.commit(late).await.unwrap(), Committed::Accepted { grants: Grants::default() });
+    let fair = || offer("s1", 2, 0, 1).map(|offer| Offer { fair: true, ..offer });
+    let grant = world.started("p/4", "s1").await;
+    assert_eq!(world.accepted("p/4", "s1", 1, scheduling(&grant.record.head, 3, 0), fair()).await, Grants::default());
+    let grant = world.started("q", "s1").await;
+    assert_eq!(world.accepted("q", "s1", 1, scheduling(&grant.record.head, 3, 0), fair()).await.attempts.len(), 1, "nobody waits");
+    let order: Vec<_> = world.claimed("p/1", "s1", 5, 40).await.attempts.into_iter().map(|a| a.run).collect();
+    assert_eq!(order, [run("p/1"), run("p/3"), run("p/4")], "first come, first served");
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_its_time_and_then_is_the_next_attempt() {
+    let world = World::new().await;
+    let grant = world.stepping("a", "s1").await;
+    let retry = Outcome::Retry { at: TimeMs(500), error: "HttpError: 503".into() };
+    let finish = Finish { outcome: retry, ..world.finish_of(&grant, String::new()) };
+    assert_eq!(world.finish(finish.clone()).await, accepted(None));
+    assert_eq!(world.finish(finish).await, Finished::AttemptLost, "a repeat");
+    let attempt = world.record("a").await.attempts.remove(0);
+    assert_eq!((attempt.phase, attempt.attempt, attempt.last_error.as_str()), (AttemptPhase::BackingOff, 1, "HttpError: 503"));
+    let fired = world.fire("a", 499, None).await;
+    assert_eq!((fired.retries, fired.next_due), (0, TimeMs(500)));
+    assert_eq!(world.fire("a", 500, None).await.retries, 1);
+    let grants = world.claimed("a", "s1", 3, 500).await;
+    assert_eq!((grants.attempts[0].attempt.attempt, grants.attempts[0].attempt.started_at), (2, TimeMs(500)));
+    assert_eq!(grants.attempts[0].entry, world.entries("a").await[0]);
+}
+
+#[tokio::test]
+async fn many_open_activities_stand_beside_the_record_and_all_of_them_end() {
+    let world = World::new().await;
+    let grant = world.started("a", "s1").await;
+    let schedule = (0..20).map(activity).collect();
+    let turn = Turn { schedule, next_command: 20, ..turn(&grant.record.head, 2) };
+    let granted = world.accepted("a", "s1", 1, turn, offer("s1", 2, 0, 10)).await.attempts;
+    assert_eq!(granted.len(), 10);
+    let record = world.record("a").await;
+    assert_eq!(record.attempts.iter().map(|a| a.command).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    for grant in granted.iter().chain(&world.claim_all("a", 3).await) {
+        assert!(matches!(world.finish(world.finish_of(grant, completed(grant.attempt.command))).await, Finished::Accepted { .. }));
+    }
+    let record = world.record("a").await;
+    assert_eq!((record.attempts.len(), record.attempts_beside, record.mail), (0, 0, 20));
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*:a:*").query(&mut world.server.connection()).unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+impl World {
+    async fn claim_all(&self, id: &str, seq: u64) -> Vec<AttemptGrant> {
+        match self.claim(id, "s1", seq, 0, 100, 20).await {
+            Claimed::Granted { grants, more: false, .. } => grants.attempts,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_repeated_hands_out_what_it_was_granted_and_a_new_one_does_not() {
+    let world = World::new().await;
+    world.open("p/0", "s1").await;
+    for n in 0..3 {
+        world.store.start(world.start_of(&format!("p/{n}"))).await.unwrap();
+    }
+    let Claimed::Granted { grants, more, .. } = world.claim("p/0", "s1", 1, 2, 0, 20).await else { panic!("s1 lives") };
+    assert_eq!((grants.turns.len(), more), (2, true));
+    let Claimed::Granted { grants: again, more, .. } = world.claim_again("p/0", "s1", 1, (2, 0), 20, true).await else {
+        panic!("s1 lives")
+    };
+    assert_eq!((again, more), (grants, true));
+    assert_eq!(world.claimed("p/0", "s1", 2, 20).await.turns.len(), 1);
+    assert_eq!(world.claim("p/0", "unknown", 1, 1, 1, 20).await, Claimed::SessionLost);
+}
+
+#[tokio::test]
+async fn an_external_queue_is_served_under_the_request_number_and_its_leases_can_be_extended() {
+    let world = World::new().await;
+    let mut watch = world.store.watch();
+    let grant = world.started("a", "s1").await;
+    let new = NewAttempt { queue: "shop/drivers".into(), ..activity(0) };
+    let turn = Turn { schedule: vec![new], ..turn(&grant.record.head, 2) };
+    assert_eq!(world.accepted("a", "s1", 1, turn, offer("s1", 2, 1, 1)).await, Grants::default());
+    let partition = world.partition("a");
+    assert_eq!(watch.recv().await.unwrap(), Wake::Queue { partition, queue: "shop/drivers".into() });
+    let seq = (1 << 53) - 7;
+    let by = Claimer::External { queue: "shop/drivers".into() };
+    let claim = Claim { partition, by, seq, turns: 0, attempts: 5, again: false, now: TimeMs(100) };
+    let Claimed::Granted { grants, .. } = world.store.claim(claim.clone()).await.unwrap() else { panic!("granted") };
+    assert_eq!((grants.attempts[0].attempt.session.as_str(), grants.attempts[0].attempt.seq), (EXTERNAL, seq));
+    let again = world.store.claim(Claim { again: true, ..claim }).await.unwrap();
+    assert_eq!(again, Claimed::Granted { grants: grants.clone(), more: false, next_at: TimeMs(0) });
+    let held = claim_of(&grants.attempts[0].attempt);
+    assert!(world.store.extend(&run("a"), &held, TimeMs(2_000)).await.unwrap());
+    assert!(!world.store.extend(&run("a"), &AttemptClaim { seq: 1, ..held }, TimeMs(2_000)).await.unwrap());
+    assert_eq!(world.fire("a", 1_999, None).await.timed_out.len(), 0);
+    assert_eq!(world.fire("a", 2_000, None).await.timed_out.len(), 1);
+    assert_eq!(world.finish(world.finish_of(&grants.attempts[0], completed(0))).await, accepted(None));
+    assert_eq!(world.fire("a", 100_000, None).await.timed_out.len(), 0);
+}
+
+#[tokio::test]
+async fn a_released_attempt_is_queued_with_its_number_and_no_loss() {
+    let world = World::new().await;
+    let grant = world.stepping("a", "s1").await;
+    let release = Release { run: run("a"), what: Released::Attempt(claim_of(&grant.attempt)), now: TimeMs(30) };
+    assert!(world.store.release(release.clone()).await.unwrap());
+    assert!(!world.store.release(release).await.unwrap(), "a repeat");
+    let counts = world.store.counts(world.partition("a")).await.unwrap();
+    assert_eq!(counts.queued_attempts, [("pool:default".to_owned(), 1)].into());
+    let attempt = world.claimed("a", "s1", 3, 30).await.attempts.remove(0).attempt;
+    assert_eq!((attempt.attempt, attempt.losses, attempt.seq), (1, 0, 3));
+}

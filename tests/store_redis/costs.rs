@@ -1,0 +1,94 @@
+//! What operations cost: calls per step, bytes per idle run.
+
+use everloop::store::Store;
+use everloop::store::op::*;
+
+use crate::world::*;
+
+impl World {
+    fn reset_calls(&self) {
+        redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut self.server.connection()).unwrap();
+    }
+
+    /// Calls that scripts have made since, by name.
+    fn calls(&self) -> Vec<(String, u64)> {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut self.server.connection()).unwrap();
+        let calls = stats.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+        });
+        let outside = ["evalsha", "info", "config|resetstat", "client|setinfo", "ping", "hello"];
+        calls.filter(|(name, _)| !outside.contains(&name.as_str())).collect()
+    }
+
+    fn used_memory(&self) -> u64 {
+        let info: String = redis::cmd("INFO").arg("memory").query(&mut self.server.connection()).unwrap();
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn rule_14_a_plain_step_makes_at_most_eight_calls() {
+    let world = World::new().await;
+    let grant = world.stepping("a", "s1").await;
+    let turn = Turn { consumed: 0, ..scheduling(&world.record("a").await.head, 3, 1) };
+    world.reset_calls();
+    let finish = Finish { turn: Some(turn), offer: offer("s1", 3, 1, 1), ..world.finish_of(&grant, completed(0)) };
+    let Finished::Accepted { turn: Some(Ok(())), grants } = world.finish(finish).await else { panic!("accepted") };
+    assert_eq!(grants.attempts.len(), 1);
+    let calls = world.calls();
+    println!("a plain step: {calls:?}");
+    assert!(calls.iter().map(|(_, n)| n).sum::<u64>() <= 8, "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_one_step_run_is_three_scripts_of_bounded_calls() {
+    let world = World::new().await;
+    world.open("a", "s1").await;
+    world.reset_calls();
+    let sum = |calls: Vec<(String, u64)>, what: &str| {
+        println!("{what}: {calls:?}");
+        calls.iter().map(|(_, n)| n).sum::<u64>()
+    };
+    let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of("a") };
+    let Started::New { grant: Some(grant), .. } = world.store.start(start).await.unwrap() else { panic!("granted") };
+    assert!(sum(world.calls(), "start") <= 9);
+    world.reset_calls();
+    world.accepted("a", "s1", 1, scheduling(&grant.record.head, 2, 0), offer("s1", 2, 0, 1)).await;
+    assert!(sum(world.calls(), "first turn") <= 9);
+}
+
+#[tokio::test]
+async fn a_sleeping_run_takes_few_bytes() {
+    let world = World::new().await;
+    world.open("p/0", "s1").await;
+    const RUNS: u64 = 2_000;
+    let entry = |id: u64| {
+        let before = format!(
+            r#"{{"v":1,"turn":0,"id":"{id:016x}","at":1700000000000,"worker":"worker-5d9f","birth":{{"uid":"0190f3a0-0000-7000-8000-000000000000","workflow":"order","version":"{}","engine":"quickjs-ng 0.16","flags":[]}},"events":["#,
+            "0".repeat(64)
+        );
+        let after = r#"],"commands":[{"StartTimer":{"n":0,"name":"sleep","duration":"30m","at":"3:9"}}]}"#;
+        everloop::machine::turn::EntryText { before, after: after.into() }
+    };
+    let mut before = 0;
+    for n in 0..RUNS + 500 {
+        if n == 500 {
+            before = world.used_memory();
+        }
+        let id = format!("p/order-{n:06}");
+        let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of(&id) };
+        let Started::New { grant: Some(grant), .. } = world.store.start(start).await.unwrap() else { panic!("granted") };
+        let sleep = Turn { entry: entry(n), timers: vec![timer(0, 1_700_000_000_000 + n)], ..turn(&grant.record.head, n + 9) };
+        world.accepted(&id, "s1", 1, sleep, None).await;
+    }
+    let per_run = (world.used_memory() - before) / RUNS;
+    let mut connection = world.server.connection();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*order-001000").query(&mut connection).unwrap();
+    for key in keys {
+        let bytes: u64 = redis::cmd("MEMORY").arg("USAGE").arg(&key).query(&mut connection).unwrap();
+        println!("{key}: {bytes} bytes");
+    }
+    println!("a sleeping run: {per_run} bytes, its journal entry {} of them", entry(0).with_events(&[STARTED]).len());
+    assert!(per_run < 1_536, "{per_run} bytes");
+}

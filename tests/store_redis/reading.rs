@@ -1,0 +1,93 @@
+//! Definitions, journals, lists.
+
+use everloop::api::{DurationMs, RunStatus, TimeMs, Version};
+use everloop::machine::turn::EntryText;
+use everloop::store::Store;
+use everloop::store::op::*;
+
+use crate::world::*;
+
+#[tokio::test]
+async fn a_definition_is_current_everywhere_and_the_later_one_wins() {
+    let world = World::new().await;
+    let again = world.store.define(world.definition()).await.unwrap();
+    assert!(again.unchanged);
+    let newer = Define { version: Version::of("newer"), definition: "newer".into(), ..world.definition() };
+    let defined = world.store.define(newer).await.unwrap();
+    assert_eq!((defined.unchanged, defined.record.generation > again.record.generation), (false, true));
+    let other = Define { retention: DurationMs(9), ..world.definition() };
+    assert!(!world.store.define(other).await.unwrap().unchanged, "back again, with another retention");
+    assert_eq!(world.store.definition(&world.version).await.unwrap().as_deref(), Some("definition"));
+    assert_eq!(world.store.definition(&Version::of("newer")).await.unwrap().as_deref(), Some("newer"));
+    assert_eq!(world.store.definition(&Version::of("none")).await.unwrap(), None);
+    let record = world.store.workflow(&name("shop"), &name("order")).await.unwrap().unwrap();
+    assert_eq!((record.version.clone(), record.retention_ms), (world.version.clone(), 9));
+    assert_eq!(world.store.workflow(&name("shop"), &name("none")).await.unwrap(), None);
+    world.store.define(Define { name: name("a"), ..world.definition() }).await.unwrap();
+    let all = world.store.workflows(&name("shop")).await.unwrap();
+    assert_eq!(all.iter().map(|w| w.name.as_str()).collect::<Vec<_>>(), ["a", "order"]);
+    for n in 0..40 {
+        assert!(matches!(world.store.start(world.start_of(&format!("r{n}"))).await.unwrap(), Started::New { .. }), "in every partition");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_is_read_in_pages_of_about_the_asked_size() {
+    let world = World::new().await;
+    let grant = world.started("a", "s1").await;
+    let mut head = grant.record.head;
+    for n in 0..40 {
+        let entry = EntryText { before: format!("{n}:{}", "x".repeat(100)), after: String::new() };
+        let part = Turn { entry, consumed: 0, continued: true, ..turn(&head, 100 + n) };
+        head = world.accepted("a", "s1", 1, part, None).await.turns.remove(0).record.head;
+    }
+    let mut entries = Vec::new();
+    loop {
+        let page = world.store.journal(&run("a"), entries.len() as u32, 1_000).await.unwrap().unwrap();
+        assert_eq!((page.turns, page.head.as_str(), page.uid.as_str()), (40, head.as_str(), grant.record.uid.as_str()));
+        if page.entries.is_empty() {
+            break;
+        }
+        assert!(page.entries.len() <= 9);
+        entries.extend(page.entries);
+    }
+    assert_eq!(entries.len(), 40);
+    assert!(entries.iter().enumerate().all(|(n, entry)| entry.starts_with(&format!("{n}:"))));
+    assert_eq!(world.store.journal(&run("a"), 3, 1).await.unwrap().unwrap().entries.len(), 1, "at least one");
+    assert_eq!(world.store.journal(&run("none"), 0, 1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn lists_merge_the_partitions_newest_first_and_page_through_all_of_them() {
+    let world = World::new().await;
+    for n in 0..300_u64 {
+        // Many begin in the same millisecond.
+        let start = Start { now: TimeMs(10 + n / 100), ..world.start_of(&format!("r{n}")) };
+        world.store.start(start).await.unwrap();
+    }
+    world.started("closed", "s1").await;
+    let head = world.record("closed").await.head;
+    world.accepted("closed", "s1", 1, closing(&head, 2), None).await;
+    for (status, workflow, limit, expected) in [
+        (None, None, 7, 301),
+        (None, Some("order"), 301, 301),
+        (Some(RunStatus::Running), None, 50, 300),
+        (Some(RunStatus::Completed), None, 50, 1),
+        (None, Some("other"), 50, 0),
+    ] {
+        let mut list = List { namespace: name("shop"), workflow: workflow.map(name), status, limit, cursor: String::new() };
+        let mut seen = Vec::new();
+        loop {
+            let page = world.store.list(list.clone()).await.unwrap();
+            assert!(page.runs.len() <= limit);
+            seen.extend(page.runs);
+            if page.cursor.is_empty() {
+                break;
+            }
+            list.cursor = page.cursor;
+        }
+        assert_eq!(seen.len(), expected, "{status:?} {workflow:?}");
+        let places: Vec<_> = seen.iter().map(|(run, record)| (record.started_at, run.id.clone())).collect();
+        assert!(places.is_sorted_by(|a, b| a > b), "newest first, none twice");
+    }
+}
