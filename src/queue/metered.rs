@@ -28,11 +28,7 @@ impl Metered {
         Self { inner, metrics, gate }
     }
 
-    async fn around<T>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
+    async fn around<T>(&self, operation: &'static str, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
         let began = Instant::now();
         let answer = call.await;
         let outcome = if answer.is_ok() { "ok" } else { "error" };

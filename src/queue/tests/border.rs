@@ -41,7 +41,14 @@ async fn every_bad_input_has_its_code_and_says_what_to_do() {
         ("/v1/namespaces/No/runs", json, start("1"), 400, "InvalidRequest", "name"),
         ("/v1/nothing", json, String::new(), 404, "NotFound", "/openapi.json"),
         ("/healthz", json, String::new(), 405, "MethodNotAllowed", "/openapi.json"),
-        ("/v1/worker/poll", json, r#"{"session":"x-y","seq":1,"turns":1,"activities":1,"waitMs":0}"#.into(), 400, "InvalidRequest", "session"),
+        (
+            "/v1/worker/poll",
+            json,
+            r#"{"session":"x-y","seq":1,"turns":1,"activities":1,"waitMs":0}"#.into(),
+            400,
+            "InvalidRequest",
+            "session",
+        ),
         ("/v1/worker/session", json, r#"{"worker":"a b","pool":"default"}"#.into(), 400, "InvalidRequest", "letters"),
     ];
     for (path, content_type, body, status, code, next) in cases {
@@ -63,12 +70,16 @@ async fn every_bad_input_has_its_code_and_says_what_to_do() {
 #[tokio::test]
 async fn a_definition_that_cannot_work_is_refused_with_the_places() {
     let server = server().await;
-    let definition = json!({"source": "export default async () => 1;", "activities": {"a": {}, "b": {"script": "x", "queue": "q"}}});
+    let definition = json!({"source": "export default async () => 1;", "activities": {"a": {}, "b": {"script": "export default () => 1", "queue": "q"}}});
     let body = json!({"name": "w", "pool": "default", "definition": definition});
     let refused = server.put("/v1/namespaces/default/workflows/w", &body).await;
     assert_eq!((refused.status, &refused.body["code"]), (400, &json!("InvalidResource")), "{}", refused.body);
     let places: Vec<_> = refused.body["findings"].as_array().unwrap().iter().map(|finding| finding["place"].clone()).collect();
     assert_eq!(places, [json!("spec.activities.a"), json!("spec.activities.b")]);
+    let wrong = json!({"name": "w", "pool": "default", "definition": {"source": "export default async () => {\n  await slep(1);\n};"}});
+    let refused = server.put("/v1/namespaces/default/workflows/w", &wrong).await;
+    let finding = &refused.body["findings"][0];
+    assert_eq!((&refused.body["code"], &finding["line"]), (&json!("UnknownName"), &json!(2)), "{}", refused.body);
     let other = server.put("/v1/namespaces/default/workflows/other", &body).await;
     assert_eq!(other.body["code"], "InvalidRequest");
 }
@@ -100,6 +111,16 @@ async fn more_requests_than_the_bound_are_refused_and_probes_are_not() {
         server.shutdown.cancel();
     };
     tokio::join!(poll, ask);
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_request_only() {
+    let server = server().await;
+    *server.store.panics_at.lock().unwrap() = Some("workflows");
+    let failed = server.get("/v1/namespaces/default/workflows").await;
+    assert_eq!((failed.status, &failed.body["code"]), (500, &json!("Internal")));
+    assert!(!failed.text.contains("the test wants"), "what went wrong is for the log");
+    assert_eq!(server.get("/v1/namespaces/default/workflows").await.status, 200);
 }
 
 #[tokio::test]

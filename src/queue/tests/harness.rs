@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -26,23 +26,29 @@ pub struct Probe {
     pub away: AtomicBool,
     /// Operations of this name are carried out, and their answer is lost.
     pub deaf_to: Mutex<Option<&'static str>>,
+    /// The next operation of this name panics.
+    pub panics_at: Mutex<Option<&'static str>>,
 }
 
 impl Probe {
     pub fn new(partitions: u16) -> Arc<Self> {
         let inner = Arc::new(EmbeddedStore::memory(partitions).unwrap());
-        Arc::new(Self { inner, counts: Mutex::default(), away: AtomicBool::new(false), deaf_to: Mutex::default() })
+        Arc::new(Self {
+            inner,
+            counts: Mutex::default(),
+            away: AtomicBool::new(false),
+            deaf_to: Mutex::default(),
+            panics_at: Mutex::default(),
+        })
     }
 
-    async fn around<T>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
+    async fn around<T>(&self, operation: &'static str, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
         let unavailable = || Err(StoreError::Unavailable { operation, detail: "the test says so".into() });
         if self.away.load(Ordering::SeqCst) {
             return unavailable();
         }
+        let panics = self.panics_at.lock().unwrap().take_if(|panics| *panics == operation).is_some();
+        assert!(!panics, "the test wants a panic");
         *self.counts.lock().unwrap().entry(operation).or_default() += 1;
         let answer = call.await;
         let deaf = self.deaf_to.lock().unwrap().take_if(|deaf| *deaf == operation).is_some();
@@ -133,19 +139,6 @@ impl Server {
 
     pub async fn start(&self, id: &str) -> Answer {
         self.post("/v1/namespaces/default/runs", &json!({"workflow": "w", "id": id, "input": {"n": 1}})).await
-    }
-
-    /// Reads a run until it is as wanted.
-    pub async fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            let run = self.get(&format!("/v1/namespaces/default/runs/{id}")).await.body;
-            if wanted(&run) {
-                return run;
-            }
-            assert!(Instant::now() < until, "the run stays {run}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 }
 

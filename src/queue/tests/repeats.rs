@@ -42,10 +42,7 @@ async fn a_signal_with_the_same_key_arrives_once() {
     assert_eq!(server.post_with_key(&cancel, "c", &json!({"reason": "no"})).await.status, 202);
     let worker = Worker::open(&server).await;
     let events: Vec<_> = worker.turn().await.events.iter().map(|event| event.get().to_owned()).collect();
-    let expected = [
-        r#"{"Started":{"input":{"n":1}}}"#,
-        r#"{"SignalReceived":{"name":"go","payload":1}}"#,
-        r#"{"CancelRequested":{"reason":"no"}}"#,
-    ];
+    let expected =
+        [r#"{"Started":{"input":{"n":1}}}"#, r#"{"SignalReceived":{"name":"go","payload":1}}"#, r#"{"CancelRequested":{"reason":"no"}}"#];
     assert_eq!(events, expected);
 }

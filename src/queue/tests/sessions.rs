@@ -41,7 +41,7 @@ async fn a_broken_stream_ends_the_session_and_its_leases_go_to_others() {
     let turn = lives.turn().await;
     assert_eq!((turn.run, turn.number), (lost.run, 0));
     assert_eq!(renew(&server, &dies.session).await, 410, "an ended session stays ended");
-    assert_eq!(dies.poll_as(dies.seq(), false, 0).await.body["code"], "SessionLost");
+    assert_eq!(dies.poll_as(dies.seq(), true, 0).await.body["code"], "SessionLost");
 }
 
 #[tokio::test]
