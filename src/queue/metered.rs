@@ -1,4 +1,6 @@
 //! A store that is measured: how long each operation takes, and when the store did not answer.
+//!
+//! `around_store!` makes a store out of another one for any type with a method `around`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +28,9 @@ impl Metered {
         Self { inner, metrics, gate }
     }
 
-    fn told<T>(&self, operation: &'static str, began: Instant, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    async fn around<T>(&self, operation: &'static str, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let answer = call.await;
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         self.metrics.store.get_or_create(&StoreLabels { operation, outcome }).observe(began.elapsed().as_secs_f64());
         if let Err(StoreError::Unavailable { .. }) = &answer {
@@ -36,10 +40,38 @@ impl Metered {
     }
 }
 
-macro_rules! measured {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
+/// Implements [`Store`] by calling `self.inner` through `self.around(operation, call)`.
+macro_rules! around_store {
+    ($type:ty) => {
+        around_store! { $type;
+            now() -> TimeMs;
+            define(define: op::Define) -> op::Defined;
+            definition(version: &Version) -> Option<String>;
+            workflow(namespace: &Name, name: &Name) -> Option<op::WorkflowRecord>;
+            workflows(namespace: &Name) -> Vec<op::WorkflowRecord>;
+            start(start: op::Start) -> op::Started;
+            deliver(deliver: op::Deliver) -> op::Delivered;
+            control(control: op::Control) -> op::Controlled;
+            open_session(partition: Partition, session: &SessionId, pool: &Name, deadline: TimeMs) -> bool;
+            renew_session(partition: Partition, session: &SessionId, deadline: TimeMs) -> bool;
+            end_session(partition: Partition, session: &SessionId, executing: &[RunKey], now: TimeMs) -> op::Ended;
+            expired_sessions(partition: Partition, now: TimeMs) -> Vec<SessionId>;
+            claim(claim: op::Claim) -> op::Claimed;
+            commit(commit: op::Commit) -> op::Committed;
+            finish(finish: op::Finish) -> op::Finished;
+            release(release: op::Release) -> bool;
+            extend(run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> bool;
+            fire(fire: op::Fire) -> op::Fired;
+            sweep(partition: Partition, now: TimeMs) -> op::Swept;
+            run(run: &RunKey) -> Option<op::RunState>;
+            journal(run: &RunKey, from: u32, bytes: usize) -> Option<op::JournalPage>;
+            list(list: op::List) -> op::Listed;
+            counts(partition: Partition) -> op::Counts;
+        }
+    };
+    ($type:ty; $($name:ident($($arg:ident: $arg_type:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
-        impl Store for Metered {
+        impl Store for $type {
             fn info(&self) -> op::StoreInfo {
                 self.inner.info()
             }
@@ -48,37 +80,14 @@ macro_rules! measured {
                 self.inner.watch()
             }
 
-            $(async fn $name(&self, $($arg: $type),*) -> Result<$answer, StoreError> {
-                let began = Instant::now();
-                let answer = self.inner.$name($($arg),*).await;
-                self.told(stringify!($name), began, answer)
+            $(async fn $name(&self, $($arg: $arg_type),*) -> Result<$answer, StoreError> {
+                self.around(stringify!($name), self.inner.$name($($arg),*)).await
             })*
         }
     };
 }
 
-measured! {
-    now() -> TimeMs;
-    define(define: op::Define) -> op::Defined;
-    definition(version: &Version) -> Option<String>;
-    workflow(namespace: &Name, name: &Name) -> Option<op::WorkflowRecord>;
-    workflows(namespace: &Name) -> Vec<op::WorkflowRecord>;
-    start(start: op::Start) -> op::Started;
-    deliver(deliver: op::Deliver) -> op::Delivered;
-    control(control: op::Control) -> op::Controlled;
-    open_session(partition: Partition, session: &SessionId, pool: &Name, deadline: TimeMs) -> bool;
-    renew_session(partition: Partition, session: &SessionId, deadline: TimeMs) -> bool;
-    end_session(partition: Partition, session: &SessionId, executing: &[RunKey], now: TimeMs) -> op::Ended;
-    expired_sessions(partition: Partition, now: TimeMs) -> Vec<SessionId>;
-    claim(claim: op::Claim) -> op::Claimed;
-    commit(commit: op::Commit) -> op::Committed;
-    finish(finish: op::Finish) -> op::Finished;
-    release(release: op::Release) -> bool;
-    extend(run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> bool;
-    fire(fire: op::Fire) -> op::Fired;
-    sweep(partition: Partition, now: TimeMs) -> op::Swept;
-    run(run: &RunKey) -> Option<op::RunState>;
-    journal(run: &RunKey, from: u32, bytes: usize) -> Option<op::JournalPage>;
-    list(list: op::List) -> op::Listed;
-    counts(partition: Partition) -> op::Counts;
-}
+around_store!(Metered);
+
+#[cfg(test)]
+pub(super) use around_store;

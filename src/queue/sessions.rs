@@ -158,6 +158,7 @@ impl Service {
         tracing::info!(%session, reason, turns, attempts, "session ended");
         self.metrics.sessions_ended.get_or_create(&ReasonLabels { reason: reason.to_owned() }).inc();
         self.sessions.lock().remove(session);
+        self.waiters.evict(session);
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Owns the names of all metrics. Deliberately absent: tracing over process borders.
 
-pub mod crash;
 pub mod logs;
 pub mod metrics;
 pub mod shutdown;

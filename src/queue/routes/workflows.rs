@@ -5,18 +5,18 @@ use axum::extract::State;
 
 use crate::api::definition::Workflow;
 use crate::api::http::{Applied, WorkflowView, Workflows};
-use crate::api::{Code, Definition, Problem};
+use crate::api::{Code, Definition, Name, Problem};
 use crate::queue::apply;
 use crate::queue::border::body::Body;
 use crate::queue::border::extract::{Namespace, VersionPath, WorkflowPath};
-use crate::queue::border::problem::{Answer, workflow_not_found};
+use crate::queue::border::problem::{Answer, Refused, workflow_not_found};
 use crate::queue::definitions;
 use crate::queue::service::Shared;
 use crate::store::op::{Define, WorkflowRecord};
 
 /// `PUT /v1/namespaces/{ns}/workflows/{name}`. Applying the same again changes nothing.
 pub async fn put(State(service): State<Shared>, path: WorkflowPath, Body(workflow): Body<Workflow>) -> Answer<Json<Applied>> {
-    apply::check(&path.name, &workflow)?;
+    let workflow = checked(path.name.clone(), workflow).await?;
     let define = Define {
         namespace: path.namespace.clone(),
         name: path.name,
@@ -33,6 +33,15 @@ pub async fn put(State(service): State<Shared>, path: WorkflowPath, Body(workflo
         tracing::info!(namespace = %path.namespace, workflow = %record.name, version = record.version.short(), "applied");
     }
     Ok(Json(Applied { name: record.name, version: record.version, pool: record.pool, unchanged: defined.unchanged }))
+}
+
+async fn checked(name: Name, workflow: Workflow) -> Result<Workflow, Refused> {
+    let check = move || apply::check(&name, &workflow).map(|()| workflow);
+    let failed = |error: tokio::task::JoinError| {
+        tracing::error!(%error, "the check of a definition failed");
+        Problem::new(Code::Internal, "the service failed on this definition; its log says more")
+    };
+    Ok(tokio::task::spawn_blocking(check).await.map_err(failed)??)
 }
 
 /// `GET /v1/namespaces/{ns}/workflows/{name}`.
