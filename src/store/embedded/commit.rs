@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::mailbox;
 use super::rows::{RunRow, Tx};
+use super::sessions;
 use super::tables::{DueKind, T};
 use crate::api::TimeMs;
 use crate::api::ids::Seq;
@@ -27,6 +28,9 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
         Verdict::Refuse(refusal) => return Ok(Committed::Refused(refusal)),
         Verdict::Repeat => return Ok(Committed::Accepted { grants: still_leased(tx, &row, session, commit.offer.as_ref())? }),
         Verdict::Accept => {}
+    }
+    if !sessions::is_alive(tx, row.partition, session)? {
+        return Ok(Committed::Refused(Refusal::LeaseLost));
     }
     if turn.close.is_some() && !turn.insist && row.record.mail > turn.consumed {
         return Ok(Committed::MoreEvents(mailbox::peek(tx, &row.at(), turn.consumed)?));
@@ -107,6 +111,7 @@ pub(super) fn apply(
             grant::unready(tx, row)?;
             grant::hold(tx, row, by.session, by.seq)?;
         }
+        (Phase::Ready, Phase::Waiting) => grant::unready(tx, row)?,
         (_, _) => {}
     }
     row.record.phase = phase;
@@ -144,7 +149,7 @@ fn schedule(
             losses: 0,
             session: String::new(),
             seq: 0,
-            scheduled_at: row.record.at,
+            scheduled_at: now,
             started_at: TimeMs(0),
             queue: new.queue.clone(),
             timeout_ms: new.timeout_ms,

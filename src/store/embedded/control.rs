@@ -4,8 +4,9 @@ use super::close;
 use super::commit::append;
 use super::fault::Fault;
 use super::grant::{self, Slots};
-use super::rows::{RunRow, Tx};
-use crate::api::{RunStatus, TimeMs};
+use super::mailbox;
+use super::rows::Tx;
+use crate::api::RunStatus;
 use crate::machine::run::{self, Input, Phase};
 use crate::store::op::{Control, ControlKind, Controlled};
 
@@ -23,37 +24,39 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
         return Ok(Controlled::Done(row.record));
     }
     match &control.kind {
+        // Held already, by whomever: the reason stays.
+        ControlKind::Pause { .. } if row.record.phase == Phase::Blocked => return Ok(Controlled::Done(row.record)),
+        ControlKind::Resume { .. } if row.record.phase != Phase::Blocked => return Ok(Controlled::NotApplicable(row.record)),
         ControlKind::Terminate { entry } => {
+            let kept = mailbox::keep_first(tx, &row)?;
             append(tx, &mut row, entry)?;
+            row.record.at = row.record.at.max(now);
             close::close(tx, &mut row, Input::Terminate, RunStatus::Terminated, now)?;
+            mailbox::put_back(tx, kept)?;
         }
-        ControlKind::Pause { .. } if status == RunStatus::Paused => return Ok(Controlled::Done(row.record)),
         ControlKind::Pause { blocked } => {
             grant::unready(tx, &row)?;
             grant::drop_turn(tx, &mut row)?;
             row.record.phase = step(row.record.phase, Input::Block)?;
             row.record.blocked.clone_from(blocked);
         }
-        ControlKind::Resume { .. } if row.record.phase != Phase::Blocked => return Ok(Controlled::NotApplicable(row.record)),
         ControlKind::Resume { version } => {
             row.record.phase = step(row.record.phase, Input::Resume { mail: row.record.mail > 0 })?;
             row.record.blocked.clear();
+            row.record.deaths = 0;
             if let Some(version) = version {
                 row.record.version = version.to_string();
-                row.record.holder.clear();
             }
         }
     }
     row.record.head = head;
-    queue(tx, &mut row, now)?;
+    // No context stands at the new head.
+    row.record.holder.clear();
+    grant::ready(tx, &mut row, &mut Slots::none(), now)?;
     tx.save(&row)?;
     Ok(Controlled::Done(row.record))
 }
 
 fn step(phase: Phase, input: Input) -> Result<Phase, Fault> {
     run::next(phase, input).ok_or_else(|| Fault::transition("a control operation on a closed run"))
-}
-
-fn queue(tx: &mut Tx<'_>, row: &mut RunRow, now: TimeMs) -> Result<(), Fault> {
-    grant::ready(tx, row, &mut Slots::none(), now).map(|_| ())
 }

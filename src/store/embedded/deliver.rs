@@ -8,14 +8,14 @@ use crate::api::limits;
 use crate::machine::run::Phase;
 use crate::store::op::{Deliver, Delivered};
 
-/// See the port.
+/// See the port. The key comes first: a repeat is answered as the first time even when the run has ended since.
 pub(super) fn deliver(tx: &mut Tx<'_>, deliver: &Deliver) -> Result<Delivered, Fault> {
     let Some(mut row) = tx.load(&deliver.run)? else { return Ok(Delivered::NotFound) };
-    if row.record.phase == Phase::Closed {
-        return Ok(Delivered::Closed(row.record.status()));
-    }
     if mailbox::knows(tx, &row, &deliver.key)? {
         return Ok(Delivered::Repeat);
+    }
+    if row.record.phase == Phase::Closed {
+        return Ok(Delivered::Closed(row.record.status()));
     }
     if !deliver.cancel && row.record.mail >= limits::UNREAD_EVENTS_MAX {
         return Ok(Delivered::MailboxFull);

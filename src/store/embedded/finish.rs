@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::mailbox::{self, Mail};
 use super::rows::Tx;
+use super::sessions;
 use crate::machine::activity::{self, Input};
 use crate::machine::commit::{Verdict, holds, judge_optimistic};
 use crate::machine::run::Phase;
@@ -32,7 +33,8 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
         Outcome::Settled { .. } => Input::Finish,
         Outcome::Retry { .. } => Input::Retry,
     };
-    if !holds(attempt, claim) || activity::next(attempt.phase, input).is_none() {
+    let is_lost = !holds(attempt, claim) || activity::next(attempt.phase, input).is_none();
+    if is_lost || !sessions::may_use(tx, row.partition, &claim.session)? {
         return Ok(Finished::AttemptLost);
     }
     let event = match &finish.outcome {

@@ -14,6 +14,8 @@ pub(super) struct Lease {
     /// 0 for a turn.
     pub(super) command: CommandNo,
     pub(super) seq: Seq,
+    /// 0 for a turn.
+    pub(super) deadline: TimeMs,
 }
 
 /// A session's leases, as a prefix.
@@ -81,7 +83,9 @@ pub(super) fn list(rows: &mut impl Rows, partition: Partition, session: &str, li
         parts.skip(prefix.bytes().len())?;
         let kind = [LeaseKind::Attempt, LeaseKind::Turn].into_iter().find(|kind| Some(kind.byte()) == Parts(parts.0).byte())?;
         parts.skip(1)?;
-        Some(Lease { kind, run: parts.text()?.to_owned(), command: parts.short()?, seq: Parts(value).number()? })
+        let (run, command) = (parts.text()?.to_owned(), parts.short()?);
+        let mut value = Parts(value);
+        Some(Lease { kind, run, command, seq: value.number()?, deadline: value.time()? })
     };
     found.iter().map(|row| read(row).ok_or_else(|| Fault::damaged(T::Leases, "a lease"))).collect()
 }

@@ -151,13 +151,32 @@ fn forget_keys(tx: &mut Tx<'_>, row: &RunRow, last_consumed: u64) -> Result<(), 
     Ok(())
 }
 
-/// Drops everything: the run has ended.
+/// The first event of a run that has had no turn: its input stands nowhere else, so it outlives the run's end.
+pub(super) fn keep_first(tx: &mut Tx<'_>, row: &RunRow) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    if row.record.turns > 0 {
+        return Ok(None);
+    }
+    Ok(tx.rows(T::Mailbox, &row.at(), 1)?.pop())
+}
+
+/// Puts back what was kept.
+pub(super) fn put_back(tx: &mut Tx<'_>, kept: Option<(Vec<u8>, Vec<u8>)>) -> Result<(), Fault> {
+    match kept {
+        Some((key, mail)) => tx.put(T::Mailbox, key, &mail),
+        None => Ok(()),
+    }
+}
+
+/// Removes what is left of a run that goes.
+pub(super) fn remove(tx: &mut Tx<'_>, row: &RunRow) -> Result<(), Fault> {
+    tx.remove_prefix(T::Mailbox, &row.at())?;
+    tx.remove_prefix(T::Keys, &row.at())
+}
+
+/// Drops the mail: the run has ended. The keys stay, so that a repeat is still answered as the first time.
 pub(super) fn clear(tx: &mut Tx<'_>, row: &mut RunRow) -> Result<(), Fault> {
     if row.record.mail > 0 {
         tx.remove_prefix(T::Mailbox, &row.at())?;
-    }
-    if !tx.rows(T::Keys, &row.at(), 1)?.is_empty() {
-        tx.remove_prefix(T::Keys, &row.at())?;
     }
     row.record.mail = 0;
     row.record.mail_cancel = 0;

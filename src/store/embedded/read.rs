@@ -19,13 +19,21 @@ pub(super) fn run(rows: &mut impl Rows, partitions: u16, run: &RunKey) -> Result
     let name = run.to_string();
     let (mut first, mut last) = (String::new(), String::new());
     if record.turns == 0 {
-        first = mailbox::peek(rows, &Key::of(partition).text(&name), 0)?.into_iter().next().unwrap_or_default();
+        first = first_mail(rows, partition, &name)?;
     } else {
         let entry = entry(rows, partition, &name, 0)?;
         first_event(&entry)?.clone_into(&mut first);
+        if first.is_empty() {
+            // Terminated before its first turn.
+            first = first_mail(rows, partition, &name)?;
+        }
         last = if record.turns == 1 { entry } else { self::entry(rows, partition, &name, record.turns - 1)? };
     }
     Ok(Some(RunState { record, first, last }))
+}
+
+fn first_mail(rows: &mut impl Rows, partition: Partition, run: &str) -> Result<String, Fault> {
+    Ok(mailbox::peek(rows, &Key::of(partition).text(run), 0)?.into_iter().next().unwrap_or_default())
 }
 
 fn entry(rows: &mut impl Rows, partition: Partition, run: &str, turn: u32) -> Result<String, Fault> {

@@ -4,10 +4,12 @@ use super::attempts;
 use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::leases;
-use super::rows::Tx;
+use super::rows::{RunRow, Tx};
+use super::sessions;
 use crate::api::{RunKey, TimeMs};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::commit::{AttemptClaim, holds};
+use crate::machine::record::AttemptRecord;
 use crate::machine::run::{self, Input, Phase};
 use crate::store::op::{Release, Released};
 
@@ -15,6 +17,13 @@ use crate::store::op::{Release, Released};
 pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault> {
     let Some(mut row) = tx.load(&release.run)? else { return Ok(false) };
     let now = tx.now(release.now);
+    let session = match &release.what {
+        Released::Turn { session, .. } => session.as_str(),
+        Released::Attempt(claim) => &claim.session,
+    };
+    if !sessions::may_use(tx, row.partition, session)? {
+        return Ok(false);
+    }
     match &release.what {
         Released::Turn { session, seq, blocked, head, keeps_context } => {
             let record = &row.record;
@@ -25,10 +34,15 @@ pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault>
             let phase = run::next(record.phase, input).ok_or_else(|| Fault::transition("a lease on a run that is not leased"))?;
             grant::drop_turn(tx, &mut row)?;
             row.record.phase = phase;
-            row.record.holder = if *keeps_context { session.as_str().to_owned() } else { String::new() };
             if !blocked.is_empty() {
                 row.record.blocked.clone_from(blocked);
                 row.record.head = head.to_string();
+                // No context stands at the new head.
+                row.record.holder.clear();
+            } else if *keeps_context {
+                row.record.holder = session.as_str().to_owned();
+            } else if row.record.holder == session.as_str() {
+                row.record.holder.clear();
             }
             grant::ready(tx, &mut row, &mut Slots::none(), now)?;
         }
@@ -44,7 +58,7 @@ pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault>
 /// See the port.
 pub(super) fn extend(tx: &mut Tx<'_>, run: &RunKey, claim: &AttemptClaim, deadline: TimeMs) -> Result<bool, Fault> {
     let Some(row) = tx.load(run)? else { return Ok(false) };
-    if leased(&row, claim).is_none() {
+    if leased(&row, claim).is_none() || !sessions::may_use(tx, row.partition, &claim.session)? {
         return Ok(false);
     }
     leases::put_attempt(tx, &row, &claim.session, claim.seq, claim.command, deadline)?;
@@ -52,7 +66,7 @@ pub(super) fn extend(tx: &mut Tx<'_>, run: &RunKey, claim: &AttemptClaim, deadli
 }
 
 /// Where the attempt stands in the record, when this claim has its lease.
-fn leased(row: &super::rows::RunRow, claim: &AttemptClaim) -> Option<usize> {
-    let is_it = |attempt: &crate::machine::record::AttemptRecord| attempt.phase == AttemptPhase::Leased && holds(attempt, claim);
+fn leased(row: &RunRow, claim: &AttemptClaim) -> Option<usize> {
+    let is_it = |attempt: &AttemptRecord| attempt.phase == AttemptPhase::Leased && holds(attempt, claim);
     row.record.attempts.iter().position(is_it)
 }

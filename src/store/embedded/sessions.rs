@@ -11,6 +11,7 @@ use super::rows::{Rows, RunRow, Tx};
 use super::tables::{Key, LeaseKind, PARTITION_BYTES, Parts, T};
 use crate::api::limits;
 use crate::api::{DurationMs, Name, Partition, RunKey, SessionId, TimeMs};
+use crate::machine::record::EXTERNAL;
 use crate::machine::run::{self, Input};
 use crate::store::op::Ended;
 
@@ -75,6 +76,12 @@ pub(super) fn is_alive(rows: &mut impl Rows, partition: Partition, session: &str
     Ok(!session.is_empty() && find(rows, partition, session)?.is_some_and(|row| row.state == State::Alive))
 }
 
+/// Whether what is leased under this name may still be used: not by a session that has ended. Programs of external queues and
+/// the service itself have none.
+pub(super) fn may_use(rows: &mut impl Rows, partition: Partition, session: &str) -> Result<bool, Fault> {
+    Ok(session.is_empty() || session == EXTERNAL || is_alive(rows, partition, session)?)
+}
+
 /// See the port.
 pub(super) fn open(tx: &mut Tx<'_>, partition: Partition, session: &str, _pool: &Name, deadline: TimeMs) -> Result<bool, Fault> {
     let before = find(tx, partition, session)?;
@@ -106,7 +113,9 @@ pub(super) fn end(tx: &mut Tx<'_>, partition: Partition, session: &str, executin
     // The tombstone comes first, for what the releases themselves ask about the session.
     let ending = SessionRow { state: State::Ending, at: TimeMs(0) };
     set(tx, partition, session, before.as_ref(), &ending)?;
-    let slice = leases::list(tx, partition, session, limits::SLICE_MAX)?;
+    let mut slice = leases::list(tx, partition, session, limits::SLICE_MAX)?;
+    // Attempts return to their queues in the order in which they would have timed out.
+    slice.sort_by_key(|lease| lease.deadline);
     let mut ended = Ended::default();
     for lease in &slice {
         lose(tx, lease, executing, now, &mut ended)?;
@@ -146,6 +155,9 @@ fn lose_turn(tx: &mut Tx<'_>, row: &mut RunRow, executing: &[RunKey], now: TimeM
     let kills = row.record.deaths >= limits::TURN_DEATHS_MAX;
     let input = if kills { Input::Block } else { Input::Lose };
     let phase = run::next(row.record.phase, input).ok_or_else(|| Fault::transition("a turn lease on a run that is not leased"))?;
+    if row.record.holder == row.record.session {
+        row.record.holder.clear();
+    }
     grant::drop_turn(tx, row)?;
     row.record.phase = phase;
     if kills {

@@ -50,7 +50,7 @@ fn born(start: &Start, now: TimeMs) -> RunRecord {
         holder: String::new(),
         turns: 0,
         journal_bytes: 0,
-        at: TimeMs(0),
+        at: now,
         started_at: now,
         mail: 0,
         mail_cancel: 0,

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::fault::Fault;
+use super::mailbox;
 use super::rows::{Rows, RunRow, Tx};
 use super::sessions;
 use super::tables::{Key, PARTITION_BYTES, Parts, T};
@@ -37,6 +38,7 @@ fn remove(tx: &mut Tx<'_>, row: &RunRow) -> Result<(), Fault> {
     let (namespace, id, at) = (row.key.namespace.as_str(), row.key.id.as_str(), row.record.started_at);
     tx.remove(T::Started, Key::global().text(namespace).time(at).text(id))?;
     tx.remove(T::StartedOf, Key::global().text(namespace).text(&row.record.workflow).time(at).text(id))?;
+    mailbox::remove(tx, row)?;
     tx.remove_prefix(T::Journal, &row.at())?;
     tx.remove(T::Runs, row.at())?;
     Ok(())

@@ -1,0 +1,43 @@
+//! Defining workflows.
+
+use everloop::api::Version;
+use everloop::store::op::{Define, Started};
+
+use crate::on_every_store;
+use crate::world::{World, name};
+
+on_every_store!(a_repeated_definition_changes_nothing, a_new_version_takes_over_and_the_old_one_stays_readable);
+
+async fn a_repeated_definition_changes_nothing(world: World) {
+    let again = world.store.define(world.definition()).await.unwrap();
+    assert!(again.unchanged);
+    let current = world.store.workflow(&name("shop"), &name("order")).await.unwrap().unwrap();
+    assert_eq!(current, again.record);
+    let other_pool = world.store.define(Define { pool: name("big"), ..world.definition() }).await.unwrap();
+    assert!(!other_pool.unchanged);
+    assert!(other_pool.record.generation > current.generation);
+    assert_eq!(other_pool.record.version, current.version);
+}
+
+async fn a_new_version_takes_over_and_the_old_one_stays_readable(world: World) {
+    let new = Define { version: Version::of("new"), definition: "new".into(), ..world.definition() };
+    let defined = world.store.define(new.clone()).await.unwrap();
+    assert!(!defined.unchanged);
+    for (version, text) in [(&world.version, "definition"), (&new.version, "new")] {
+        assert_eq!(world.store.definition(version).await.unwrap().as_deref(), Some(text));
+    }
+    assert_eq!(world.store.definition(&Version::of("never")).await.unwrap(), None);
+    world.store.define(Define { name: name("basket"), ..world.definition() }).await.unwrap();
+    world.store.define(Define { namespace: name("shop-2"), ..world.definition() }).await.unwrap();
+    let all = world.store.workflows(&name("shop")).await.unwrap();
+    assert_eq!(all.iter().map(|w| w.name.as_str()).collect::<Vec<_>>(), ["basket", "order"]);
+    assert_eq!(world.store.workflow(&name("shop"), &name("none")).await.unwrap(), None);
+
+    // A caller that still has the old one in mind is told, in every partition.
+    for id in ["a", "b", "c", "d"] {
+        match world.store.start(world.start_of(id, 10)).await.unwrap() {
+            Started::VersionChanged(record) => assert_eq!(record, defined.record),
+            other => panic!("{other:?}"),
+        }
+    }
+}
