@@ -21,7 +21,14 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Address of the queue service.
-    #[arg(long, global = true, env = "EVERLOOP_SERVER", default_value = "http://127.0.0.1:7400", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "EVERLOOP_SERVER",
+        default_value = "http://127.0.0.1:7400",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub server: String,
     /// Namespace of workflows and runs [default: default].
     #[arg(long, short, global = true, env = "EVERLOOP_NAMESPACE", value_name = "NAME", hide_env_values = true)]

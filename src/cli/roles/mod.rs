@@ -24,7 +24,8 @@ fn start_logs(json: bool) -> Result<(), CliError> {
 /// For someone in front of a terminal: only what is wrong, unless more is asked for.
 fn start_quiet_logs() -> Result<(), CliError> {
     let filter = EnvFilter::builder().with_env_var(logs::FILTER_VARIABLE).with_default_directive(LevelFilter::WARN.into()).from_env();
-    let filter = filter.map_err(|e| CliError::input(format!("failed to read {}: {e}", logs::FILTER_VARIABLE), "write a level, such as info"))?;
+    let filter =
+        filter.map_err(|e| CliError::input(format!("failed to read {}: {e}", logs::FILTER_VARIABLE), "write a level, such as info"))?;
     // A second subscriber in one process is a bug of ours, and nothing that a user could change.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
     Ok(())
