@@ -7,7 +7,7 @@ use crate::api::Name;
 
 /// An event loop that does not die: durable async JavaScript on a fleet of workers.
 #[derive(Debug, Parser)]
-#[command(name = "everloop", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "everloop", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 the run failed, 2 usage or bad input, 3 the server is not reachable or refused.\n\
     Start here: `everloop dev -f FILE` runs everything in one process; `everloop demo` shows what it is for.")]
 pub struct Cli {

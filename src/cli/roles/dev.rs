@@ -103,6 +103,9 @@ fn tell_news(news: &News) {
     for (name, error) in &news.refused {
         say(&format!("  workflow   {name} was refused: {error}"));
     }
+    if news.mended {
+        say("  files      all in order again");
+    }
     if let Some(error) = &news.unreadable {
         say(&format!("  files      {error}; what was current stays current"));
     }

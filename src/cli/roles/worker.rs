@@ -6,6 +6,7 @@ use super::{ended, start_logs};
 use crate::api::limits::{SLOTS_MAX, WORKER_NAME_BYTES_MAX};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
+use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::worker;
 
@@ -60,6 +61,8 @@ fn worker_name(text: &str) -> Result<String, String> {
 pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> {
     crate::cli::demo::end_with_parent()?;
     start_logs(args.log_json)?;
+    // The worker waits for a service that is away; an address that is none would be waited for in vain.
+    Context::new(options.clone())?;
     let shutdown = super::shutdown()?;
     let name = args.name.unwrap_or_else(default_name);
     let config = config(options.server.clone(), args.pool, name, &args.slots);
