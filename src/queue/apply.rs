@@ -3,6 +3,7 @@
 use crate::api::definition::Workflow;
 use crate::api::error::Finding;
 use crate::api::{Code, Name, Problem, limits};
+use crate::{crd, source};
 
 /// Checks everything that can be checked by reading.
 ///
@@ -29,20 +30,14 @@ pub fn check(path: &Name, workflow: &Workflow) -> Result<(), Problem> {
 }
 
 fn findings(workflow: &Workflow) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let activities = &workflow.definition.activities;
-    if activities.len() > limits::ACTIVITIES_MAX {
-        let message = format!("{} activities are more than the {} that are allowed", activities.len(), limits::ACTIVITIES_MAX);
-        findings.push(finding(message, "spec.activities".into()));
-    }
-    for (name, activity) in activities {
-        if let Err(why) = activity.kind() {
-            findings.push(finding(format!("activity {name:?} cannot be run: {why}"), format!("spec.activities.{name}")));
-        }
-    }
-    findings
-}
-
-fn finding(message: String, place: String) -> Finding {
-    Finding { code: Code::InvalidResource, message, help: String::new(), place, line: 0, column: 0, length: 1 }
+    let broken = crd::validate(&workflow.definition).into_iter().map(|rule| Finding {
+        code: Code::InvalidResource,
+        message: format!("{} {}", rule.path, rule.message),
+        help: rule.help,
+        place: rule.path,
+        line: 0,
+        column: 0,
+        length: 1,
+    });
+    broken.chain(source::check(&workflow.definition, source::SOURCE_PLACE)).collect()
 }

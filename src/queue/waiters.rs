@@ -310,8 +310,7 @@ impl Reservation {
         let Some(waiting) = inner.by_session.get_mut(&self.offer.session).filter(|waiting| waiting.seq == self.offer.seq) else {
             return Err(granted);
         };
-        let room =
-            usize::from(waiting.free.turns) >= granted.turns.len() && usize::from(waiting.free.activities) >= granted.activities.len();
+        let room = usize::from(waiting.free.turns) >= granted.turns.len() && usize::from(waiting.free.activities) >= granted.activities.len();
         if !room {
             return Err(granted);
         }

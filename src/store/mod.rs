@@ -4,6 +4,7 @@
 //! Deliberately absent: decisions about retries and next states (they come as arguments, made in `machine` and `queue`).
 
 pub mod embedded;
+pub mod crash;
 pub mod op;
 pub mod port;
 pub mod redis;
