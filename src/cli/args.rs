@@ -7,7 +7,7 @@ use crate::api::Name;
 
 /// An event loop that does not die: durable async JavaScript on a fleet of workers.
 #[derive(Debug, Parser)]
-#[command(name = "everloop", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "everloop", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 the run failed, 2 usage or bad input, 3 the server is not reachable or refused.\n\
     Start here: `everloop dev -f FILE` runs everything in one process; `everloop demo` shows what it is for.")]
 pub struct Cli {
@@ -21,7 +21,14 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Address of the queue service.
-    #[arg(long, global = true, env = "EVERLOOP_SERVER", default_value = "http://127.0.0.1:7400", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "EVERLOOP_SERVER",
+        default_value = "http://127.0.0.1:7400",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub server: String,
     /// Namespace of workflows and runs [default: default].
     #[arg(long, short, global = true, env = "EVERLOOP_NAMESPACE", value_name = "NAME", hide_env_values = true)]

@@ -82,9 +82,10 @@ impl CliError {
                 &error.to_string(),
                 "`everloop dev` starts one here; or set EVERLOOP_SERVER (or --server) to the address of one that runs",
             ),
-            Self::Client(error @ ClientError::Protocol { .. }) => {
-                lines(&error.to_string(), "see that EVERLOOP_SERVER (or --server) is the address of an Everloop queue service of this version")
-            }
+            Self::Client(error @ ClientError::Protocol { .. }) => lines(
+                &error.to_string(),
+                "see that EVERLOOP_SERVER (or --server) is the address of an Everloop queue service of this version",
+            ),
             Self::Client(ClientError::Refused(problem)) => refused(problem),
             Self::Client(ClientError::Config(text)) => lines(text, ""),
         }

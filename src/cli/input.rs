@@ -27,7 +27,9 @@ pub fn json(what: &str, text: &str) -> Result<Json, CliError> {
         InvalidJson::TooLarge { .. } => {
             CliError::input(format!("{place} is too large: {error} (PayloadTooLarge)"), "store it elsewhere and pass a reference")
         }
-        InvalidJson::TooDeep { .. } => CliError::input(format!("{place} is too deep: {error} (JsonTooDeep)"), "flatten it, or pass the inner part as a string"),
+        InvalidJson::TooDeep { .. } => {
+            CliError::input(format!("{place} is too deep: {error} (JsonTooDeep)"), "flatten it, or pass the inner part as a string")
+        }
     })
 }
 

@@ -31,8 +31,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit, CliError> {
-    let many_threads = matches!(cli.command, Command::Dev(_) | Command::Queue(_) | Command::Worker(_) | Command::Demo(_) | Command::DemoShop(_));
-    let mut builder = if many_threads { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let many_threads =
+        matches!(cli.command, Command::Dev(_) | Command::Queue(_) | Command::Worker(_) | Command::Demo(_) | Command::DemoShop(_));
+    let mut builder =
+        if many_threads { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     let runtime = builder.enable_all().build().map_err(|e| CliError::io("start the asynchronous runtime", &e))?;
     let exit = runtime.block_on(dispatch(cli));
     // What still runs in the background (a file watcher, a broken connection) must not hold the process.

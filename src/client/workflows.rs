@@ -5,7 +5,7 @@ use reqwest::Method;
 use super::send::Call;
 use super::{Client, ClientError, new_key};
 use crate::api::definition::Workflow;
-use crate::api::http::{Applied, Ready, WorkflowView, Workers, Workflows};
+use crate::api::http::{Applied, Ready, Workers, WorkflowView, Workflows};
 use crate::api::{Json, Name};
 
 impl Client {

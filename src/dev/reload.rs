@@ -20,13 +20,15 @@ pub struct News {
     pub unreadable: Option<LoadError>,
     /// The service refused them.
     pub refused: Vec<(Name, ClientError)>,
+    /// Something was wrong the round before, and nothing is now.
+    pub mended: bool,
 }
 
 impl News {
     /// Nothing has changed and nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.applied.is_empty() && self.broken.is_empty() && self.unreadable.is_none() && self.refused.is_empty()
+        self.applied.is_empty() && self.broken.is_empty() && self.unreadable.is_none() && self.refused.is_empty() && !self.mended
     }
 }
 
@@ -35,17 +37,26 @@ pub struct Reloader {
     client: Client,
     files: Vec<PathBuf>,
     current: BTreeMap<(Name, Name), Workflow>,
+    wrong: bool,
 }
 
 impl Reloader {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(client: Client, files: Vec<PathBuf>) -> Self {
-        Self { client, files, current: BTreeMap::new() }
+        Self { client, files, current: BTreeMap::new(), wrong: false }
     }
 
     /// Reads all files and applies what differs from before. One broken file keeps nothing of the others back.
     pub async fn round(&mut self) -> News {
+        let mut news = self.read_and_apply().await;
+        let wrong = !news.broken.is_empty() || news.unreadable.is_some() || !news.refused.is_empty();
+        news.mended = self.wrong && !wrong;
+        self.wrong = wrong;
+        news
+    }
+
+    async fn read_and_apply(&mut self) -> News {
         let mut news = News::default();
         if self.files.is_empty() {
             return news;

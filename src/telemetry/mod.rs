@@ -2,6 +2,7 @@
 //!
 //! Owns the names of all metrics. Deliberately absent: tracing over process borders.
 
+pub mod crash;
 pub mod logs;
 pub mod metrics;
 pub mod shutdown;

@@ -8,7 +8,9 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Bash: source <(everloop completion bash)\nZsh:  everloop completion zsh > \"${fpath[1]}/_everloop\"\nFish: everloop completion fish | source")]
+#[command(
+    after_help = "Bash: source <(everloop completion bash)\nZsh:  everloop completion zsh > \"${fpath[1]}/_everloop\"\nFish: everloop completion fish | source"
+)]
 pub struct CompletionArgs {
     /// The shell.
     pub shell: Shell,

@@ -46,7 +46,7 @@ pub(in crate::cli) fn describe(run: &RunView, now: TimeMs, width: usize) -> Stri
         lines.push(("Timers", run.timers.to_string()));
     }
     if run.unread > 0 {
-        lines.push(("Unread", format!("{} events", run.unread)));
+        lines.push(("Unread events", run.unread.to_string()));
     }
     if !run.session.is_empty() {
         lines.push(("Worker", run.session.clone()));

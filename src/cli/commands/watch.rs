@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::result;
-use crate::api::{Entry, RunId, RunStatus};
+use crate::api::{RunId, RunStatus};
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};

@@ -24,7 +24,13 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 
 pub(in crate::cli) fn rows(workflows: &Workflows, now: TimeMs) -> String {
     let row = |w: &WorkflowView| {
-        vec![w.name.to_string(), w.version.short().to_owned(), w.pool.to_string(), w.retention.to_string(), when::age(now.since(w.defined_at))]
+        vec![
+            w.name.to_string(),
+            w.version.short().to_owned(),
+            w.pool.to_string(),
+            w.retention.to_string(),
+            when::age(now.since(w.defined_at)),
+        ]
     };
     table(&["name", "version", "pool", "retention", "age"], workflows.workflows.iter().map(row))
 }

@@ -53,7 +53,10 @@ impl Fleet {
     pub fn new(store: &str, pool: &str) -> Result<Self, CliError> {
         let program = std::env::current_exe().map_err(|e| CliError::io("find this program's own file", &e))?;
         let folder = std::env::temp_dir().join(format!("everloop-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| CliError::io(&format!("make the folder {}", folder.display()), &e))?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|e| CliError::io(&format!("make the folder {}", folder.display()), &e))?;
         let store = if store == "file" { format!("file:{}", folder.join("demo.redb").display()) } else { store.to_owned() };
         let folder = Folder(folder);
         Ok(Self { program, folder, shop: free_address()?, queue: free_address()?, store, pool: pool.into(), members: Vec::new() })

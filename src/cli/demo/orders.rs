@@ -43,7 +43,13 @@ pub fn workflow(shop: &str, pool: &Name) -> Result<Workflow, CliError> {
 
 /// Starts all orders, evenly over [`SPAN`], each with a key of its own; a start that is not answered is repeated with it.
 /// `accepted` counts along.
-pub async fn start_all(client: Client, workflow: Name, seed: u64, count: u32, accepted: Arc<AtomicUsize>) -> Result<Vec<Acknowledged>, CliError> {
+pub async fn start_all(
+    client: Client,
+    workflow: Name,
+    seed: u64,
+    count: u32,
+    accepted: Arc<AtomicUsize>,
+) -> Result<Vec<Acknowledged>, CliError> {
     let pace = SPAN / count.max(1);
     let began = tokio::time::Instant::now();
     let starts = stream::iter(1..=count).map(|number| {

@@ -66,7 +66,8 @@ pub fn render(checks: &[Check]) -> String {
 /// The run of an order that lived on two workers: best one that the killed worker began and another one ended.
 pub fn on_two_workers<'a>(evidence: &'a Evidence, killed: Option<&str>) -> Option<(&'a str, &'a [Entry])> {
     let moved = |journal: &[Entry]| journal.iter().map(|entry| entry.worker.as_str()).collect::<BTreeSet<_>>().len() > 1;
-    let candidates = || evidence.journals.iter().filter(|(_, journal)| moved(journal)).map(|(id, journal)| (id.as_str(), journal.as_slice()));
+    let candidates =
+        || evidence.journals.iter().filter(|(_, journal)| moved(journal)).map(|(id, journal)| (id.as_str(), journal.as_slice()));
     let of_killed = |journal: &[Entry]| killed.is_some_and(|name| journal.iter().any(|entry| entry.worker == name));
     // Of these the one with the most to tell.
     let longest = |all: &mut dyn Iterator<Item = (&'a str, &'a [Entry])>| all.max_by_key(|(_, journal)| journal.len());
@@ -133,7 +134,11 @@ fn payments(evidence: &Evidence) -> Check {
         }
     }
     let requests: u32 = evidence.ledger.payments.values().map(|record| record.requests).sum();
-    Check { claim: "every payment charged exactly once", of: format!("{requests} requests for {} payments", evidence.ledger.payments.len()), broken }
+    Check {
+        claim: "every payment charged exactly once",
+        of: format!("{requests} requests for {} payments", evidence.ledger.payments.len()),
+        broken,
+    }
 }
 
 fn once(claim: &'static str, evidence: &Evidence) -> Check {
@@ -146,7 +151,11 @@ fn once(claim: &'static str, evidence: &Evidence) -> Check {
             let records = keys.get(id.as_str()).map_or(&[][..], Vec::as_slice);
             let done: u32 = records.iter().map(|(_, record)| record.done).sum();
             if done != order.charges() || records.len() > 1 {
-                broken.push(format!("{id} was done {done} times by the {service}, under {} keys; {} was right", records.len(), order.charges()));
+                broken.push(format!(
+                    "{id} was done {done} times by the {service}, under {} keys; {} was right",
+                    records.len(),
+                    order.charges()
+                ));
             }
         }
     }

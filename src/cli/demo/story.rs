@@ -72,7 +72,10 @@ pub async fn tell(args: &DemoArgs, name: &Name, fleet: &mut Fleet) -> Result<Exi
     let turns: usize = evidence.journals.values().map(Vec::len).sum();
     let (orders, moved) = (args.orders, proof::moved(&evidence));
     let verdict = if holds { "everything held" } else { "NOT everything held" };
-    output::print(&format!("\n{orders} orders, {turns} turns, {:.1} s; {moved} orders lived on more than one worker: {verdict}.\n", took.as_secs_f64()))?;
+    output::print(&format!(
+        "\n{orders} orders, {turns} turns, {:.1} s; {moved} orders lived on more than one worker: {verdict}.\n",
+        took.as_secs_f64()
+    ))?;
     Ok(if holds { Exit::Done } else { Exit::Failed })
 }
 
@@ -124,7 +127,11 @@ impl Stage<'_> {
             let answers = self.look().await;
             let (accepted, counts) = (accepted.load(Ordering::Relaxed), Counts::of(&self.runs));
             self.screen.show(&Moment { orders, accepted, counts, workers: &self.workers, leases: &self.leases, answers });
-            if counts.done >= orders && chaos.is_over() && answers && let Some(acknowledged) = acknowledged.take() {
+            if counts.done >= orders
+                && chaos.is_over()
+                && answers
+                && let Some(acknowledged) = acknowledged.take()
+            {
                 self.screen.erase();
                 return Ok(acknowledged);
             }
@@ -191,15 +198,17 @@ impl Stage<'_> {
 
     fn stuck(&mut self, counts: Counts) -> CliError {
         self.screen.erase();
-        let open: Vec<_> = self.runs.iter().filter(|run| !run.status.is_closed()).take(5).map(|run| format!("{} ({:?})", run.id, run.doing)).collect();
+        let open: Vec<_> =
+            self.runs.iter().filter(|run| !run.status.is_closed()).take(5).map(|run| format!("{} ({:?})", run.id, run.doing)).collect();
         let what = format!("the orders do not end: {counts:?}; open are {}", open.join(", "));
         CliError::Role { what, next: String::new(), exit: Exit::Failed }
     }
 
     async fn gather(&self, acknowledged: Vec<Acknowledged>) -> Result<Evidence, CliError> {
         let ids: Vec<RunId> = self.runs.iter().map(|run| run.id.clone()).collect();
-        let ask = |id: RunId| async {
-            let (run, journal) = tokio::try_join!(self.stubborn.run(&id), self.stubborn.journal(&id))?;
+        let client = &self.stubborn;
+        let ask = |id: RunId| async move {
+            let (run, journal) = tokio::try_join!(client.run(&id), client.journal(&id))?;
             Ok::<_, ClientError>((id.to_string(), run, journal))
         };
         let known: Vec<_> = stream::iter(ids).map(ask).buffer_unordered(QUESTIONS).try_collect().await?;

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::listen::{LISTEN_DEFAULT, bind};
 use super::store::{self, StoreOptions, StorePlace};
 use super::worker::{self, SlotOptions};
-use crate::api::DurationMs;
 use crate::cli::args::Options;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
@@ -17,6 +17,8 @@ use crate::dev::{self, News, Report};
 use crate::queue;
 use crate::store::op::StoreInfo;
 
+/// What is not done by then is handed back, and done at the next start.
+const DRAIN: Duration = Duration::from_secs(3);
 /// Who serves what no definition names.
 const POOL_DEFAULT: &str = "default";
 
@@ -41,7 +43,8 @@ pub async fn run(global: &Options, args: DevArgs) -> Result<Exit, CliError> {
     super::start_quiet_logs()?;
     let shutdown = super::shutdown()?;
     for file in &args.files {
-        std::fs::metadata(file).map_err(|e| CliError::input(format!("failed to read {}: {e}", file.display()), "name files or folders that are there"))?;
+        std::fs::metadata(file)
+            .map_err(|e| CliError::input(format!("failed to read {}: {e}", file.display()), "name files or folders that are there"))?;
     }
     let listener = bind(args.listen).await?;
     let address = listener.local_addr().map_err(|e| CliError::io("learn the listener's address", &e))?;
@@ -59,8 +62,8 @@ pub async fn run(global: &Options, args: DevArgs) -> Result<Exit, CliError> {
         listener,
         store,
         queue: queue::Config::default(),
-        // One's own machine is where one's own services run: local addresses are allowed.
-        worker: worker::config(server, pool, "dev".into(), &args.slots, DurationMs::from_secs(5), true),
+        // One's own machine is where one's own services run, and nobody waits long for Ctrl-C.
+        worker: crate::worker::Config { allow_local: true, drain: DRAIN, ..worker::config(server, pool, "dev".into(), &args.slots) },
         client,
         files: args.files.clone(),
     };
@@ -100,6 +103,9 @@ fn tell_news(news: &News) {
     for (name, error) in &news.refused {
         say(&format!("  workflow   {name} was refused: {error}"));
     }
+    if news.mended {
+        say("  files      all in order again");
+    }
     if let Some(error) = &news.unreadable {
         say(&format!("  files      {error}; what was current stays current"));
     }
@@ -108,7 +114,9 @@ fn tell_news(news: &News) {
 fn next(address: SocketAddr, news: &News, files: bool) -> String {
     let server = if address.to_string() == LISTEN_DEFAULT { String::new() } else { format!(" --server http://{address}") };
     match news.applied.first() {
-        Some((applied, _)) => format!("\nnext:  everloop run{server} {} --input '{{}}' --wait\n       files are watched; Ctrl-C stops", applied.name),
+        Some((applied, _)) => {
+            format!("\nnext:  everloop run{server} {} --input '{{}}' --wait\n       files are watched; Ctrl-C stops", applied.name)
+        }
         None if files => "\nfiles are watched; Ctrl-C stops".into(),
         None => format!("\nnext:  everloop apply{server} -f FILE; Ctrl-C stops"),
     }

@@ -14,10 +14,9 @@ pub const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
         let next = match error.kind() {
-            ErrorKind::AddrInUse => format!(
-                "stop the other program (`ss -ltnp 'sport = :{}'` names it), or choose another port with --listen",
-                address.port()
-            ),
+            ErrorKind::AddrInUse => {
+                format!("stop the other program (`ss -ltnp 'sport = :{}'` names it), or choose another port with --listen", address.port())
+            }
             ErrorKind::PermissionDenied => "ports under 1024 are for root: choose another one with --listen".into(),
             _ => "choose an address of this machine with --listen, such as 127.0.0.1:7400 or 0.0.0.0:7400".into(),
         };

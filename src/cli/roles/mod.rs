@@ -8,6 +8,8 @@ pub mod worker;
 
 pub use store::StorePlace;
 
+use std::io::IsTerminal as _;
+
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -24,9 +26,10 @@ fn start_logs(json: bool) -> Result<(), CliError> {
 /// For someone in front of a terminal: only what is wrong, unless more is asked for.
 fn start_quiet_logs() -> Result<(), CliError> {
     let filter = EnvFilter::builder().with_env_var(logs::FILTER_VARIABLE).with_default_directive(LevelFilter::WARN.into()).from_env();
-    let filter = filter.map_err(|e| CliError::input(format!("failed to read {}: {e}", logs::FILTER_VARIABLE), "write a level, such as info"))?;
+    let filter =
+        filter.map_err(|e| CliError::input(format!("failed to read {}: {e}", logs::FILTER_VARIABLE), "write a level, such as info"))?;
     // A second subscriber in one process is a bug of ours, and nothing that a user could change.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init();
     Ok(())
 }
 

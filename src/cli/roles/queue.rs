@@ -41,7 +41,7 @@ pub async fn run(args: QueueArgs) -> Result<Exit, CliError> {
         address = %args.listen, store = %args.store, kind = info.kind, id = info.id, partitions = info.partitions,
         durability = info.durability.as_str(), "the queue service starts"
     );
-    let config = queue::Config { session_ttl: args.session_ttl, ..queue::Config::default() };
+    let config = queue::Config { session_ttl: args.session_ttl.to_std(), ..queue::Config::default() };
     queue::run(listener, store, config, shutdown).await.map_err(|e| ended("queue service", &e))?;
     Ok(Exit::Done)
 }

@@ -114,7 +114,9 @@ fn explain(place: &StorePlace, error: &StoreError) -> CliError {
         (_, StoreError::Unfit(_)) => "change what the lines above say, then type the same again".to_owned(),
         (_, StoreError::Full { .. }) => "make room on its disk".to_owned(),
         (_, StoreError::Damaged { .. }) => "use the program version that wrote it, or name another store".to_owned(),
-        (StorePlace::Redis(_), _) => "see that it runs and that --store (EVERLOOP_STORE) is its address; `redis-cli -u URL ping` asks it".to_owned(),
+        (StorePlace::Redis(_), _) => {
+            "see that it runs and that --store (EVERLOOP_STORE) is its address; `redis-cli -u URL ping` asks it".to_owned()
+        }
         _ => "see that no other queue service has the file open, and that it may be written; or name another store".to_owned(),
     };
     CliError::Role { what: format!("failed to open the store {place}: {error}"), next, exit: Exit::Server }

@@ -6,6 +6,7 @@ use super::{ended, start_logs};
 use crate::api::limits::{SLOTS_MAX, WORKER_NAME_BYTES_MAX};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
+use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::worker;
 
@@ -36,15 +37,16 @@ pub struct SlotOptions {
     /// Event-loop threads [default: one per core].
     #[arg(long, env = "EVERLOOP_LOOPS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub loops: Option<u16>,
-    /// Turns at a time.
+    /// Turns at a time, for each event loop.
     #[arg(long, env = "EVERLOOP_TURN_SLOTS", default_value_t = 64, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
     pub turn_slots: u16,
     /// Activities at a time.
     #[arg(long, env = "EVERLOOP_ACTIVITY_SLOTS", default_value_t = 256, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
     pub activity_slots: u16,
-    /// Memory for runs between their turns, in MiB; the least recently used go first and are replayed when needed.
-    #[arg(long, env = "EVERLOOP_CACHE_MB", default_value_t = 256, value_name = "MIB", hide_env_values = true)]
-    pub cache_mb: u32,
+    /// Memory for runs between their turns, in MiB; beyond it the least recently used are replayed when needed [default: 512
+    /// for each event loop].
+    #[arg(long, env = "EVERLOOP_CACHE_MB", value_name = "MIB", hide_env_values = true)]
+    pub cache_mb: Option<u32>,
 }
 
 fn worker_name(text: &str) -> Result<String, String> {
@@ -59,29 +61,24 @@ fn worker_name(text: &str) -> Result<String, String> {
 pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> {
     crate::cli::demo::end_with_parent()?;
     start_logs(args.log_json)?;
+    // The worker waits for a service that is away; an address that is none would be waited for in vain.
+    Context::new(options.clone())?;
     let shutdown = super::shutdown()?;
     let name = args.name.unwrap_or_else(default_name);
-    tracing::info!(server = options.server, pool = %args.pool, name, "the worker starts");
-    let config = config(options.server.clone(), args.pool, name, &args.slots, args.drain, args.allow_local);
+    let config = config(options.server.clone(), args.pool, name, &args.slots);
+    let config = worker::Config { drain: args.drain.to_std(), allow_local: args.allow_local, ..config };
     worker::run(config, shutdown).await.map_err(|e| ended("worker", &e))?;
     Ok(Exit::Done)
 }
 
 /// The settings of a worker, from the options.
-pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions, drain: DurationMs, allow_local: bool) -> worker::Config {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    worker::Config {
-        server,
-        pool,
-        name,
-        loops: slots.loops.map_or(cores, usize::from),
-        turn_slots: slots.turn_slots,
-        activity_slots: slots.activity_slots,
-        cache_bytes: slots.cache_mb as usize * (1 << 20),
-        drain,
-        allow_local,
-        ..worker::Config::default()
-    }
+pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions) -> worker::Config {
+    let mut config = worker::Config::new(server, pool, name);
+    config.loops = slots.loops.map_or(config.loops, usize::from);
+    config.turn_slots = slots.turn_slots;
+    config.activity_slots = slots.activity_slots;
+    config.cache_bytes = slots.cache_mb.map_or(config.cache_bytes, |mib| mib as usize * (1 << 20));
+    config
 }
 
 /// Unique on this machine, and in a cluster, where the machine's name is the pod's.

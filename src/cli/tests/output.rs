@@ -54,7 +54,10 @@ fn json_is_the_shape_that_travels_and_keeps_payloads_to_the_letter() {
 #[test]
 fn yaml_has_the_same_fields_in_the_same_order() {
     let text = render(Format::Yaml, &sample::run(), String::new);
-    assert!(text.starts_with("id: order-7\nnamespace: default\nuid: 01900000-0000-7000-8000-000000000007\nworkflow: order-status\n"), "{text}");
+    assert!(
+        text.starts_with("id: order-7\nnamespace: default\nuid: 01900000-0000-7000-8000-000000000007\nworkflow: order-status\n"),
+        "{text}"
+    );
     assert!(text.contains("input:\n  zip: '10115'\n  amount: 1.5\n"), "{text}");
 }
 

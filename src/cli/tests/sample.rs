@@ -45,7 +45,14 @@ pub fn run() -> RunView {
 pub fn failed() -> RunView {
     let mut error = RunError::new("HttpError", "the answer was 402");
     error.stack = "    at orderStatus (order-status.js:4:25)".into();
-    RunView { status: RunStatus::Failed, doing: Doing::Closed, error: Some(error), activities: vec![], closed_at: Some(BEGAN.plus(DurationMs(1_234))), ..run() }
+    RunView {
+        status: RunStatus::Failed,
+        doing: Doing::Closed,
+        error: Some(error),
+        activities: vec![],
+        closed_at: Some(BEGAN.plus(DurationMs(1_234))),
+        ..run()
+    }
 }
 
 pub fn journal() -> Vec<Entry> {
@@ -61,16 +68,26 @@ pub fn journal() -> Vec<Entry> {
         logs: vec![],
         continued: false,
     };
-    let activity = |n, name: &str, argument| Command::ScheduleActivity { n, name: name.into(), argument: json(argument), at: "4:25".into() };
+    let activity =
+        |n, name: &str, argument| Command::ScheduleActivity { n, name: name.into(), argument: json(argument), at: "4:25".into() };
     let error = RunError::new("HttpError", "the answer was 503");
     let mut all = vec![
         entry(0, 0, "w1", vec![Event::Started { input: json(r#"{"zip":"10115"}"#) }], vec![activity(0, "pay", r#"{"zip":"10115"}"#)]),
-        entry(1, 183, "w1", vec![Event::ActivityCompleted { command: 0, attempt: 2, result: json("true") }], vec![activity(1, "cook", "7")]),
+        entry(
+            1,
+            183,
+            "w1",
+            vec![Event::ActivityCompleted { command: 0, attempt: 2, result: json("true") }],
+            vec![activity(1, "cook", "7")],
+        ),
         entry(
             2,
             12_345,
             "w2",
-            vec![Event::ActivityFailed { command: 1, attempt: 5, error }, Event::SignalReceived { name: "hurry".into(), payload: json("[1]") }],
+            vec![
+                Event::ActivityFailed { command: 1, attempt: 5, error },
+                Event::SignalReceived { name: "hurry".into(), payload: json("[1]") },
+            ],
             vec![Command::StartTimer { n: 2, name: "sleep".into(), duration: DurationMs(1_800_000), at: String::new() }],
         ),
         entry(3, 1_812_345, "w2", vec![Event::TimerFired { command: 2 }], vec![Command::Complete { n: 3, result: json(r#""done""#) }]),
