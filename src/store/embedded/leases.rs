@@ -1,0 +1,98 @@
+//! Leases by session. A turn's lease hangs on its session alone; an attempt's has a deadline of its own too.
+
+use super::fault::Fault;
+use super::rows::{Rows, RunRow, Tx};
+use super::tables::{Key, LeaseKind, PARTITION_BYTES, Parts, T};
+use crate::api::ids::Seq;
+use crate::api::{CommandNo, Partition, TimeMs};
+
+/// A lease of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) kind: LeaseKind,
+    pub(super) run: String,
+    /// 0 for a turn.
+    pub(super) command: CommandNo,
+    pub(super) seq: Seq,
+}
+
+/// A session's leases, as a prefix.
+fn of(partition: Partition, session: &str) -> Key {
+    Key::of(partition).text(session)
+}
+
+fn key(row: &RunRow, session: &str, kind: LeaseKind, command: CommandNo) -> Key {
+    of(row.partition, session).byte(kind.byte()).text(&row.name).short(command)
+}
+
+fn due_key(row: &RunRow, deadline: TimeMs, command: CommandNo) -> Key {
+    Key::of(row.partition).time(deadline).text(&row.name).short(command)
+}
+
+/// Records a lease on a turn.
+pub(super) fn put_turn(tx: &mut Tx<'_>, row: &RunRow, session: &str, seq: Seq) -> Result<(), Fault> {
+    put(tx, &key(row, session, LeaseKind::Turn, 0), seq, TimeMs(0))
+}
+
+/// Removes it.
+pub(super) fn remove_turn(tx: &mut Tx<'_>, row: &RunRow, session: &str) -> Result<(), Fault> {
+    tx.remove(T::Leases, key(row, session, LeaseKind::Turn, 0)).map(|_| ())
+}
+
+/// Records a lease on an attempt, or sets its deadline anew.
+pub(super) fn put_attempt(
+    tx: &mut Tx<'_>,
+    row: &RunRow,
+    session: &str,
+    seq: Seq,
+    command: CommandNo,
+    deadline: TimeMs,
+) -> Result<(), Fault> {
+    remove_attempt(tx, row, session, command)?;
+    put(tx, &key(row, session, LeaseKind::Attempt, command), seq, deadline)?;
+    tx.put(T::LeaseDue, due_key(row, deadline, command), &[])
+}
+
+/// Removes it.
+pub(super) fn remove_attempt(tx: &mut Tx<'_>, row: &RunRow, session: &str, command: CommandNo) -> Result<(), Fault> {
+    let key = key(row, session, LeaseKind::Attempt, command);
+    let Some(value) = tx.get(T::Leases, key.bytes())? else { return Ok(()) };
+    let (_, deadline) = read_value(&value)?;
+    tx.remove(T::LeaseDue, due_key(row, deadline, command))?;
+    tx.remove(T::Leases, key)?;
+    Ok(())
+}
+
+fn put(tx: &mut Tx<'_>, key: &Key, seq: Seq, deadline: TimeMs) -> Result<(), Fault> {
+    tx.put(T::Leases, key, Key::global().number(seq).time(deadline).bytes())
+}
+
+fn read_value(value: &[u8]) -> Result<(Seq, TimeMs), Fault> {
+    let mut parts = Parts(value);
+    parts.number().zip(parts.time()).ok_or_else(|| Fault::damaged(T::Leases, "a lease"))
+}
+
+/// A session's leases: attempts, then turns, each by run and command. At most `limit`.
+pub(super) fn list(rows: &mut impl Rows, partition: Partition, session: &str, limit: usize) -> Result<Vec<Lease>, Fault> {
+    let prefix = of(partition, session);
+    let found = rows.rows(T::Leases, &prefix, limit)?;
+    let read = |(row, value): &(Vec<u8>, Vec<u8>)| {
+        let mut parts = Parts(row);
+        parts.skip(prefix.bytes().len())?;
+        let kind = [LeaseKind::Attempt, LeaseKind::Turn].into_iter().find(|kind| Some(kind.byte()) == Parts(parts.0).byte())?;
+        parts.skip(1)?;
+        Some(Lease { kind, run: parts.text()?.to_owned(), command: parts.short()?, seq: Parts(value).number()? })
+    };
+    found.iter().map(|row| read(row).ok_or_else(|| Fault::damaged(T::Leases, "a lease"))).collect()
+}
+
+/// The first deadlines of a partition's attempts, passed or not: deadline, run, command.
+pub(super) fn first_due(rows: &mut impl Rows, partition: Partition, limit: usize) -> Result<Vec<(TimeMs, String, CommandNo)>, Fault> {
+    let found = rows.rows(T::LeaseDue, &Key::of(partition), limit)?;
+    let read = |row: &[u8]| {
+        let mut parts = Parts(row);
+        parts.skip(PARTITION_BYTES)?;
+        Some((parts.time()?, parts.text()?.to_owned(), parts.short()?))
+    };
+    found.iter().map(|(row, _)| read(row).ok_or_else(|| Fault::damaged(T::LeaseDue, "a deadline"))).collect()
+}

@@ -1,0 +1,302 @@
+//! The store in one file, or in memory: redb under one writer.
+//!
+//! It is the specification in code: its operations call the decisions of `machine` and do what they say, one file per
+//! operation. Owns the file's layout ([`tables`]). Invariants: one writer thread ([`writer`]) takes what waits into one
+//! transaction; every operation checks before it writes, so that a refused one leaves no trace; an answer follows its commit.
+//! Deliberately absent: anything that the Redis store does not promise too.
+
+mod attempts;
+mod claim;
+mod clock;
+mod close;
+mod commit;
+mod control;
+mod counts;
+mod db;
+mod define;
+mod deliver;
+mod due;
+mod fault;
+mod finish;
+mod fire;
+mod grant;
+mod leases;
+mod list;
+mod mailbox;
+mod read;
+mod release;
+mod rows;
+mod sessions;
+mod start;
+mod sweep;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, broadcast, oneshot};
+
+use self::clock::StoreClock;
+pub use self::clock::{Clock, ManualClock, SystemClock};
+use self::db::{Db, Open};
+use self::fault::Fault;
+use self::rows::{Snapshot, Tx};
+use self::writer::{Message, Op, WAITING_MAX, Writer};
+use super::op::{self, Durability};
+use super::port::{Store, StoreError};
+use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
+use crate::machine::commit::AttemptClaim;
+
+/// Wakes that a slow listener may fall behind; beyond it misses some, and looks by itself.
+const WAKES_KEPT: usize = 4_096;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct EmbeddedConfig {
+    /// How an acknowledgement is kept.
+    pub durability: Durability,
+    /// How many partitions a new store gets; an old one must have as many. 0: 16 for a new one, whatever an old one has.
+    pub partitions: u16,
+    /// The store's clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self { durability: Durability::Strict, partitions: 0, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// The embedded store. Dropping it waits until everything acknowledged is on the disk and the file is free.
+pub struct EmbeddedStore {
+    info: op::StoreInfo,
+    db: Arc<Db>,
+    clock: StoreClock,
+    wakes: broadcast::Sender<op::Wake>,
+    room: Arc<Semaphore>,
+    inbox: Option<mpsc::Sender<Message>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl EmbeddedStore {
+    /// Opens a store in a file, and creates it when it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`]: the file is another program's, damaged, of a newer format, in use, or has another number of
+    /// partitions.
+    pub fn open(path: impl AsRef<Path>, config: EmbeddedConfig) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let place = format!("the file {}", path.display());
+        let open: Open = Box::new(move || db::builder().create(&path));
+        Self::with("file", open, &place, config)
+    }
+
+    /// A store in memory, gone with the process.
+    ///
+    /// # Errors
+    /// None that is known; opening a database can fail.
+    pub fn memory(partitions: u16) -> Result<Self, StoreError> {
+        Self::memory_with(EmbeddedConfig { partitions, durability: Durability::None, ..EmbeddedConfig::default() })
+    }
+
+    /// A store in memory with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::memory`].
+    pub fn memory_with(config: EmbeddedConfig) -> Result<Self, StoreError> {
+        let memory = Arc::new(redb::backends::InMemoryBackend::new());
+        let open: Open = Box::new(move || db::builder().create_with_backend(db::SharedMemory(memory.clone())));
+        Self::with("memory", open, "the memory", EmbeddedConfig { durability: Durability::None, ..config })
+    }
+
+    fn with(kind: &str, open: Open, place: &str, config: EmbeddedConfig) -> Result<Self, StoreError> {
+        let (db, identity) = Db::open(open, place, config.partitions)?;
+        let db = Arc::new(db);
+        let clock = StoreClock::new(config.clock);
+        let (wakes, _) = broadcast::channel(WAKES_KEPT);
+        let (sender, inbox) = mpsc::channel();
+        let writer = Writer {
+            db: db.clone(),
+            inbox,
+            wakes: wakes.clone(),
+            clock: clock.clone(),
+            partitions: identity.partitions,
+            durability: config.durability,
+        };
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|e| StoreError::Unfit(vec![format!("{place}: the writer's thread cannot be started: {e}")]))?;
+        let info = op::StoreInfo { kind: kind.to_owned(), id: identity.id, partitions: identity.partitions, durability: config.durability };
+        let room = Arc::new(Semaphore::new(WAITING_MAX));
+        Ok(Self { info, db, clock, wakes, room, inbox: Some(sender), writer: Some(writer) })
+    }
+
+    /// Sends an operation through the writer. Cancellation: an operation whose caller goes away may have been done or not.
+    async fn write<A, F>(&self, operation: &'static str, work: F) -> Result<A, StoreError>
+    where
+        A: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<A, Fault> + Send + 'static,
+    {
+        let stopped = || StoreError::Unavailable { operation, detail: "the store's writer has stopped".to_owned() };
+        let permit = self.room.clone().acquire_owned().await.map_err(|_| stopped())?;
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Op { operation, work, answer: None, reply });
+        let inbox = self.inbox.as_ref().ok_or_else(stopped)?;
+        inbox.send(Message { job, permit }).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Reads a few rows here and now.
+    fn look<A>(&self, operation: &'static str, look: impl FnOnce(&mut Snapshot) -> Result<A, Fault>) -> Result<A, StoreError> {
+        self.db.read(look).map_err(|fault| fault.answer(operation))
+    }
+
+    /// Reads many rows, off the runtime's threads.
+    async fn look_long<A, F>(&self, operation: &'static str, look: F) -> Result<A, StoreError>
+    where
+        A: Send + 'static,
+        F: FnOnce(&mut Snapshot) -> Result<A, Fault> + Send + 'static,
+    {
+        let db = self.db.clone();
+        let read = tokio::task::spawn_blocking(move || db.read(look)).await;
+        match read {
+            Ok(answer) => answer.map_err(|fault| fault.answer(operation)),
+            Err(stopped) => Err(StoreError::Unavailable { operation, detail: stopped.to_string() }),
+        }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        drop(self.inbox.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the embedded store's writer panicked");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    fn info(&self) -> op::StoreInfo {
+        self.info.clone()
+    }
+
+    async fn now(&self) -> Result<TimeMs, StoreError> {
+        Ok(self.clock.now())
+    }
+
+    async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {
+        self.write("define a workflow", move |tx| define::define(tx, &define)).await
+    }
+
+    async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError> {
+        self.look("read a definition", |rows| define::definition(rows, version))
+    }
+
+    async fn workflow(&self, namespace: &Name, name: &Name) -> Result<Option<op::WorkflowRecord>, StoreError> {
+        self.look("read a workflow", |rows| define::workflow(rows, namespace, name))
+    }
+
+    async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError> {
+        let namespace = namespace.clone();
+        self.look_long("list workflows", move |rows| define::workflows(rows, &namespace)).await
+    }
+
+    async fn start(&self, start: op::Start) -> Result<op::Started, StoreError> {
+        self.write("start a run", move |tx| start::start(tx, &start)).await
+    }
+
+    async fn deliver(&self, deliver: op::Deliver) -> Result<op::Delivered, StoreError> {
+        self.write("deliver an event", move |tx| deliver::deliver(tx, &deliver)).await
+    }
+
+    async fn control(&self, control: op::Control) -> Result<op::Controlled, StoreError> {
+        self.write("control a run", move |tx| control::control(tx, &control)).await
+    }
+
+    async fn open_session(&self, partition: Partition, session: &SessionId, pool: &Name, deadline: TimeMs) -> Result<bool, StoreError> {
+        let (session, pool) = (session.clone(), pool.clone());
+        self.write("open a session", move |tx| sessions::open(tx, partition, session.as_str(), &pool, deadline)).await
+    }
+
+    async fn renew_session(&self, partition: Partition, session: &SessionId, deadline: TimeMs) -> Result<bool, StoreError> {
+        let session = session.clone();
+        self.write("renew a session", move |tx| sessions::renew(tx, partition, session.as_str(), deadline)).await
+    }
+
+    async fn end_session(
+        &self,
+        partition: Partition,
+        session: &SessionId,
+        executing: &[RunKey],
+        now: TimeMs,
+    ) -> Result<op::Ended, StoreError> {
+        let (session, executing) = (session.clone(), executing.to_vec());
+        self.write("end a session", move |tx| sessions::end(tx, partition, session.as_str(), &executing, now)).await
+    }
+
+    async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
+        let now = now.min(self.clock.now());
+        self.look("look for expired sessions", |rows| sessions::expired(rows, partition, now))
+    }
+
+    async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {
+        self.write("claim work", move |tx| claim::claim(tx, &claim)).await
+    }
+
+    async fn commit(&self, commit: op::Commit) -> Result<op::Committed, StoreError> {
+        self.write("commit a turn", move |tx| commit::commit(tx, &commit)).await
+    }
+
+    async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError> {
+        self.write("finish an attempt", move |tx| finish::finish(tx, &finish)).await
+    }
+
+    async fn release(&self, release: op::Release) -> Result<bool, StoreError> {
+        self.write("release a lease", move |tx| release::release(tx, &release)).await
+    }
+
+    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
+        let (run, attempt) = (run.clone(), attempt.clone());
+        self.write("extend a lease", move |tx| release::extend(tx, &run, &attempt, deadline)).await
+    }
+
+    async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {
+        self.write("fire what is due", move |tx| fire::fire(tx, &fire)).await
+    }
+
+    async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError> {
+        self.write("sweep closed runs", move |tx| sweep::sweep(tx, partition, now)).await
+    }
+
+    async fn run(&self, run: &RunKey) -> Result<Option<op::RunState>, StoreError> {
+        let partitions = self.info.partitions;
+        self.look("read a run", |rows| read::run(rows, partitions, run))
+    }
+
+    async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError> {
+        let (run, partitions) = (run.clone(), self.info.partitions);
+        self.look_long("read a journal", move |rows| read::journal(rows, partitions, &run, from, bytes)).await
+    }
+
+    async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
+        let partitions = self.info.partitions;
+        self.look_long("list runs", move |rows| list::list(rows, partitions, &list)).await
+    }
+
+    async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {
+        self.look_long("count", move |rows| counts::counts(rows, partition)).await
+    }
+
+    fn watch(&self) -> broadcast::Receiver<op::Wake> {
+        self.wakes.subscribe()
+    }
+}

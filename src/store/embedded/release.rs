@@ -1,0 +1,58 @@
+//! Leases that are handed back or extended.
+
+use super::attempts;
+use super::fault::Fault;
+use super::grant::{self, Slots};
+use super::leases;
+use super::rows::Tx;
+use crate::api::{RunKey, TimeMs};
+use crate::machine::activity::AttemptPhase;
+use crate::machine::commit::{AttemptClaim, holds};
+use crate::machine::run::{self, Input, Phase};
+use crate::store::op::{Release, Released};
+
+/// See the port.
+pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault> {
+    let Some(mut row) = tx.load(&release.run)? else { return Ok(false) };
+    let now = tx.now(release.now);
+    match &release.what {
+        Released::Turn { session, seq, blocked, head, keeps_context } => {
+            let record = &row.record;
+            if record.phase != Phase::Leased || record.session != session.as_str() || record.seq != *seq {
+                return Ok(false);
+            }
+            let input = if blocked.is_empty() { Input::Lose } else { Input::Block };
+            let phase = run::next(record.phase, input).ok_or_else(|| Fault::transition("a lease on a run that is not leased"))?;
+            grant::drop_turn(tx, &mut row)?;
+            row.record.phase = phase;
+            row.record.holder = if *keeps_context { session.as_str().to_owned() } else { String::new() };
+            if !blocked.is_empty() {
+                row.record.blocked.clone_from(blocked);
+                row.record.head = head.to_string();
+            }
+            grant::ready(tx, &mut row, &mut Slots::none(), now)?;
+        }
+        Released::Attempt(claim) => {
+            let Some(index) = leased(&row, claim) else { return Ok(false) };
+            attempts::lose(tx, &mut row, index, 0, now)?;
+        }
+    }
+    tx.save(&row)?;
+    Ok(true)
+}
+
+/// See the port.
+pub(super) fn extend(tx: &mut Tx<'_>, run: &RunKey, claim: &AttemptClaim, deadline: TimeMs) -> Result<bool, Fault> {
+    let Some(row) = tx.load(run)? else { return Ok(false) };
+    if leased(&row, claim).is_none() {
+        return Ok(false);
+    }
+    leases::put_attempt(tx, &row, &claim.session, claim.seq, claim.command, deadline)?;
+    Ok(true)
+}
+
+/// Where the attempt stands in the record, when this claim has its lease.
+fn leased(row: &super::rows::RunRow, claim: &AttemptClaim) -> Option<usize> {
+    let is_it = |attempt: &crate::machine::record::AttemptRecord| attempt.phase == AttemptPhase::Leased && holds(attempt, claim);
+    row.record.attempts.iter().position(is_it)
+}

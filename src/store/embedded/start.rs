@@ -1,0 +1,68 @@
+//! A run begins.
+
+use super::define;
+use super::fault::Fault;
+use super::grant::{self, Slots};
+use super::mailbox::{self, Mail};
+use super::rows::{RunRow, Tx};
+use super::tables::{Key, T};
+use crate::api::TimeMs;
+use crate::machine::record::{RECORD_FORMAT, RunRecord};
+use crate::machine::run::Phase;
+use crate::store::op::{Start, Started};
+
+/// See the port. The id comes before the version: a repeat after a new definition is still a repeat.
+pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
+    let now = tx.now(start.now);
+    if let Some(row) = tx.load(&start.run)? {
+        let equal = row.record.workflow == start.workflow.as_str() && row.record.input_hash == start.input_hash;
+        return Ok(if equal { Started::Existing(row.record) } else { Started::Taken(row.record) });
+    }
+    match define::workflow(tx, &start.run.namespace, &start.workflow)? {
+        None => return Ok(Started::WorkflowNotFound),
+        Some(current) if current.version != start.version => return Ok(Started::VersionChanged(current)),
+        Some(_) => {}
+    }
+    let partition = start.run.partition(tx.partitions());
+    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, now) };
+    let mut slots = Slots::of(tx, partition, start.offer.as_ref())?;
+    let (namespace, id) = (start.run.namespace.as_str(), start.run.id.as_str());
+    tx.put(T::Started, Key::global().text(namespace).time(now).text(id), &[])?;
+    tx.put(T::StartedOf, Key::global().text(namespace).text(start.workflow.as_str()).time(now).text(id), &[])?;
+    mailbox::receive(tx, &mut row, Mail::of(&start.event))?;
+    let grant = grant::ready(tx, &mut row, &mut slots, now)?;
+    tx.save(&row)?;
+    Ok(Started::New { record: row.record, grant })
+}
+
+fn born(start: &Start, now: TimeMs) -> RunRecord {
+    RunRecord {
+        format: RECORD_FORMAT,
+        uid: start.uid.to_string(),
+        workflow: start.workflow.to_string(),
+        version: start.version.to_string(),
+        pool: start.pool.to_string(),
+        phase: Phase::Waiting,
+        head: start.head.to_string(),
+        epoch: 0,
+        session: String::new(),
+        seq: 0,
+        holder: String::new(),
+        turns: 0,
+        journal_bytes: 0,
+        at: TimeMs(0),
+        started_at: now,
+        mail: 0,
+        mail_cancel: 0,
+        next_command: 0,
+        timers: 0,
+        deaths: 0,
+        input_hash: start.input_hash.clone(),
+        blocked: String::new(),
+        closed: 0,
+        closed_at: TimeMs(0),
+        retention_ms: start.retention_ms,
+        attempts: Vec::new(),
+        attempts_beside: 0,
+    }
+}

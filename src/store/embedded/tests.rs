@@ -1,0 +1,1 @@
+//! What only this store has: its file, its writer, its failures.
