@@ -3,6 +3,8 @@
 pub mod api;
 pub mod crd;
 pub mod machine;
+pub mod queue;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod worker;

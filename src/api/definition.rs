@@ -36,6 +36,25 @@ impl Definition {
         super::json::Json::of(&form).get().to_owned()
     }
 
+    /// Reads what [`Definition::canonical`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with the text, a newer form included.
+    pub fn from_canonical(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Canonical {
+            form: u32,
+            source: String,
+            activities: BTreeMap<String, Activity>,
+        }
+        let read: Canonical = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if read.form > CANONICAL_FORM {
+            return Err(format!("the definition has form {}; this program knows up to {CANONICAL_FORM}", read.form));
+        }
+        Ok(Self { source: read.source, activities: read.activities })
+    }
+
     /// The version of this definition.
     #[must_use]
     pub fn version(&self) -> Version {
@@ -45,7 +64,7 @@ impl Definition {
 
 /// A definition together with where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Workflow {
     /// Its name.
     pub name: Name,
@@ -214,6 +233,8 @@ mod tests {
             r#"{"form":1,"source":"export default async () => 1;\n","activities":{"pay":{"http":{"url":"http://x/"},"timeout":"10s","retry":{"maxAttempts":5,"factor":2.0}}}}"#
         );
         assert_eq!(rich.version().short(), GOLDEN_RICH);
+        assert_eq!(Definition::from_canonical(&rich.canonical()), Ok(rich));
+        assert!(Definition::from_canonical(r#"{"form":2,"source":"","activities":{}}"#).is_err());
     }
 
     const GOLDEN_PLAIN: &str = "d9f7824f";

@@ -50,6 +50,8 @@ codes! {
     ForbiddenGlobal = 400,
     /// An import that does not exist.
     UnknownImport = 400,
+    /// A signal that the run's code reads nowhere.
+    UnknownSignal = 400,
     /// Another content type than the route takes.
     UnsupportedContentType = 415,
     /// A payload over its bound.

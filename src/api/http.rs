@@ -176,6 +176,21 @@ fn yes() -> bool {
     true
 }
 
+/// Answer of `POST /v1/activities/{token}/heartbeat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extended {
+    /// The lease ends then, unless another heartbeat moves it.
+    pub deadline: TimeMs,
+}
+
+/// Answer of `POST .../runs/{id}/signals/{name}` and `.../cancel`: it stands in the mailbox and survives from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Accepted {
+    /// It did before: the same `Idempotency-Key` came a second time.
+    #[serde(default)]
+    pub repeat: bool,
+}
+
 /// Who is there, as `GET /v1/workers` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Workers {
@@ -186,7 +201,7 @@ pub struct Workers {
 /// A worker's session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerView {
-    /// `<worker>-<random>`.
+    /// Its id: the worker's name, its pool and something random.
     pub session: String,
     /// Turns and attempts that are leased to it.
     pub leases: u64,

@@ -110,11 +110,12 @@ text_id!(
 );
 
 text_id!(
-    /// A worker's session. Made by the queue service, never used twice.
+    /// A worker's session. Made by the queue service, never used twice. It names the worker and its pool, so that every
+    /// replica can serve it without looking it up.
     SessionId,
     |text| {
-        let ok = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if ok { Ok(()) } else { Err(invalid("session id", text, "1 to 64 letters, digits and '-'")) }
+        let ok = !text.is_empty() && text.len() <= limits::SESSION_ID_BYTES_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if ok { Ok(()) } else { Err(invalid("session id", text, "1 to 128 letters, digits and '-'")) }
     }
 );
 

@@ -6,6 +6,12 @@ use super::time::DurationMs;
 pub const NAME_BYTES_MAX: usize = 63;
 /// Long enough for a URL path as an id, short enough for a key.
 pub const RUN_ID_BYTES_MAX: usize = 255;
+/// A worker's name (40), its pool (63) and what makes it unique.
+pub const SESSION_ID_BYTES_MAX: usize = 128;
+/// First part of a session's id.
+pub const WORKER_NAME_BYTES_MAX: usize = 40;
+/// A signal's name: a word, not a document.
+pub const SIGNAL_NAME_BYTES_MAX: usize = 255;
 /// A workflow is a function, not a bundle.
 pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Input, result, signal or argument, as JSON text.
@@ -66,6 +72,8 @@ pub const LOG_LINE_BYTES_MAX: usize = 4 << 10;
 pub const ERROR_TEXT_BYTES_MAX: usize = 16 << 10;
 /// Body of any request, in bytes: a commit and its frame.
 pub const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// Tasks that one poll of an external queue may take.
+pub const QUEUE_TASKS_MAX: u16 = 100;
 /// An HTTP activity's answer, in bytes: the payload's bound.
 pub const ACTIVITY_RESPONSE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
 

@@ -1,0 +1,41 @@
+//! What the one who runs the service may set.
+
+use std::time::Duration;
+
+use crate::api::DurationMs;
+
+/// Settings of a queue service. Each has a default that suits production.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// A session ends when it is not renewed for so long. Workers renew at a third of it.
+    pub session_ttl: Duration,
+    /// How long a worker whose stream broke has to come back before its session ends.
+    pub session_grace: Duration,
+    /// How long closed runs are kept when their workflow does not say.
+    pub retention: DurationMs,
+    /// Whether this replica fires timers, ends sessions and removes old runs. Off only in tests.
+    pub loops: bool,
+    /// How long requests under way may take after the shutdown began.
+    pub drain: Duration,
+    /// Requests under way at once, waiting ones included; more are answered `Overloaded`.
+    pub in_flight_max: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// Between two looks for runs whose retention is over.
+    pub sweep_every: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            session_ttl: Duration::from_secs(10),
+            session_grace: Duration::from_secs(1),
+            retention: DurationMs::from_secs(7 * 24 * 3600),
+            loops: true,
+            drain: Duration::from_secs(20),
+            in_flight_max: 8_192,
+            body_timeout: Duration::from_secs(30),
+            sweep_every: Duration::from_secs(60),
+        }
+    }
+}

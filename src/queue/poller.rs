@@ -1,0 +1,218 @@
+//! A poll under way: look where something may be, sit down, and answer as soon as there is a grant.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::border::problem::Refused;
+use super::service::Service;
+use super::sessions;
+use super::stations::{self, Reason, Seen, Station};
+use super::waiters::{Free, Granted, Seat, Settled};
+use crate::api::worker::Poll;
+use crate::api::{Name, Partition, Seq, SessionId, TimeMs};
+use crate::store::StoreError;
+use crate::store::op::{Claim, Claimed, Claimer};
+use crate::telemetry::metrics::PoolLabels;
+
+/// How long a poll whose time is over waits for an operation that has its slots; a store answers or gives up long before.
+const OUTSTANDING_MAX: Duration = Duration::from_secs(30);
+
+/// The look of one poll at its station.
+struct Look<'a> {
+    service: &'a Service,
+    station: Arc<Station>,
+    seen: Seen,
+    by: Claimer,
+    seq: Seq,
+    /// Polls begin at different partitions, so that none is always last.
+    start: usize,
+}
+
+/// What a claim of a session came to.
+enum Looked {
+    Granted(Granted),
+    SessionLost,
+}
+
+impl<'a> Look<'a> {
+    fn new(service: &'a Service, station: &str, by: Claimer, seq: Seq) -> Self {
+        let partitions = service.info.partitions;
+        Self {
+            service,
+            station: service.stations.at(station),
+            seen: Seen::new(partitions),
+            by,
+            seq,
+            start: rand::random_range(0..usize::from(partitions.max(1))),
+        }
+    }
+
+    fn next(&self) -> Option<Reason> {
+        self.station.hints().next(self.start, &self.seen, Instant::now())
+    }
+
+    async fn claim(&mut self, partition: Partition, reason: Option<Reason>, free: Free, again: bool) -> Result<Looked, StoreError> {
+        let claim = Claim {
+            partition,
+            by: self.by.clone(),
+            seq: self.seq,
+            turns: free.turns,
+            attempts: free.activities,
+            again,
+            now: self.service.clock.for_store(),
+        };
+        match self.service.store.claim(claim).await? {
+            Claimed::SessionLost => Ok(Looked::SessionLost),
+            Claimed::Granted { grants, more, next_at } => {
+                if let Some(reason) = reason {
+                    let later = (next_at > TimeMs(0)).then(|| Instant::now() + next_at.since(self.service.clock.now()).to_std());
+                    self.station.hints().looked(reason, &mut self.seen, more, later);
+                }
+                Ok(Looked::Granted(self.service.granted(grants, "claim")))
+            }
+        }
+    }
+
+    /// Claims wherever something may be, until the slots are full.
+    async fn all(&mut self, mut free: Free, granted: &mut Granted) -> Result<Option<Free>, StoreError> {
+        while !free.is_none() {
+            let Some(reason) = self.next() else { break };
+            match self.claim(reason.partition, Some(reason), free, false).await? {
+                Looked::SessionLost => return Ok(None),
+                Looked::Granted(more) => {
+                    free = free.less(&more);
+                    granted.merge(more);
+                }
+            }
+        }
+        Ok(Some(free))
+    }
+}
+
+impl Service {
+    /// A worker's poll.
+    ///
+    /// # Errors
+    /// The session has ended, or the store does not answer: then the worker repeats the poll with `again`.
+    pub async fn poll(&self, poll: &Poll) -> Result<Granted, Refused> {
+        let pool = sessions::pool_of(&poll.session)?;
+        let by = Claimer::Session { session: poll.session.clone(), pool: pool.clone() };
+        let mut look = Look::new(self, &stations::pool(pool.as_str()), by, poll.seq);
+        let seat = self.waiters.sit(&poll.session, &pool, poll.seq);
+        let wait = Duration::from_millis(poll.wait_ms).min(crate::api::limits::LONG_POLL_MAX.to_std());
+        let until = Instant::now() + wait;
+        let mut free = Free { turns: poll.turns, activities: poll.activities };
+        if poll.again {
+            let everywhere: Vec<_> = self.partitions().collect();
+            free = self.ask_again(&mut look, &seat, &poll.session, everywhere, free).await?;
+        }
+        let _waiting = Waiting::new(self, &pool);
+        let station = look.station.clone();
+        loop {
+            let mut woken = std::pin::pin!(station.changed.notified());
+            woken.as_mut().enable();
+            let mut granted = Granted::default();
+            let Some(left) = look.all(free, &mut granted).await? else { return Err(sessions::lost(&poll.session).into()) };
+            seat.put(left, granted);
+            let last = Instant::now() >= until || self.shutdown.is_cancelled();
+            match seat.settle(last) {
+                Settled::Answer(granted) => return Ok(granted),
+                Settled::Replaced => return Ok(Granted::default()),
+                Settled::AskAgain(partitions) => {
+                    free = self.ask_again(&mut look, &seat, &poll.session, partitions, seat.take_free()).await?;
+                    continue;
+                }
+                Settled::Wait if last => self.wait_for_outstanding(&seat, until).await?,
+                Settled::Wait => {
+                    let look_at = station.hints().next_look().min(until).max(Instant::now() + Duration::from_millis(1));
+                    tokio::select! {
+                        () = seat.changed.notified() => {}
+                        () = woken => {}
+                        () = tokio::time::sleep_until(look_at.into()) => {}
+                        () = self.shutdown.cancelled() => {}
+                    }
+                }
+            }
+            free = seat.take_free();
+        }
+    }
+
+    /// An operation has slots of a poll that should answer: it ends soon, one way or another.
+    async fn wait_for_outstanding(&self, seat: &Seat, until: Instant) -> Result<(), Refused> {
+        let answered = tokio::time::timeout_at((until.max(Instant::now()) + OUTSTANDING_MAX).into(), seat.changed.notified()).await;
+        answered.map_err(|_| {
+            let detail = "an operation that may have granted work has no outcome".to_owned();
+            StoreError::Unavailable { operation: "poll", detail }.into()
+        })
+    }
+
+    /// Asks for what this request was granted, in these partitions.
+    async fn ask_again(
+        &self,
+        look: &mut Look<'_>,
+        seat: &Seat,
+        session: &SessionId,
+        partitions: Vec<Partition>,
+        mut free: Free,
+    ) -> Result<Free, Refused> {
+        for partition in partitions {
+            match look.claim(partition, None, free, true).await? {
+                Looked::SessionLost => return Err(sessions::lost(session).into()),
+                Looked::Granted(granted) => {
+                    free = free.less(&granted);
+                    seat.put(Free::default(), granted);
+                }
+            }
+        }
+        Ok(free)
+    }
+
+    /// A poll of an external queue: attempts only, and nobody else offers it anything.
+    ///
+    /// # Errors
+    /// The store does not answer. What it may have leased comes back by its time-out.
+    pub async fn poll_queue(&self, queue: &str, max: u16, wait: Duration) -> Result<Granted, Refused> {
+        // The number is the lease's nonce, so it must be unique; below 2^53, because Lua has doubles.
+        let seq = rand::random_range(1..1_u64 << 53);
+        let mut look = Look::new(self, &stations::queue(queue), Claimer::External { queue: queue.to_owned() }, seq);
+        let station = look.station.clone();
+        let until = Instant::now() + wait;
+        loop {
+            let mut woken = std::pin::pin!(station.changed.notified());
+            woken.as_mut().enable();
+            let mut granted = Granted::default();
+            let looked = look.all(Free { turns: 0, activities: max }, &mut granted).await;
+            if !granted.is_none() || Instant::now() >= until || self.shutdown.is_cancelled() {
+                // What was leased before the store failed is told; the failure shows with the next poll.
+                return if granted.is_none() { looked.map(|_| granted).map_err(Into::into) } else { Ok(granted) };
+            }
+            looked?;
+            let look_at = station.hints().next_look().min(until).max(Instant::now() + Duration::from_millis(1));
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(look_at.into()) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Counts a poll while it is under way.
+struct Waiting<'a> {
+    service: &'a Service,
+    labels: PoolLabels,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(service: &'a Service, pool: &Name) -> Self {
+        let labels = PoolLabels { pool: pool.to_string() };
+        service.metrics.polls.get_or_create(&labels).inc();
+        Self { service, labels }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.service.metrics.polls.get_or_create(&self.labels).dec();
+    }
+}

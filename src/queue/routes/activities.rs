@@ -1,0 +1,69 @@
+//! Settling tasks by their token.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::api::definition::START_TO_CLOSE_DEFAULT;
+use crate::api::http::{Extended, FailTask};
+use crate::api::worker::AttemptOutcome;
+use crate::api::{Code, Problem, RunError, TimeMs};
+use crate::queue::border::body::{Body, Payload};
+use crate::queue::border::extract::TokenPath;
+use crate::queue::border::problem::Answer;
+use crate::queue::service::{Service, Shared};
+use crate::queue::token::Token;
+use crate::queue::waiters::Free;
+use crate::store::op::{Finish, Finished, Grants};
+
+/// `POST /v1/activities/{token}/complete`: the body is the result, any JSON value; none is `null`.
+pub async fn complete(State(service): State<Shared>, TokenPath { token }: TokenPath, Payload(result): Payload) -> Answer<StatusCode> {
+    service.settle(&Token::decode(&token)?, AttemptOutcome::Completed { result }).await
+}
+
+/// `POST /v1/activities/{token}/fail`.
+pub async fn fail(State(service): State<Shared>, TokenPath { token }: TokenPath, Body(fail): Body<FailTask>) -> Answer<StatusCode> {
+    if let Some(details) = &fail.details {
+        details.check()?;
+    }
+    let error = RunError { details: fail.details, ..RunError::new(fail.kind, fail.message) };
+    let outcome = AttemptOutcome::Failed { error, final_: !fail.retryable, retry_after_ms: None };
+    service.settle(&Token::decode(&token)?, outcome).await
+}
+
+/// `POST /v1/activities/{token}/heartbeat`: with a heartbeat time-out the lease goes on for that long, but not beyond
+/// start-to-close; without one it goes on for start-to-close from now.
+pub async fn heartbeat(State(service): State<Shared>, TokenPath { token }: TokenPath) -> Answer<Json<Extended>> {
+    let token = Token::decode(&token)?;
+    let known = service.definitions.known(&*service.store, &token.version).await?;
+    let activity = known.as_ref().and_then(|known| known.declared.activities.get(&token.name));
+    let start_to_close = activity.map_or(START_TO_CLOSE_DEFAULT, |activity| activity.start_to_close());
+    let now = service.clock.now();
+    let deadline = match service.heartbeat_ms(&token.version, &token.name).await? {
+        Some(heartbeat) => TimeMs(now.0.saturating_add(heartbeat)).min(token.started_at.plus(start_to_close)),
+        None => now.plus(start_to_close),
+    };
+    if service.store.extend(&token.run, &token.claim(), deadline).await? { Ok(Json(Extended { deadline })) } else { Err(lost().into()) }
+}
+
+fn lost() -> Problem {
+    Problem::new(Code::AttemptLost, "the task was settled before, timed out, or its run has ended")
+        .next("drop the work; if it is still wanted the queue's poll gives it out anew")
+}
+
+impl Service {
+    async fn settle(&self, token: &Token, outcome: AttemptOutcome) -> Answer<StatusCode> {
+        let outcome = self.outcome(token.tried(), outcome).await?;
+        let facts = self.facts.known(&token.run);
+        let pool = facts.as_ref().map(|facts| &facts.pool);
+        let reservation = self.waiters.reserve(pool, Free { turns: 1, activities: 0 }, self.partition(&token.run));
+        let offer = reservation.as_ref().map(|reservation| reservation.offer());
+        let finish = Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, now: self.clock.for_store(), offer };
+        let (grants, settled) = match self.store.finish(finish).await? {
+            Finished::Accepted { grants, .. } => (grants, Ok(StatusCode::NO_CONTENT)),
+            Finished::AttemptLost | Finished::NotFound => (Grants::default(), Err(lost().into())),
+        };
+        self.hand_over(reservation, grants).await;
+        settled
+    }
+}

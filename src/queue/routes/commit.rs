@@ -1,0 +1,301 @@
+//! The worker's commit: turns and outcomes of many runs in one request. Runs go side by side; the items of one run go in
+//! order, and a turn that follows a refused one of its run is refused too.
+
+use std::collections::HashMap;
+
+use axum::Json as Answered;
+use axum::extract::State;
+use futures_util::future::join_all;
+
+use crate::api::worker::{AttemptOutcome, CommitAnswer, CommitRequest, Item, ItemResult, Slots, TurnCommit};
+use crate::api::{Code, Json, Name, Problem, RunKey, Seq, SessionId, TimeMs, limits};
+use crate::machine::commit::{AttemptClaim, Refusal};
+use crate::queue::border::body::LargeBody;
+use crate::queue::border::problem::Answer;
+use crate::queue::outcome::Tried;
+use crate::queue::service::{Service, Shared, new_head};
+use crate::queue::sessions::pool_of;
+use crate::queue::turns::Unfit;
+use crate::queue::waiters::Granted;
+use crate::store::StoreError;
+use crate::store::op::{Commit, Committed, Finish, Finished, Grants, Offer, Outcome, Release, Released, Turn};
+use crate::telemetry::metrics::ReasonLabels;
+
+/// `POST /v1/worker/commit`.
+pub async fn commit(State(service): State<Shared>, LargeBody(request): LargeBody<CommitRequest>) -> Answer<Answered<CommitAnswer>> {
+    let pool = pool_of(&request.session)?;
+    if request.items.len() > limits::COMMIT_ITEMS_MAX {
+        let detail = format!("{} items in one commit; {} are allowed", request.items.len(), limits::COMMIT_ITEMS_MAX);
+        return Err(Problem::new(Code::InvalidRequest, detail).next("send the rest in another request").into());
+    }
+    let count = request.items.len();
+    let by = By { service: &service, session: request.session, seq: request.seq, worker: request.worker, pool };
+    let settled = join_all(chains(request.items).into_iter().map(|chain| by.chain(chain))).await;
+    let mut answer = CommitAnswer::default();
+    let mut results: Vec<Option<ItemResult>> = vec![None; count];
+    let mut granted = Granted::default();
+    for (place, result, grants) in settled.into_iter().flatten() {
+        results[place] = Some(result);
+        // Every grant stands in one chain only, so nothing comes twice.
+        granted.turns.extend(grants.turns);
+        granted.activities.extend(grants.activities);
+    }
+    let missing = || ItemResult::Unknown { detail: "the item was not carried out".into() };
+    answer.results = results.into_iter().map(|result| result.unwrap_or_else(missing)).collect();
+    (answer.turns, answer.activities) = (granted.turns, granted.activities);
+    answer.now = service.clock.now();
+    Ok(Answered(answer))
+}
+
+type Chain = Vec<(usize, Item)>;
+
+/// The items of each run, in order, with their places in the request.
+fn chains(items: Vec<Item>) -> Vec<Chain> {
+    let mut chains: Vec<Chain> = Vec::new();
+    let mut by_run: HashMap<RunKey, usize> = HashMap::new();
+    for (place, item) in items.into_iter().enumerate() {
+        let chain = *by_run.entry(run_of(&item).clone()).or_insert_with(|| {
+            chains.push(Vec::new());
+            chains.len() - 1
+        });
+        chains[chain].push((place, item));
+    }
+    chains
+}
+
+fn run_of(item: &Item) -> &RunKey {
+    match item {
+        Item::Turn { run, .. }
+        | Item::Activity { run, .. }
+        | Item::ReleaseTurn { run, .. }
+        | Item::ReleaseActivity { run, .. }
+        | Item::Block { run, .. } => run,
+    }
+}
+
+/// Why the rest of a chain's turns cannot be applied.
+#[derive(Debug, Clone)]
+enum Broken {
+    /// An earlier one was refused.
+    Refused,
+    /// The outcome of an earlier one is unknown.
+    Unknown(String),
+}
+
+/// What all items of a request share.
+struct By<'a> {
+    service: &'a Service,
+    session: SessionId,
+    seq: Seq,
+    worker: String,
+    pool: Name,
+}
+
+impl By<'_> {
+    async fn chain(&self, chain: Chain) -> Vec<(usize, ItemResult, Granted)> {
+        let mut settled = Vec::with_capacity(chain.len());
+        let mut broken: Option<Broken> = None;
+        for (place, item) in chain {
+            let (result, grants) = self.item(item, &mut broken).await.unwrap_or_else(|error| {
+                let detail = error.to_string();
+                broken = Some(Broken::Unknown(detail.clone()));
+                (ItemResult::Unknown { detail }, Grants::default())
+            });
+            settled.push((place, result, self.service.granted(grants, "commit")));
+        }
+        settled
+    }
+
+    async fn item(&self, item: Item, broken: &mut Option<Broken>) -> Result<(ItemResult, Grants), StoreError> {
+        let plain = |done: bool, reason: Refusal| {
+            let result = if done { ItemResult::Accepted } else { ItemResult::Refused { reason: format!("{reason:?}") } };
+            Ok((result, Grants::default()))
+        };
+        match item {
+            Item::Turn { run, seq, turn, offer } => self.turn(run, seq, turn, offer, broken).await,
+            Item::Activity { run, version, name, command, attempt, seq, scheduled_at, outcome, turn, offer } => {
+                let tried = Tried { version: &version, name: &name, command, attempt, scheduled_at };
+                let claim = AttemptClaim { command, attempt, session: self.session.to_string(), seq };
+                self.activity(run, claim, tried, outcome, turn, offer, broken).await
+            }
+            Item::ReleaseTurn { run, seq, keeps_context } => {
+                let what = self.released(seq, String::new(), keeps_context);
+                plain(self.release(run, what).await?, Refusal::LeaseLost)
+            }
+            Item::Block { run, seq, blocked } => {
+                let what = self.released(seq, Json::of(&blocked).get().to_owned(), false);
+                plain(self.release(run, what).await?, Refusal::LeaseLost)
+            }
+            Item::ReleaseActivity { run, command, attempt, seq } => {
+                let claim = AttemptClaim { command, attempt, session: self.session.to_string(), seq };
+                let done = self.release(run, Released::Attempt(claim)).await?;
+                let result = if done { ItemResult::Accepted } else { attempt_lost() };
+                Ok((result, Grants::default()))
+            }
+        }
+    }
+
+    fn released(&self, seq: Seq, blocked: String, keeps_context: bool) -> Released {
+        Released::Turn { session: self.session.clone(), seq, blocked, head: new_head(), keeps_context }
+    }
+
+    async fn release(&self, run: RunKey, what: Released) -> Result<bool, StoreError> {
+        self.service.store.release(Release { run, what, now: self.service.clock.for_store() }).await
+    }
+
+    async fn turn(
+        &self,
+        run: RunKey,
+        seq: Seq,
+        turn: TurnCommit,
+        offer: Slots,
+        broken: &mut Option<Broken>,
+    ) -> Result<(ItemResult, Grants), StoreError> {
+        let refused = |reason: String| Ok((ItemResult::Refused { reason }, Grants::default()));
+        match broken {
+            Some(Broken::Refused) => return refused(format!("{:?}", Refusal::HeadMoved)),
+            Some(Broken::Unknown(detail)) => return Ok((ItemResult::Unknown { detail: detail.clone() }, Grants::default())),
+            None => {}
+        }
+        let turn = match self.service.turn(&run, &self.worker, turn).await {
+            Ok(turn) => turn,
+            Err(Unfit::Store(error)) => return Err(error),
+            Err(Unfit::Refused(reason)) => {
+                tracing::warn!(%run, session = %self.session, reason, "a worker's turn is not fit");
+                self.refused("Unfit");
+                *broken = Some(Broken::Refused);
+                return refused(reason);
+            }
+        };
+        let due = first_due(&turn);
+        let op = Commit {
+            run: run.clone(),
+            session: self.session.clone(),
+            seq,
+            turn,
+            now: self.service.clock.for_store(),
+            offer: self.offer(offer),
+        };
+        Ok(match self.service.store.commit(op).await? {
+            Committed::Accepted { grants } => {
+                self.committed(&run, due);
+                (ItemResult::Accepted, grants)
+            }
+            Committed::MoreEvents(events) => {
+                *broken = Some(Broken::Refused);
+                let damaged =
+                    |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read an event", detail: error.to_string() };
+                let events = events.iter().map(|event| Json::trusted(event).map_err(damaged)).collect::<Result<_, _>>()?;
+                (ItemResult::MoreEvents { events }, Grants::default())
+            }
+            Committed::Refused(refusal) => {
+                *broken = Some(Broken::Refused);
+                let reason = format!("{refusal:?}");
+                self.refused(&reason);
+                (ItemResult::Refused { reason }, Grants::default())
+            }
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the item's fields")]
+    async fn activity(
+        &self,
+        run: RunKey,
+        attempt: AttemptClaim,
+        tried: Tried<'_>,
+        outcome: AttemptOutcome,
+        turn: Option<TurnCommit>,
+        offer: Slots,
+        broken: &mut Option<Broken>,
+    ) -> Result<(ItemResult, Grants), StoreError> {
+        let outcome = self.service.outcome(tried, outcome).await?;
+        // The turn was computed from a completed outcome; without that it has no ground.
+        let (turn, unfit) = self.optimistic(&run, turn, &outcome, broken).await?;
+        let due = turn.as_ref().and_then(first_due);
+        let now = self.service.clock.for_store();
+        let finish = Finish { run: run.clone(), attempt, outcome, turn, now, offer: self.offer(offer) };
+        let (turn, grants) = match self.service.store.finish(finish).await? {
+            Finished::Accepted { turn, grants } => (turn, grants),
+            Finished::AttemptLost => {
+                *broken = Some(Broken::Refused);
+                return Ok((attempt_lost(), Grants::default()));
+            }
+            Finished::NotFound => {
+                *broken = Some(Broken::Refused);
+                return Ok((ItemResult::Refused { reason: format!("{:?}", Refusal::NotFound) }, Grants::default()));
+            }
+        };
+        let result = match (turn, unfit) {
+            (Some(Ok(())), _) => {
+                self.committed(&run, due);
+                ItemResult::Accepted
+            }
+            (Some(Err(refusal)), _) => {
+                *broken = Some(Broken::Refused);
+                let reason = format!("{refusal:?}");
+                self.refused(&reason);
+                ItemResult::OutcomeOnly { reason }
+            }
+            (None, Some(reason)) => ItemResult::OutcomeOnly { reason },
+            (None, None) => ItemResult::Accepted,
+        };
+        Ok((result, grants))
+    }
+
+    /// The optimistic turn for the store, or why there is none.
+    async fn optimistic(
+        &self,
+        run: &RunKey,
+        turn: Option<TurnCommit>,
+        outcome: &Outcome,
+        broken: &mut Option<Broken>,
+    ) -> Result<(Option<Turn>, Option<String>), StoreError> {
+        let Some(turn) = turn else { return Ok((None, None)) };
+        let completed = matches!(outcome, Outcome::Settled { event } if event.starts_with(r#"{"ActivityCompleted""#));
+        let reason = match broken {
+            Some(_) => format!("{:?}", Refusal::HeadMoved),
+            None if !completed => "NotCompleted: an optimistic turn follows from a completed outcome only".to_owned(),
+            None => match self.service.turn(run, &self.worker, turn).await {
+                Ok(turn) => return Ok((Some(turn), None)),
+                Err(Unfit::Store(error)) => return Err(error),
+                Err(Unfit::Refused(reason)) => reason,
+            },
+        };
+        self.refused("Unfit");
+        *broken = Some(Broken::Refused);
+        Ok((None, Some(reason)))
+    }
+
+    fn offer(&self, slots: Slots) -> Option<Offer> {
+        (slots.turns > 0 || slots.activities > 0).then(|| Offer {
+            session: self.session.clone(),
+            seq: self.seq,
+            pool: self.pool.clone(),
+            turns: slots.turns.min(limits::SLOTS_MAX),
+            activities: slots.activities.min(limits::SLOTS_MAX),
+            fair: slots.fair,
+        })
+    }
+
+    fn committed(&self, run: &RunKey, due: Option<TimeMs>) {
+        self.service.metrics.turns.inc();
+        self.service.watchers.tell(run);
+        if let Some(due) = due {
+            self.service.due(self.service.partition(run), due);
+        }
+    }
+
+    fn refused(&self, reason: &str) {
+        self.service.metrics.refusals.get_or_create(&ReasonLabels { reason: reason.to_owned() }).inc();
+    }
+}
+
+fn attempt_lost() -> ItemResult {
+    ItemResult::Refused { reason: Code::AttemptLost.as_str().to_owned() }
+}
+
+/// When the first thing that a turn sets falls due.
+fn first_due(turn: &Turn) -> Option<TimeMs> {
+    let give_up = turn.schedule.iter().map(|attempt| attempt.give_up_at).filter(|at| *at > TimeMs(0));
+    turn.timers.iter().map(|timer| timer.due).chain(give_up).min()
+}

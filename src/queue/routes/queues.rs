@@ -1,0 +1,49 @@
+//! External queues: programs in any language take tasks.
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::api::http::{PollQueue, Task, Tasks};
+use crate::api::{Code, Problem, TimeMs, limits};
+use crate::queue::border::body::Body;
+use crate::queue::border::extract::{QueuePath, wait};
+use crate::queue::border::problem::Answer;
+use crate::queue::service::{Service, Shared};
+use crate::queue::token::Token;
+
+/// `POST /v1/namespaces/{ns}/queues/{queue}/poll`.
+pub async fn poll(State(service): State<Shared>, path: QueuePath, Body(poll): Body<PollQueue>) -> Answer<Json<Tasks>> {
+    if !(1..=limits::QUEUE_TASKS_MAX).contains(&poll.max) {
+        let detail = format!("max is {}; a poll takes 1 to {} tasks", poll.max, limits::QUEUE_TASKS_MAX);
+        return Err(Problem::new(Code::InvalidRequest, detail).next("poll again for more").into());
+    }
+    let queue = format!("{}/{}", path.namespace, path.queue);
+    let granted = service.poll_queue(&queue, poll.max, wait(Some(poll.wait))).await?;
+    let mut tasks = Vec::with_capacity(granted.activities.len());
+    for mut work in granted.activities {
+        // A claim brings both; without them the task could not be done.
+        let (Some(name), Some(argument)) = (work.name.take(), work.argument.take()) else { continue };
+        let heartbeat_ms = service.heartbeat_ms(&work.version, &name).await?;
+        let lease_ms = heartbeat_ms.map_or(work.timeout_ms, |heartbeat| heartbeat.min(work.timeout_ms));
+        tasks.push(Task {
+            token: Token::of(&work, &name).encode(),
+            name,
+            argument,
+            attempt: work.attempt,
+            idempotency_key: format!("{}/{}", work.uid, work.command),
+            run: work.run.id,
+            workflow: work.workflow,
+            deadline: TimeMs(work.started_at.0.saturating_add(lease_ms)),
+        });
+    }
+    Ok(Json(Tasks { tasks }))
+}
+
+impl Service {
+    /// The heartbeat time-out of an activity, when it has one.
+    pub(super) async fn heartbeat_ms(&self, version: &crate::api::Version, name: &str) -> Result<Option<u64>, crate::store::StoreError> {
+        let known = self.definitions.known(&*self.store, version).await?;
+        let activity = known.as_ref().and_then(|known| known.declared.activities.get(name));
+        Ok(activity.and_then(|activity| activity.timeouts.as_ref()).and_then(|timeouts| timeouts.heartbeat).map(|heartbeat| heartbeat.0))
+    }
+}

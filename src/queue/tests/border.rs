@@ -1,0 +1,119 @@
+use serde_json::{Value, json};
+
+use super::harness::{Probe, Server, Worker, config, serve, server};
+use crate::api::limits;
+use crate::queue::Config;
+
+const RUNS: &str = "/v1/namespaces/default/runs";
+
+async fn send(server: &Server, path: &str, content_type: &str, body: String) -> (u16, Value) {
+    let request = server.http.post(format!("{}{path}", server.url)).header("content-type", content_type).body(body);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn every_bad_input_has_its_code_and_says_what_to_do() {
+    let server = server().await;
+    server.apply().await;
+    server.start("a").await;
+    let long = format!("\"{}\"", "x".repeat(limits::PAYLOAD_BYTES_MAX));
+    let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+    let huge = format!("\"{}\"", "x".repeat(limits::COMMIT_BYTES_MAX));
+    let json = "application/json";
+    let start = |input: &str| format!(r#"{{"workflow":"w","input":{input}}}"#);
+    let signal = format!("{RUNS}/a/signals/go");
+    let cases: Vec<(&str, &str, String, u16, &str, &str)> = vec![
+        (RUNS, json, "{".into(), 400, "InvalidJson", "JSON"),
+        (RUNS, json, String::new(), 400, "InvalidRequest", "openapi"),
+        (RUNS, "text/plain", start("1"), 415, "UnsupportedContentType", "application/json"),
+        (RUNS, json, r#"{"workflow":"w","inptu":1}"#.into(), 400, "InvalidRequest", "`input`"),
+        (RUNS, json, r#"{"workflow":"W W"}"#.into(), 400, "InvalidRequest", ""),
+        (RUNS, json, r#"{"workflow":"w","id":"a b"}"#.into(), 400, "InvalidRequest", ""),
+        (RUNS, json, start(&long), 413, "PayloadTooLarge", "store large data elsewhere"),
+        (RUNS, json, start(&deep), 400, "JsonTooDeep", "flatten"),
+        (RUNS, json, start(&huge), 413, "PayloadTooLarge", "store large data elsewhere"),
+        (RUNS, json, r#"{"workflow":"nowhere"}"#.into(), 404, "WorkflowNotFound", "everloop apply -f FILE"),
+        (&signal, json, deep.clone(), 400, "JsonTooDeep", "flatten"),
+        (&signal, json, "{x}".into(), 400, "InvalidJson", "JSON"),
+        ("/v1/namespaces/default/runs/nowhere/signals/go", json, "1".into(), 404, "RunNotFound", "everloop list"),
+        ("/v1/namespaces/No/runs", json, start("1"), 400, "InvalidRequest", "name"),
+        ("/v1/nothing", json, String::new(), 404, "NotFound", "/openapi.json"),
+        ("/healthz", json, String::new(), 405, "MethodNotAllowed", "/openapi.json"),
+        ("/v1/worker/poll", json, r#"{"session":"x-y","seq":1,"turns":1,"activities":1,"waitMs":0}"#.into(), 400, "InvalidRequest", "session"),
+        ("/v1/worker/session", json, r#"{"worker":"a b","pool":"default"}"#.into(), 400, "InvalidRequest", "letters"),
+    ];
+    for (path, content_type, body, status, code, next) in cases {
+        let shown: String = body.chars().take(60).collect();
+        let (answered, problem) = send(&server, path, content_type, body).await;
+        assert_eq!((answered, problem["code"].as_str().unwrap()), (status, code), "{path} {shown}: {problem}");
+        assert!(problem["next"].as_str().unwrap_or_default().contains(next), "{path} {shown}: {problem}");
+        assert!(!problem["request"].as_str().unwrap().is_empty());
+    }
+    for (query, code) in [("status=odd", "InvalidRequest"), ("limit=0", "InvalidRequest"), ("lmit=1", "InvalidRequest")] {
+        assert_eq!(server.get(&format!("{RUNS}?{query}")).await.body["code"], code, "{query}");
+    }
+    assert_eq!(server.get(&format!("{RUNS}/nowhere")).await.body["code"], "RunNotFound");
+    assert_eq!(server.get(&format!("/v1/versions/{}", "0".repeat(64))).await.body["code"], "VersionNotFound");
+    let key = server.http.post(format!("{}{RUNS}", server.url)).header("idempotency-key", "a b").json(&json!({"workflow": "w"}));
+    assert_eq!(key.send().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn a_definition_that_cannot_work_is_refused_with_the_places() {
+    let server = server().await;
+    let definition = json!({"source": "export default async () => 1;", "activities": {"a": {}, "b": {"script": "x", "queue": "q"}}});
+    let body = json!({"name": "w", "pool": "default", "definition": definition});
+    let refused = server.put("/v1/namespaces/default/workflows/w", &body).await;
+    assert_eq!((refused.status, &refused.body["code"]), (400, &json!("InvalidResource")), "{}", refused.body);
+    let places: Vec<_> = refused.body["findings"].as_array().unwrap().iter().map(|finding| finding["place"].clone()).collect();
+    assert_eq!(places, [json!("spec.activities.a"), json!("spec.activities.b")]);
+    let other = server.put("/v1/namespaces/default/workflows/other", &body).await;
+    assert_eq!(other.body["code"], "InvalidRequest");
+}
+
+#[tokio::test]
+async fn a_request_id_is_echoed_or_made() {
+    let server = server().await;
+    let request = server.http.get(format!("{}/v1/nothing", server.url)).header("x-request-id", "mine-1");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "mine-1");
+    assert_eq!(answer.json::<Value>().await.unwrap()["request"], "mine-1");
+    assert_eq!(server.get("/healthz").await.headers["x-request-id"].len(), 16);
+}
+
+#[tokio::test]
+async fn more_requests_than_the_bound_are_refused_and_probes_are_not() {
+    let server = serve(Probe::new(1), Config { in_flight_max: 1, ..config() }).await;
+    let worker = Worker::open(&server).await;
+    let poll = worker.poll_as(1, false, 60_000);
+    let ask = async {
+        loop {
+            let refused = server.get("/v1/workers").await;
+            if refused.status == 429 {
+                assert_eq!((&refused.body["code"], &refused.headers["retry-after"]), (&json!("Overloaded"), &"1".parse().unwrap()));
+                break;
+            }
+        }
+        assert_eq!(server.get("/readyz").await.status, 200);
+        server.shutdown.cancel();
+    };
+    tokio::join!(poll, ask);
+}
+
+#[tokio::test]
+async fn metrics_tell_what_happened() {
+    let server = server().await;
+    server.apply().await;
+    server.start("a").await;
+    let text = server.get("/metrics").await.body;
+    let text = text.as_str().unwrap();
+    for line in [
+        r#"everloop_requests_total{route="/v1/namespaces/{ns}/runs",status="201"} 1"#,
+        "everloop_runs_started_total 1",
+        r#"everloop_store_operation_seconds_count{operation="start",outcome="ok"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The service over real HTTP, in front of the embedded store, with the worker's protocol driven by hand.
+
+mod border;
+mod grants;
+mod harness;
+mod outage;
+mod repeats;
+mod runs;
+mod sessions;
+mod tasks;
+mod timers;

@@ -1,0 +1,63 @@
+use serde_json::{Value, json};
+
+use super::harness::{Server, Worker, schedule, server};
+
+async fn task(server: &Server) -> Value {
+    let answer = server.post("/v1/namespaces/default/queues/tasks/poll", &json!({"wait": "20s"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body["tasks"][0].clone()
+}
+
+async fn scheduled(server: &Server) -> Worker<'_> {
+    server.apply().await;
+    server.start("a").await;
+    let worker = Worker::open(server).await;
+    let turn = worker.turn().await;
+    assert_eq!(worker.took(&turn, json!([schedule("task")])).await.activities, [], "it is not the pool's");
+    worker
+}
+
+#[tokio::test]
+async fn a_program_takes_a_task_and_completes_it_by_its_token() {
+    let server = server().await;
+    let worker = scheduled(&server).await;
+    let task = task(&server).await;
+    assert_eq!((&task["name"], &task["argument"], &task["attempt"]), (&json!("task"), &json!({"z": 1}), &json!(1)));
+    assert_eq!(task["run"], "a");
+    let path = |what: &str| format!("/v1/activities/{}/{what}", task["token"].as_str().unwrap());
+    let beat = server.post(&path("heartbeat"), &json!({})).await;
+    assert!(beat.body["deadline"].as_u64() >= task["deadline"].as_u64(), "{}", beat.body);
+    let (work, done) = tokio::join!(worker.poll(), server.post(&path("complete"), &json!({"at": 5})));
+    assert_eq!(done.status, 204, "{}", done.body);
+    assert_eq!(work.turns[0].events[0].get(), r#"{"ActivityCompleted":{"command":0,"attempt":1,"result":{"at":5}}}"#);
+    let again = server.post(&path("complete"), &json!(null)).await;
+    assert_eq!((again.status, &again.body["code"]), (409, &json!("AttemptLost")));
+    assert_eq!(server.post(&path("heartbeat"), &json!({})).await.body["code"], "AttemptLost");
+}
+
+#[tokio::test]
+async fn a_failed_task_is_tried_again_until_it_says_that_this_is_useless() {
+    let server = server().await;
+    let worker = scheduled(&server).await;
+    let first = task(&server).await;
+    let path = |task: &Value| format!("/v1/activities/{}/fail", task["token"].as_str().unwrap());
+    let failed = server.post(&path(&first), &json!({"type": "Busy", "message": "later"})).await;
+    assert_eq!(failed.status, 204, "{}", failed.body);
+    let second = task(&server).await;
+    assert_eq!((&second["attempt"], &second["idempotency_key"]), (&json!(2), &first["idempotency_key"]));
+    let last = json!({"type": "Gone", "message": "never", "retryable": false});
+    let (work, _) = tokio::join!(worker.poll(), server.post(&path(&second), &last));
+    let event = work.turns[0].events[0].get();
+    assert_eq!(event, r#"{"ActivityFailed":{"command":0,"attempt":2,"error":{"type":"Gone","message":"never"}}}"#);
+}
+
+#[tokio::test]
+async fn an_empty_queue_answers_with_nothing_and_bad_tokens_are_refused() {
+    let server = server().await;
+    let empty = server.post("/v1/namespaces/default/queues/tasks/poll", &json!({"wait": "0s"})).await;
+    assert_eq!((empty.status, empty.body), (200, json!({"tasks": []})));
+    for what in ["complete", "fail", "heartbeat"] {
+        let body = json!({"type": "T", "message": "m"});
+        assert_eq!(server.post(&format!("/v1/activities/xyz/{what}"), &body).await.body["code"], "InvalidRequest", "{what}");
+    }
+}

@@ -1,0 +1,44 @@
+//! What the store publishes, passed on to those who wait at this replica.
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::service::{Service, Shared};
+use super::stations;
+use crate::store::op::Wake;
+
+/// Runs until shutdown. What is missed (a slow reader) makes everybody look.
+pub async fn run(service: Shared) {
+    let mut wakes = service.store.watch();
+    loop {
+        let wake = tokio::select! {
+            wake = wakes.recv() => wake,
+            () = service.shutdown.cancelled() => return,
+        };
+        match wake {
+            Ok(wake) => service.wake(wake),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::debug!(missed, "too slow for the store's wakes: everybody looks");
+                service.wake(Wake::All);
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+impl Service {
+    fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::Pool { partition, pool } => self.stations.wake(&stations::pool(&pool), partition),
+            Wake::Queue { partition, queue } => self.stations.wake(&stations::queue(&queue), partition),
+            Wake::Closed(run) => self.watchers.tell(&run),
+            Wake::Due { partition, at } => self.due(partition, at),
+            Wake::All => {
+                self.stations.wake_all();
+                self.watchers.tell_all();
+                for due in &self.due {
+                    due.look();
+                }
+            }
+        }
+    }
+}

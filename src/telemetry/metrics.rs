@@ -1,0 +1,172 @@
+//! Every metric of the queue service, by name. All begin with `everloop_`; durations are in seconds.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// A request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The route's pattern, or `unmatched`: never the path, or clients could make series without end.
+    pub route: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// Why something was refused: a code, or a `machine::commit::Refusal`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// The reason's name.
+    pub reason: String,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// `completed`, `failed`, `retry` or `lost`.
+    pub outcome: &'static str,
+}
+
+/// A pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PoolLabels {
+    /// Its name.
+    pub pool: String,
+}
+
+/// How a grant came about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GrantLabels {
+    /// `turn` or `attempt`.
+    pub kind: &'static str,
+    /// `claim` (a poll looked), `offer` (an operation handed it to a waiting poll) or `commit` (in a commit's own answer).
+    pub by: &'static str,
+}
+
+/// An operation of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreLabels {
+    /// The operation's name in the port.
+    pub operation: &'static str,
+    /// `ok` or `error`.
+    pub outcome: &'static str,
+}
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// The metrics of one queue service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `everloop_requests_total`.
+    pub requests: Family<RequestLabels, Counter>,
+    /// `everloop_requests_in_flight`, waiting ones included.
+    pub in_flight: Gauge,
+    /// `everloop_turns_committed_total`.
+    pub turns: Counter,
+    /// `everloop_turns_refused_total`.
+    pub refusals: Family<ReasonLabels, Counter>,
+    /// `everloop_attempts_total`.
+    pub attempts: Family<OutcomeLabels, Counter>,
+    /// `everloop_polls_waiting`.
+    pub polls: Family<PoolLabels, Gauge>,
+    /// `everloop_grants_total`.
+    pub grants: Family<GrantLabels, Counter>,
+    /// `everloop_runs_started_total`.
+    pub starts: Counter,
+    /// `everloop_timers_fired_total`.
+    pub timers: Counter,
+    /// `everloop_timer_lateness_seconds`.
+    pub lateness: Histogram,
+    /// `everloop_sessions_streaming`: sessions whose stream is open at this replica.
+    pub sessions: Gauge,
+    /// `everloop_sessions_ended_total`.
+    pub sessions_ended: Family<ReasonLabels, Counter>,
+    /// `everloop_runs_removed_total`.
+    pub swept: Counter,
+    /// `everloop_panics_total`.
+    pub panics: Counter,
+    /// `everloop_store_operation_seconds`.
+    pub store: Durations<StoreLabels>,
+}
+
+fn store_buckets() -> Histogram {
+    // 50 us to 1.6 s: an operation in memory, one with fsync, one that waits for a slow disk.
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 16))
+}
+
+impl Metrics {
+    /// All of them at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("everloop");
+        let metrics = Self {
+            requests: Family::default(),
+            in_flight: Gauge::default(),
+            turns: Counter::default(),
+            refusals: Family::default(),
+            attempts: Family::default(),
+            polls: Family::default(),
+            grants: Family::default(),
+            starts: Counter::default(),
+            timers: Counter::default(),
+            // 1 ms to 16 s.
+            lateness: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            sessions: Gauge::default(),
+            sessions_ended: Family::default(),
+            swept: Counter::default(),
+            panics: Counter::default(),
+            store: Family::new_with_constructor(store_buckets),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "HTTP requests answered", metrics.requests.clone());
+        registry.register("requests_in_flight", "HTTP requests under way, waiting ones included", metrics.in_flight.clone());
+        registry.register("turns_committed", "Turns accepted", metrics.turns.clone());
+        registry.register("turns_refused", "Turns refused, by reason", metrics.refusals.clone());
+        registry.register("attempts", "Outcomes of attempts", metrics.attempts.clone());
+        registry.register("polls_waiting", "Polls of workers that wait for work", metrics.polls.clone());
+        registry.register("grants", "Leases granted", metrics.grants.clone());
+        registry.register("runs_started", "Runs accepted", metrics.starts.clone());
+        registry.register("timers_fired", "Timers fired", metrics.timers.clone());
+        registry.register_with_unit("timer_lateness", "From due to fired", Unit::Seconds, metrics.lateness.clone());
+        registry.register("sessions_streaming", "Sessions with a stream at this replica", metrics.sessions.clone());
+        registry.register("sessions_ended", "Sessions ended by this replica, by reason", metrics.sessions_ended.clone());
+        registry.register("runs_removed", "Closed runs removed after their retention", metrics.swept.clone());
+        registry.register("panics", "Requests that panicked", metrics.panics.clone());
+        registry.register_with_unit("store_operation", "Operations of the store", Unit::Seconds, metrics.store.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// The text of `/metrics`, in the OpenMetrics format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_told() {
+        let metrics = Metrics::new();
+        metrics.requests.get_or_create(&RequestLabels { route: "/healthz".into(), status: 200 }).inc();
+        metrics.store.get_or_create(&StoreLabels { operation: "claim", outcome: "ok" }).observe(0.001);
+        let text = metrics.encode();
+        assert!(text.contains(r#"everloop_requests_total{route="/healthz",status="200"} 1"#), "{text}");
+        assert!(text.contains(r#"everloop_store_operation_seconds_count{operation="claim",outcome="ok"} 1"#), "{text}");
+    }
+}
