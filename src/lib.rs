@@ -1,6 +1,7 @@
 //! Everloop: an event loop that does not die.
 
 pub mod api;
+pub mod client;
 pub mod crd;
 pub mod machine;
 pub mod queue;

@@ -1,1 +1,3 @@
-//! (to come)
+//! The typed HTTP client of the queue service.
+
+pub mod worker;

@@ -1,0 +1,324 @@
+//! One QuickJS runtime with its heap, its limits and its realms. Thrown away as a whole when a turn in it reached a limit.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::mem::forget;
+use std::rc::Rc;
+
+use rquickjs::loader::{ImportAttributes, Loader, Resolver};
+use rquickjs::module::Declared;
+use rquickjs::{Ctx, Exception, Module, Object, Persistent, Runtime, Value};
+
+use crate::api::Version;
+
+use super::budget::Budget;
+use super::errors::Stop;
+use super::heap::{CountingAllocator, Heap};
+use super::natives::no_run;
+use super::realm::Realm;
+use super::replay;
+use super::run_state::{Recorded, RunState};
+use super::seam::{EngineLimits, TurnInput, TurnOutput};
+use super::source::{Hooks, with_frozen_top_level};
+use super::turn::Turn;
+
+/// QuickJS collects cycles when its heap has grown by half; below this it is not worth it.
+const GC_THRESHOLD_BYTES: usize = 8 << 20;
+/// Shared realms kept although no run uses them.
+const IDLE_REALMS_MAX: usize = 16;
+/// Sources kept in the form that is evaluated.
+const PREPARED_MAX: usize = 256;
+/// Jobs that an ended run may still have before its runtime is given up.
+const LEFTOVER_JOBS_MAX: usize = 1_000_000;
+/// Memory is counted in blocks of 4 KiB, so a small run often seems to take none.
+const RUN_BYTES_MIN: usize = 1024;
+
+/// What the natives and the turn share. No JavaScript value in here outlives a turn.
+pub struct Shared {
+    pub limits: EngineLimits,
+    pub heap: Rc<Heap>,
+    pub budget: Budget,
+    /// The run whose turn is being taken.
+    pub current: RefCell<Option<RunState>>,
+    /// Promises that were rejected with nobody listening, and why.
+    pub unhandled: RefCell<Vec<(Persistent<Value<'static>>, Persistent<Value<'static>>)>>,
+    /// `Some` while the stack is looked at for a command's position.
+    pub position: RefCell<Option<String>>,
+    pub tolerates_overflow: Cell<bool>,
+    pub resolves_imports: Cell<bool>,
+}
+
+impl Shared {
+    /// The current run.
+    ///
+    /// # Errors
+    /// A JavaScript error, when there is none: code at the top level of a shared module.
+    pub fn with_run<T>(&self, ctx: &Ctx<'_>, f: impl FnOnce(&mut RunState) -> T) -> rquickjs::Result<T> {
+        self.current.borrow_mut().as_mut().map(f).ok_or_else(|| no_run(ctx))
+    }
+}
+
+/// A run in memory.
+pub struct LiveRun {
+    pub realm: Rc<Realm>,
+    handle: Persistent<Object<'static>>,
+    /// `None` while the run is the current one.
+    state: Option<RunState>,
+    /// What it takes in memory, about; its own realm included.
+    pub bytes: usize,
+}
+
+impl LiveRun {
+    pub fn handle<'js>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
+        self.handle.clone().restore(ctx)
+    }
+
+    /// Leaves everything that is JavaScript's where it is: the runtime of it is about to be released as a whole.
+    pub fn abandon(self) {
+        forget(self.realm);
+        forget(self.handle);
+    }
+}
+
+/// What a turn came to, when it came to an end.
+pub struct Taken {
+    pub run: LiveRun,
+    pub output: TurnOutput,
+    pub closed: bool,
+}
+
+/// A source as it is evaluated.
+struct Prepared {
+    text: String,
+    shared: bool,
+}
+
+/// One runtime. The order of the fields is the order in which they must go.
+pub struct Host {
+    realms: HashMap<Version, Rc<Realm>>,
+    prepared: HashMap<Version, Rc<Prepared>>,
+    shared: Rc<Shared>,
+    hooks: Hooks,
+    runtime: Runtime,
+    /// Code that nothing stops any more is left in its job queue: it must not be used again.
+    pub poisoned: bool,
+}
+
+impl Host {
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(limits: &EngineLimits, hooks: Hooks) -> rquickjs::Result<Self> {
+        let heap = Heap::new();
+        let runtime = Runtime::new_with_alloc(CountingAllocator(heap.clone()))?;
+        let shared = Rc::new(Shared {
+            limits: limits.clone(),
+            heap: heap.clone(),
+            budget: Budget::new(heap),
+            current: RefCell::new(None),
+            unhandled: RefCell::new(Vec::new()),
+            position: RefCell::new(None),
+            tolerates_overflow: Cell::new(false),
+            resolves_imports: Cell::new(false),
+        });
+        runtime.set_max_stack_size(limits.run_stack_bytes);
+        let s = shared.clone();
+        runtime.set_interrupt_handler(Some(Box::new(move || s.budget.must_stop())));
+        let s = shared.clone();
+        runtime.set_host_promise_rejection_tracker(Some(Box::new(move |ctx, promise, reason, handled| {
+            let promise = Persistent::save(&ctx, promise);
+            let mut unhandled = s.unhandled.borrow_mut();
+            if handled {
+                unhandled.retain(|(known, _)| *known != promise);
+            } else {
+                unhandled.push((promise, Persistent::save(&ctx, reason)));
+            }
+        })));
+        runtime.set_loader(OnlyEverloop(shared.clone()), OnlyEverloop(shared.clone()));
+        Ok(Self { realms: HashMap::new(), prepared: HashMap::new(), shared, hooks, runtime, poisoned: false })
+    }
+
+    /// Bytes of the whole runtime.
+    pub fn live_bytes(&self) -> usize {
+        self.shared.heap.live_bytes()
+    }
+
+    /// Frees what cycles hold.
+    pub fn collect(&self) {
+        self.runtime.run_gc();
+    }
+
+    /// Takes a turn of a run that is in memory at the right head, or builds it anew from the journal first. After
+    /// [`Stop::Breach`] the only thing to do with this host is [`Host::discard`].
+    pub fn take_turn(&mut self, run: Option<LiveRun>, input: &TurnInput) -> Result<Taken, Stop> {
+        let limits = &self.shared.limits;
+        let heap = &self.shared.heap;
+        let others_bytes = heap.live_bytes().saturating_sub(run.as_ref().map_or(0, |run| run.bytes));
+        heap.set_limit(others_bytes.saturating_add(limits.run_heap_bytes));
+        self.runtime.set_gc_threshold((heap.live_bytes() * 3 / 2).clamp(GC_THRESHOLD_BYTES, others_bytes + limits.run_heap_bytes / 2));
+
+        let mut slot = run;
+        let result = self.take_turn_of(&mut slot, input);
+        self.drain_leftovers();
+        let state = self.shared.current.borrow_mut().take();
+        let breach = self.shared.budget.end();
+        self.shared.heap.set_limit(usize::MAX);
+        self.shared.unhandled.borrow_mut().clear();
+        match (result, slot, state) {
+            (Ok(output), Some(mut run), Some(state)) if breach.is_none() || state.closed => {
+                self.poisoned |= breach.is_some();
+                run.bytes = self.shared.heap.live_bytes().saturating_sub(others_bytes).max(RUN_BYTES_MIN);
+                let closed = state.closed;
+                run.state = Some(state);
+                Ok(Taken { run, output, closed })
+            }
+            (result, slot, _) => {
+                let stop = match (breach, result) {
+                    (Some(breach), _) => Stop::Breach(breach),
+                    (None, Err(stop)) => stop,
+                    (None, Ok(_)) => Stop::blocked(super::errors::ENGINE_ERROR, "the turn lost its run"),
+                };
+                if matches!(stop, Stop::Breach(_)) {
+                    slot.into_iter().for_each(LiveRun::abandon);
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    fn take_turn_of(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<TurnOutput, Stop> {
+        match slot {
+            Some(run) => *self.shared.current.borrow_mut() = run.state.take(),
+            None => self.rebuild(slot, input)?,
+        }
+        let Some(run) = slot else { return Err(Stop::blocked(super::errors::ENGINE_ERROR, "the run was not built")) };
+        run.realm.context.with(|ctx| Turn::enter(&ctx, &self.shared, run)?.live(input))
+    }
+
+    /// Builds the run from its journal. On a mismatch it is built once more, looking up positions, for the message.
+    fn rebuild(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<(), Stop> {
+        let entries = input.journal.clone().unwrap_or_default();
+        replay::check_readable(&entries)?;
+        let first_at = entries.first().map_or(input.at, |entry| entry.at);
+        for locate in [false, true] {
+            let mut state = RunState::new(&input.uid, first_at);
+            state.recorded = Some(Recorded::new(entries.clone(), locate));
+            let run = slot.insert(self.new_run(input, state)?);
+            let result = run.realm.context.with(|ctx| replay::replay(&Turn::enter(&ctx, &self.shared, run)?, &entries, input));
+            match result {
+                Err(Stop::Mismatch(_)) if !locate => self.drain_leftovers(),
+                Err(Stop::Mismatch(message)) => return Err(Stop::blocked(super::errors::NONDETERMINISM, message)),
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
+    /// A run before its first event; it is the current one afterwards.
+    fn new_run(&mut self, input: &TurnInput, state: RunState) -> Result<LiveRun, Stop> {
+        let prepared = self.prepared(input)?;
+        let started_at = state.at;
+        *self.shared.current.borrow_mut() = None;
+        self.shared.budget.begin(self.shared.limits.turn_cpu_ms);
+        let realm = match self.realms.get(&input.version) {
+            Some(realm) => realm.clone(),
+            None => {
+                let before = self.shared.heap.live_bytes();
+                let mut realm = Realm::new(&self.runtime, &self.shared, &input.definition)?;
+                if prepared.shared {
+                    realm.load(&self.shared, &input.workflow, &prepared.text)?;
+                    realm.bytes = self.shared.heap.live_bytes().saturating_sub(before);
+                    let realm = Rc::new(realm);
+                    self.keep_realm(input.version.clone(), realm.clone());
+                    realm
+                } else {
+                    let handle = realm.new_run(&self.shared, input, started_at)?;
+                    *self.shared.current.borrow_mut() = Some(state);
+                    realm.enter(&self.shared, &handle, true)?;
+                    realm.load(&self.shared, &input.workflow, &prepared.text)?;
+                    return Ok(LiveRun { realm: Rc::new(realm), handle, state: None, bytes: 0 });
+                }
+            }
+        };
+        let handle = realm.new_run(&self.shared, input, started_at)?;
+        *self.shared.current.borrow_mut() = Some(state);
+        Ok(LiveRun { realm, handle, state: None, bytes: 0 })
+    }
+
+    fn keep_realm(&mut self, version: Version, realm: Rc<Realm>) {
+        if self.realms.len() >= IDLE_REALMS_MAX {
+            self.realms.retain(|_, realm| Rc::strong_count(realm) > 1);
+        }
+        self.realms.insert(version, realm);
+    }
+
+    fn prepared(&mut self, input: &TurnInput) -> Result<Rc<Prepared>, Stop> {
+        if let Some(prepared) = self.prepared.get(&input.version) {
+            return Ok(prepared.clone());
+        }
+        let source = &input.definition.source;
+        let text = (self.hooks.prepare)(source).map_err(Stop::broken_source)?;
+        let names = (self.hooks.shareable)(source);
+        let text = names.as_ref().map_or_else(|| text.clone(), |names| with_frozen_top_level(&text, names));
+        let prepared = Rc::new(Prepared { text, shared: names.is_some() && self.hooks.share });
+        if self.prepared.len() >= PREPARED_MAX {
+            self.prepared.clear();
+        }
+        self.prepared.insert(input.version.clone(), prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Jobs that are left when a function has ended, or a turn was given up: they run to nothing, since the run is closed, and
+    /// must not run into the next turn.
+    fn drain_leftovers(&mut self) {
+        if !self.runtime.is_job_pending() {
+            return;
+        }
+        if let Some(run) = &mut *self.shared.current.borrow_mut() {
+            run.closed = true;
+        }
+        for _ in 0..LEFTOVER_JOBS_MAX {
+            if self.shared.budget.must_stop() || !self.runtime.is_job_pending() {
+                break;
+            }
+            if let Err(exception) = self.runtime.execute_pending_job() {
+                exception.0.with(|ctx| drop(ctx.catch()));
+            }
+        }
+        self.poisoned |= self.runtime.is_job_pending();
+    }
+
+    /// Gives the memory of the runtime back without running anything in it: what a limit has cut off may be in any state, and
+    /// QuickJS ends the process when it finds an object too many. Runs of it must have been abandoned.
+    pub fn discard(self) {
+        let Self { realms, prepared: _, shared, hooks: _, runtime, poisoned: _ } = self;
+        realms.into_values().for_each(forget);
+        forget(runtime);
+        // SAFETY: all handles into the runtime are forgotten, those of runs by the caller.
+        unsafe { shared.heap.release_all() };
+    }
+}
+
+/// Imports: "everloop" from a module that is being loaded, and nothing else.
+struct OnlyEverloop(Rc<Shared>);
+
+impl Resolver for OnlyEverloop {
+    fn resolve<'js>(&mut self, ctx: &Ctx<'js>, _base: &str, name: &str, _: Option<ImportAttributes<'js>>) -> rquickjs::Result<String> {
+        let known = name == "everloop" || name == "everloop/internal";
+        if known && self.0.resolves_imports.get() {
+            return Ok(name.to_owned());
+        }
+        let message = if known || !self.0.resolves_imports.get() {
+            format!("import({name:?}) is not available in a workflow: write `import {{ sleep }} from \"everloop\"` at the top")
+        } else {
+            format!("cannot import {name:?}: a workflow imports from \"everloop\" only; other code goes into the source or into an activity")
+        };
+        Err(Exception::throw_message(ctx, &message))
+    }
+}
+
+impl Loader for OnlyEverloop {
+    fn load<'js>(&mut self, ctx: &Ctx<'js>, name: &str, _: Option<ImportAttributes<'js>>) -> rquickjs::Result<Module<'js, Declared>> {
+        // All that resolves is in the context already.
+        Err(Exception::throw_message(ctx, &format!("cannot load {name:?}")))
+    }
+}

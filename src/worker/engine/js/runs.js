@@ -1,0 +1,187 @@
+// What a run is inside of the realm, and which one is running.
+//
+// A realm may serve many runs. The loop takes one turn at a time and drains its jobs before the next, so `current` is set
+// when a turn begins and is right for all code of that turn. Nothing of a run may live anywhere else in these files.
+
+let current = null;
+let loading = false;
+
+class Run {
+  constructor(info) {
+    this.info = info;
+    this.pending = new Map(); // command number -> what waits for its event
+    this.zero = []; // timers of zero length, in order
+    this.inboxes = null; // signal name -> inbox
+    this.timers = null; // id of setTimeout -> timer
+    this.lastTimer = 0;
+    this.nesting = 0; // how deep in timers that started timers the present code is
+    this.cancelled = null; // the reason, once there is one
+    this.forgotten = null; // durable sleeps that a cancel has rejected
+    this.scope = null; // the shield that the present code runs under
+    this.shields = null; // shields that have not ended
+  }
+}
+
+// The current run, for what a module's top level may use too when it has a run of its own.
+function present(what) {
+  if (current === null) throw new Error(`${what} cannot be used at the top level of a module: use it inside of the exported function`);
+  return current;
+}
+
+// The current run, for what only its function may do.
+function running(what) {
+  if (loading) throw new Error(`${what} cannot be used at the top level of a module: use it inside of the exported function`);
+  return present(what);
+}
+
+class CancelledError extends Error {
+  constructor(message = "the run was cancelled", options = undefined) {
+    super(message, options);
+    define(this, "name", "CancelledError");
+  }
+}
+
+class ActivityError extends Error {
+  constructor(message = "the activity failed", options = undefined) {
+    super(message, options);
+    define(this, "name", "ActivityError");
+  }
+}
+
+// An own, hidden property: what `this.x = value` would be, without showing up in JSON and loops.
+function define(object, key, value) {
+  Object.defineProperty(object, key, { value, writable: true, enumerable: false, configurable: true });
+}
+
+function cancelledError(run) {
+  const error = new CancelledError(run.cancelled === "" ? "the run was cancelled" : `the run was cancelled: ${run.cancelled}`);
+  define(error, "reason", run.cancelled);
+  return error;
+}
+
+// --- Shields: code that goes on working after a cancel request.
+//
+// Which code is inside of a shield is known from what woke it: the settled command remembers the shield that it was asked
+// under, and all jobs of that event run under it again. Code that has hopped over an `await` of something already settled
+// has lost that; it is recognised by its shield having nothing pending while it is not the job that opened the shield.
+
+const REFUSED = Symbol("refused");
+
+function scopeOf(run) {
+  if (run.shields === null) return null;
+  if (run.scope !== null && run.shields.has(run.scope)) return run.scope;
+  const tick = host.tick();
+  for (const entry of run.shields) if (entry.pending === 0 && entry.tick !== tick) return entry;
+  return null;
+}
+
+// The shield that a new command belongs to, or REFUSED when the run was cancelled and no shield covers it.
+function admit(run) {
+  const scope = scopeOf(run);
+  return run.cancelled !== null && scope === null ? REFUSED : scope;
+}
+
+function refuse(run) {
+  return Promise.reject(cancelledError(run));
+}
+
+function enterWait(entry) {
+  if (entry.scope !== null) entry.scope.pending++;
+  return entry;
+}
+
+function leaveWait(run, entry) {
+  run.scope = entry.scope;
+  if (entry.scope !== null) entry.scope.pending--;
+}
+
+function shield(body) {
+  const run = running("shield");
+  if (typeof body !== "function") throw new TypeError("shield takes a function: shield(async () => { ... })");
+  const outer = run.scope;
+  const entry = { pending: 0, tick: host.tick() };
+  run.shields ??= new Set();
+  run.shields.add(entry);
+  run.scope = entry;
+  let result;
+  try {
+    result = new Promise((resolve) => resolve(body()));
+  } finally {
+    run.scope = outer;
+  }
+  const leave = () => {
+    run.shields.delete(entry);
+    run.scope = outer;
+  };
+  return result.then(
+    (value) => {
+      leave();
+      return value;
+    },
+    (error) => {
+      leave();
+      throw error;
+    },
+  );
+}
+
+function cancel(reason) {
+  const run = current;
+  if (run.cancelled !== null) return;
+  run.cancelled = reason;
+  run.scope = null;
+  for (const [command, entry] of [...run.pending]) {
+    if (entry.reject === null || entry.scope !== null) continue;
+    run.pending.delete(command);
+    if (entry.kind === "sleep") (run.forgotten ??= []).push(command);
+    entry.reject(cancelledError(run));
+  }
+  if (run.inboxes === null) return;
+  for (const inbox of run.inboxes.values()) {
+    const rejected = inbox.waiting.filter((entry) => entry.scope === null);
+    inbox.waiting = inbox.waiting.filter((entry) => entry.scope !== null);
+    for (const entry of rejected) entry.reject(cancelledError(run));
+  }
+}
+
+// --- Activities.
+
+function activity(name) {
+  const call = (argument = null) => {
+    const run = running(name);
+    const scope = admit(run);
+    if (scope === REFUSED) return refuse(run);
+    return new Promise((resolve, reject) => {
+      const command = host.schedule(name, argument);
+      run.pending.set(command, enterWait({ kind: "activity", name, resolve, reject, scope }));
+    });
+  };
+  define(call, "name", name);
+  return call;
+}
+
+function take(command) {
+  const run = current;
+  const entry = run.pending.get(command);
+  if (entry === undefined) return null;
+  run.pending.delete(command);
+  run.nesting = 0;
+  leaveWait(run, entry);
+  return entry;
+}
+
+function completed(command, result) {
+  take(command)?.resolve(result);
+}
+
+function failed(command, error, at) {
+  const entry = take(command);
+  if (entry !== null) entry.reject(activityError(error, entry.name, at));
+}
+
+// --- The run's information, as the code sees it: one object for all runs of the realm, which shows the current one.
+
+const runInfo = {};
+for (const key of ["id", "namespace", "workflow", "version", "uid", "startedAt"]) {
+  Object.defineProperty(runInfo, key, { get: () => present("run").info[key], enumerable: true });
+}

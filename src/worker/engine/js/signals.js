@@ -1,0 +1,59 @@
+// signal and onSignal. A signal that nobody waits for is kept, in order, until somebody asks.
+
+function inbox(run, name) {
+  run.inboxes ??= new Map();
+  let box = run.inboxes.get(name);
+  if (box === undefined) {
+    box = { buffered: [], waiting: [], handler: null };
+    run.inboxes.set(name, box);
+  }
+  return box;
+}
+
+function signalName(what, name) {
+  if (typeof name !== "string" || name === "") throw new TypeError(`${what} takes the name of a signal, not ${show(name)}`);
+  host.listen(name);
+  return name;
+}
+
+function signal(name) {
+  const run = running("signal");
+  const scope = admit(run);
+  if (scope === REFUSED) return refuse(run);
+  return new Promise((resolve, reject) => {
+    const box = inbox(run, signalName("signal", name));
+    if (box.buffered.length > 0) resolve(box.buffered.shift());
+    else box.waiting.push(enterWait({ resolve, reject, scope }));
+  });
+}
+
+function onSignal(name, handler) {
+  const run = running("onSignal");
+  if (typeof handler !== "function") throw new TypeError("onSignal takes the name of a signal and a function");
+  const box = inbox(run, signalName("onSignal", name));
+  box.handler = handler;
+  // Later, one job each, so that the caller's next line runs before the first of them.
+  for (const payload of box.buffered.splice(0)) settled.then(() => attempt(run, handler, [payload]));
+}
+
+function signalled(name, payload) {
+  const run = current;
+  run.nesting = 0;
+  run.scope = null;
+  const box = inbox(run, name);
+  if (box.waiting.length > 0) {
+    const entry = box.waiting.shift();
+    leaveWait(run, entry);
+    entry.resolve(payload);
+  } else if (box.handler !== null) {
+    attempt(run, box.handler, [payload]);
+  } else {
+    box.buffered.push(payload);
+  }
+}
+
+// Names of signals that were never read, for the warning when the run ends.
+function unread() {
+  if (current.inboxes === null) return [];
+  return [...current.inboxes].filter(([, box]) => box.buffered.length > 0).map(([name]) => name);
+}
