@@ -1,3 +1,144 @@
 //! The worker: it polls the queue service, takes turns on event-loop threads, runs activities, and commits.
+//!
+//! `session` keeps a session open; `hub` owns all state and decides; `loops` run JavaScript; `activities` run attempts;
+//! `send` talks to the service until it is answered. Deliberately absent: the store. A worker holds nothing it cannot lose.
 
+pub mod activities;
+mod backoff;
+mod clock;
+mod commit;
+mod definitions;
 pub mod engine;
+mod hub;
+mod loops;
+mod runs;
+mod send;
+mod session;
+mod slots;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Name;
+use crate::client::worker::WorkerClient;
+use engine::{Engine, EngineLimits};
+
+/// How a worker runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The queue service, `http://host:port`.
+    pub server: String,
+    /// The pool that it serves.
+    pub pool: Name,
+    /// Its name, for people: letters, digits and `-`, up to 40.
+    pub name: String,
+    /// Event loops: threads with an engine each.
+    pub loops: usize,
+    /// Turns that may be leased at once, for each loop.
+    pub turn_slots: u16,
+    /// Attempts that may be leased at once, in all.
+    pub activity_slots: u16,
+    /// Bytes of contexts in memory, over all loops; beyond it the least recently used ones are replayed when needed.
+    pub cache_bytes: usize,
+    /// Bounds of a run. `cache_bytes` in it is not used.
+    pub limits: EngineLimits,
+    /// How long attempts and turns may go on after the shutdown, before they are handed back.
+    pub drain: Duration,
+    /// Activities may reach loopback and link-local addresses.
+    pub allow_local: bool,
+}
+
+impl Config {
+    /// The defaults: a loop per core, 64 turns each, 256 attempts, 512 MiB of contexts per loop, 30 s to drain.
+    #[must_use]
+    pub fn new(server: impl Into<String>, pool: Name, name: impl Into<String>) -> Self {
+        let loops = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let limits = EngineLimits::default();
+        Self {
+            server: server.into(),
+            pool,
+            name: name.into(),
+            loops,
+            turn_slots: 64,
+            activity_slots: 256,
+            cache_bytes: limits.cache_bytes.saturating_mul(loops),
+            limits,
+            drain: Duration::from_secs(30),
+            allow_local: false,
+        }
+    }
+}
+
+/// Why a worker cannot run. Nothing that happens later ends it: it waits for a service that is away.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client cannot be set up.
+    #[error("failed to set up the HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The system gives no thread.
+    #[error("failed to start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Runs a worker until `shutdown`, then drains: it stops polling, finishes what runs within [`Config::drain`], hands back the
+/// rest, and ends its session.
+///
+/// # Errors
+/// Only at the start; see [`Error`].
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let limits = EngineLimits { cache_bytes: config.cache_bytes / config.loops.max(1), ..config.limits.clone() };
+    run_with(config, move || engine::QuickJsEngine::new(limits.clone()), shutdown).await
+}
+
+/// As [`run`], with engines made by `make` on the threads of the loops.
+async fn run_with<E: Engine>(
+    config: Config,
+    make: impl Fn() -> E + Clone + Send + 'static,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let client = WorkerClient::new(&config.server)?;
+    let clock = Arc::new(clock::StoreClock::new());
+    let (messages, receiver) = unbounded_channel();
+    let loops = Arc::new(loops::Loops::start(config.loops, make, &clock, &messages)?);
+    let runner = activities::Runner::start(config.loops, config.allow_local)?;
+    let turn_slots = usize::from(config.turn_slots).saturating_mul(config.loops.max(1));
+    let hub = hub::Hub::new(hub::Parts {
+        client: client.clone(),
+        clock: clock.clone(),
+        definitions: Arc::new(definitions::Definitions::new(client.clone())),
+        loops: loops.clone(),
+        runner,
+        worker: config.name.as_str().into(),
+        turn_slots: u16::try_from(turn_slots).unwrap_or(u16::MAX).min(crate::api::limits::SLOTS_MAX),
+        activity_slots: config.activity_slots.min(crate::api::limits::SLOTS_MAX),
+        messages: messages.clone(),
+    });
+    let stop = CancellationToken::new();
+    let keeper = session::Keeper {
+        client: client.clone(),
+        clock,
+        loops,
+        worker: config.name.clone(),
+        pool: config.pool.clone(),
+        messages,
+        stop: stop.clone(),
+    };
+    let keeping = tokio::spawn(keeper.run());
+    tracing::info!(server = config.server, pool = %config.pool, name = config.name, loops = config.loops, "worker started");
+    let session = hub.run(receiver, shutdown, config.drain).await;
+    stop.cancel();
+    if let Err(panic) = keeping.await {
+        tracing::error!(%panic, "the session's task broke");
+    }
+    if let Some(session) = session
+        && let Err(error) = client.close_session(&session).await
+    {
+        tracing::warn!(%error, "no goodbye: the session ends by its time-out");
+    }
+    tracing::info!("worker stopped");
+    Ok(())
+}

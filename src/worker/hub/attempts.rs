@@ -1,0 +1,137 @@
+//! Attempts at activities: from the lease to the commit's item, alone or with the optimistic turn.
+
+use std::sync::Arc;
+
+use super::{AttemptId, Held, Hub, Msg};
+use crate::api::worker::{ActivityWork, AttemptOutcome, Item};
+use crate::api::{Definition, RunError, RunKey};
+use crate::client::worker::Error;
+use crate::worker::activities::{Came, Task};
+use crate::worker::commit::{Pending, Then, outcome_item};
+use crate::worker::turn::Ended;
+
+impl Hub {
+    /// An attempt was leased to this worker; name and argument are in it.
+    pub(super) fn attempt_granted(&mut self, work: ActivityWork) {
+        let id = AttemptId::of(&work);
+        if self.attempts.contains_key(&id) {
+            self.slots.release_activity();
+            return;
+        }
+        if work.name.is_none() || work.argument.is_none() {
+            tracing::error!(run = %work.run, command = work.command, "an attempt was granted without its name and argument");
+            self.release_attempt(&work);
+            return;
+        }
+        if let Some(run) = self.runs.get(&work.run, &work.uid) {
+            run.held += 1;
+        }
+        let definition = self.parts.definitions.get(&work.version);
+        self.attempts.insert(id.clone(), Held { work: work.clone(), running: None });
+        if let Some(definition) = definition {
+            self.start_attempt(id, work, definition);
+            return;
+        }
+        let Some(over) = self.session.as_ref().map(|line| line.over.clone()) else { return };
+        let (definitions, messages, generation) = (self.parts.definitions.clone(), self.parts.messages.clone(), self.generation);
+        tokio::spawn(async move {
+            if let Some(definition) = definitions.load(&work.version, &over).await {
+                let _ = messages.send(Msg::AttemptDefined { generation, work: Box::new(work), definition });
+            }
+        });
+    }
+
+    pub(super) fn attempt_defined(&mut self, work: ActivityWork, definition: Result<Arc<Definition>, Error>) {
+        let id = AttemptId::of(&work);
+        if !self.attempts.contains_key(&id) {
+            return;
+        }
+        match definition {
+            Ok(definition) => self.start_attempt(id, work, definition),
+            Err(error) => {
+                let message = format!("version {} cannot be read: {error}", work.version.short());
+                let error = RunError::new("VersionNotFound", message);
+                self.attempt_ended(&id, Came::Outcome(AttemptOutcome::Failed { error, final_: false, retry_after_ms: None }));
+            }
+        }
+    }
+
+    fn start_attempt(&mut self, id: AttemptId, work: ActivityWork, definition: Arc<Definition>) {
+        let passed = self.parts.clock.now().since(work.started_at).0;
+        let within = std::time::Duration::from_millis(work.timeout_ms.saturating_sub(passed));
+        let (messages, generation, done_id) = (self.parts.messages.clone(), self.generation, id.clone());
+        let done = move |came| {
+            let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
+        };
+        let running = self.parts.runner.start_attempt(Task { work, definition, within }, Box::new(done));
+        if let Some(held) = self.attempts.get_mut(&id) {
+            held.running = Some(running);
+        }
+    }
+
+    pub(super) fn attempt_ended(&mut self, id: &AttemptId, came: Came) {
+        let Some(Held { work, .. }) = self.attempts.remove(id) else { return };
+        let run = self.runs.get(&work.run, &work.uid);
+        let outcome = match came {
+            Came::Outcome(outcome) => outcome,
+            Came::HandBack => {
+                if let Some(run) = run {
+                    run.held = run.held.saturating_sub(1);
+                }
+                self.release_attempt(&work);
+                return;
+            }
+        };
+        let name = work.name.clone().unwrap_or_default();
+        let ended = Ended { work, name, outcome };
+        let Some(run) = run else {
+            self.outcome_only(&ended);
+            return;
+        };
+        run.held = run.held.saturating_sub(1);
+        let completed = matches!(ended.outcome, AttemptOutcome::Completed { .. });
+        if completed && run.busy > 0 && !self.handing_back {
+            run.parked.push(ended);
+        } else {
+            self.optimistic_or_not(ended);
+        }
+    }
+
+    /// What waited for a turn that is no longer on its way: one outcome brings its own turn, several go into the mailbox and
+    /// are taken together.
+    pub(super) fn unpark(&mut self, run: &RunKey) {
+        let mut ended = self.runs.unpark(run);
+        if ended.len() == 1 {
+            ended.into_iter().for_each(|ended| self.optimistic_or_not(ended));
+        } else {
+            ended.drain(..).for_each(|ended| self.outcome_only(&ended));
+        }
+        self.runs.tidy(run);
+    }
+
+    fn optimistic_or_not(&mut self, ended: Ended) {
+        let generation = self.generation;
+        let job = match self.runs.get(&ended.work.run, &ended.work.uid) {
+            Some(run) if !self.handing_back => run.optimistic(generation, ended),
+            _ => Err(ended),
+        };
+        match job {
+            Ok(job) => self.take_turn(Box::new(job), None),
+            Err(ended) => self.outcome_only(&ended),
+        }
+    }
+
+    /// The outcome goes alone.
+    pub(super) fn outcome_only(&mut self, ended: &Ended) {
+        let offer = self.slots.offer_for_activity(0);
+        self.pipeline.push(Pending { item: outcome_item(ended, None, offer), then: Then::Attempt });
+    }
+
+    /// Hands an attempt back: it uses up no attempt.
+    pub(super) fn release_attempt(&mut self, work: &ActivityWork) {
+        self.slots.release_activity();
+        let item =
+            Item::ReleaseActivity { run: work.run.clone(), command: work.command, attempt: work.attempt, seq: work.seq };
+        self.pipeline.push(Pending { item, then: Then::Nothing });
+    }
+}

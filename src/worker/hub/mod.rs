@@ -1,0 +1,266 @@
+//! The one place where a worker's state changes: leases, slots, known runs, what waits to be committed. It gets messages, one
+//! after the other, decides, and sends work out: to the loops, the activities, and tasks that talk to the service.
+//!
+//! A message belongs to a session by its generation; what belongs to an earlier session is void.
+
+mod attempts;
+mod commits;
+mod drain;
+mod turns;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use super::activities::{self, Came};
+use super::clock::StoreClock;
+use super::commit::{Pending, Pipeline};
+use super::definitions::Definitions;
+use super::loops::{Loops, Turned};
+use super::runs::Runs;
+use super::send::{Line, Over};
+use super::slots::Slots;
+use super::turn::TurnJob;
+use crate::api::worker::{ActivityWork, CommitAnswer, Work};
+use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
+use crate::client::worker::{Error, WorkerClient};
+
+/// The wait of a poll that offers both kinds of slots.
+const POLL_WAIT_MS: u64 = 30_000;
+/// The wait of a poll that offers one kind only: the other may become free at any moment. Doubled while it stays so.
+const LOPSIDED_WAIT_MS: (u64, u64) = (20, 320);
+/// Messages that are looked at before what they led to is sent: what comes together goes together.
+const MESSAGES_AT_ONCE: usize = 256;
+
+/// What the hub is told.
+#[derive(Debug)]
+pub(super) enum Msg {
+    /// A session is open; cancelling `over` says that it is lost.
+    Opened { session: SessionId, over: CancellationToken },
+    /// It is lost.
+    Lost { session: SessionId },
+    /// A poll was answered.
+    Polled { generation: u64, work: Result<Work, Over> },
+    /// A turn's definition was fetched.
+    TurnDefined { job: Box<TurnJob>, definition: Result<Arc<Definition>, Error> },
+    /// A turn's journal was fetched: `None` when the run has gone on without this worker.
+    TurnJournal { job: Box<TurnJob>, journal: Result<Option<Arc<Vec<Entry>>>, Error> },
+    /// A loop took a turn.
+    Turned { job: Box<TurnJob>, turned: Turned },
+    /// An attempt's definition was fetched.
+    AttemptDefined { generation: u64, work: Box<ActivityWork>, definition: Result<Arc<Definition>, Error> },
+    /// An attempt has ended.
+    AttemptEnded { generation: u64, id: AttemptId, came: Came },
+    /// A commit was answered.
+    Committed { generation: u64, batch: Vec<Pending>, answer: Result<CommitAnswer, Over> },
+}
+
+/// An attempt here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct AttemptId {
+    run: RunKey,
+    command: CommandNo,
+    attempt: Attempt,
+    seq: Seq,
+}
+
+impl AttemptId {
+    fn of(work: &ActivityWork) -> Self {
+        Self { run: work.run.clone(), command: work.command, attempt: work.attempt, seq: work.seq }
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    work: ActivityWork,
+    /// `None` while its definition is fetched.
+    running: Option<activities::Running>,
+}
+
+/// What the hub is made with.
+pub(super) struct Parts {
+    pub(super) client: WorkerClient,
+    pub(super) clock: Arc<StoreClock>,
+    pub(super) definitions: Arc<Definitions>,
+    pub(super) loops: Arc<Loops>,
+    pub(super) runner: activities::Runner,
+    pub(super) worker: Arc<str>,
+    pub(super) turn_slots: u16,
+    pub(super) activity_slots: u16,
+    pub(super) messages: UnboundedSender<Msg>,
+}
+
+/// See the module.
+pub(super) struct Hub {
+    parts: Parts,
+    session: Option<Line>,
+    generation: u64,
+    slots: Slots,
+    runs: Runs,
+    attempts: HashMap<AttemptId, Held>,
+    pipeline: Pipeline,
+    polling: bool,
+    lopsided_wait_ms: u64,
+    /// Cancelled when it is time to stop polling.
+    draining: CancellationToken,
+    /// What has not ended by now is handed back.
+    handing_back: bool,
+}
+
+impl Hub {
+    pub(super) fn new(parts: Parts) -> Self {
+        let slots = Slots::new(parts.turn_slots, parts.activity_slots);
+        Self {
+            parts,
+            session: None,
+            generation: 0,
+            slots,
+            runs: Runs::default(),
+            attempts: HashMap::new(),
+            pipeline: Pipeline::default(),
+            polling: false,
+            lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
+            draining: CancellationToken::new(),
+            handing_back: false,
+        }
+    }
+
+    /// Works until `shutdown`, then drains. Answers the session that is still open.
+    pub(super) async fn run(
+        mut self,
+        mut messages: UnboundedReceiver<Msg>,
+        shutdown: CancellationToken,
+        drain: Duration,
+    ) -> Option<SessionId> {
+        let mut buffer = Vec::with_capacity(MESSAGES_AT_ONCE);
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                _ = messages.recv_many(&mut buffer, MESSAGES_AT_ONCE) => self.step(&mut buffer),
+                () = shutdown.cancelled() => {}
+            }
+        }
+        self.drain(messages, drain).await
+    }
+
+    fn step(&mut self, buffer: &mut Vec<Msg>) {
+        for message in buffer.drain(..) {
+            self.handle(message);
+        }
+        self.send_commits();
+        self.poll();
+    }
+
+    fn handle(&mut self, message: Msg) {
+        match message {
+            Msg::Opened { session, over } => self.opened(session, over),
+            Msg::Lost { session } => {
+                if self.session.as_ref().is_some_and(|line| line.session == session) {
+                    self.lost();
+                }
+            }
+            Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
+            Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
+            Msg::TurnJournal { job, journal } if job.generation == self.generation => self.turn_journal(job, journal),
+            Msg::Turned { job, turned } if job.generation == self.generation => self.turned(job, turned),
+            Msg::AttemptDefined { generation, work, definition } if generation == self.generation => {
+                self.attempt_defined(*work, definition);
+            }
+            Msg::AttemptEnded { generation, id, came } if generation == self.generation => self.attempt_ended(&id, came),
+            Msg::Committed { generation, batch, answer } if generation == self.generation => self.committed(batch, answer),
+            // Of an earlier session: its leases are void, and whatever stands in memory is known by its head.
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, session: SessionId, over: CancellationToken) {
+        if self.session.is_some() {
+            self.lost();
+        }
+        self.session = Some(Line {
+            client: self.parts.client.clone(),
+            clock: self.parts.clock.clone(),
+            worker: self.parts.worker.clone(),
+            session,
+            seq: Arc::new(AtomicU64::new(0)),
+            over,
+        });
+    }
+
+    /// The session is over: all leases are void, and everything begins anew with the next one.
+    fn lost(&mut self) {
+        if let Some(line) = self.session.take() {
+            line.over.cancel();
+        }
+        self.generation += 1;
+        for held in std::mem::take(&mut self.attempts).into_values() {
+            if let Some(running) = held.running {
+                running.stop();
+            }
+        }
+        self.runs = Runs::default();
+        self.pipeline = Pipeline::default();
+        self.slots = Slots::new(self.parts.turn_slots, self.parts.activity_slots);
+        if self.draining.is_cancelled() {
+            self.slots.close();
+        }
+        self.polling = false;
+    }
+
+    fn poll(&mut self) {
+        let Some(line) = self.session.clone().filter(|_| !self.polling && !self.draining.is_cancelled()) else { return };
+        let Some((turns, activities)) = self.slots.poll() else { return };
+        let wait_ms = if turns > 0 && activities > 0 {
+            self.lopsided_wait_ms = LOPSIDED_WAIT_MS.0;
+            POLL_WAIT_MS
+        } else {
+            let wait = self.lopsided_wait_ms;
+            self.lopsided_wait_ms = (wait * 2).min(LOPSIDED_WAIT_MS.1);
+            wait
+        };
+        self.polling = true;
+        let (messages, generation, stop) = (self.parts.messages.clone(), self.generation, self.draining.clone());
+        tokio::spawn(async move {
+            let work = line.poll(turns, activities, wait_ms, &stop).await;
+            let _ = messages.send(Msg::Polled { generation, work });
+        });
+    }
+
+    fn polled(&mut self, work: Result<Work, Over>) {
+        self.polling = false;
+        match work {
+            Ok(work) => {
+                self.slots.polled(work.turns.len(), work.activities.len());
+                for turn in work.turns {
+                    self.turn_granted(turn);
+                }
+                for attempt in work.activities {
+                    self.attempt_granted(attempt);
+                }
+            }
+            Err(over) => self.over(over),
+        }
+    }
+
+    /// A request found the session to be over.
+    fn over(&mut self, over: Over) {
+        if over.lost {
+            self.lost();
+        }
+    }
+
+    fn send_commits(&mut self) {
+        let Some(line) = self.session.clone() else { return };
+        while let Some(batch) = self.pipeline.next_batch() {
+            let (line, messages, generation) = (line.clone(), self.parts.messages.clone(), self.generation);
+            tokio::spawn(async move {
+                let items: Vec<_> = batch.iter().map(|pending| &pending.item).collect();
+                let answer = line.commit(&items).await;
+                let _ = messages.send(Msg::Committed { generation, batch, answer });
+            });
+        }
+    }
+}
