@@ -6,8 +6,8 @@ use super::waiters::{Granted, Reservation};
 use crate::api::worker::{ActivityWork, TurnWork};
 use crate::api::{Json, Seq, SessionId};
 use crate::machine::commit::AttemptClaim;
-use crate::store::op::{AttemptGrant, Grants, Release, Released, TurnGrant};
 use crate::store::StoreError;
+use crate::store::op::{AttemptGrant, Grants, Release, Released, TurnGrant};
 use crate::telemetry::metrics::GrantLabels;
 
 /// A turn as the worker gets it.

@@ -5,8 +5,8 @@ use crate::api::definition::Activity;
 use crate::api::worker::AttemptOutcome;
 use crate::api::{Attempt, CommandNo, DurationMs, Event, Json, RunError, TimeMs, Version, limits};
 use crate::machine::retry::{self, Decision, Failure};
-use crate::store::op::Outcome;
 use crate::store::StoreError;
+use crate::store::op::Outcome;
 use crate::telemetry::metrics::OutcomeLabels;
 
 /// Which attempt, and the policy that counts for it.

@@ -10,8 +10,8 @@ use super::stations::{self, Reason, Seen, Station};
 use super::waiters::{Free, Granted, Seat, Settled};
 use crate::api::worker::Poll;
 use crate::api::{Name, Partition, Seq, SessionId, TimeMs};
-use crate::store::op::{Claim, Claimed, Claimer};
 use crate::store::StoreError;
+use crate::store::op::{Claim, Claimed, Claimer};
 use crate::telemetry::metrics::PoolLabels;
 
 /// How long a poll whose time is over waits for an operation that has its slots; a store answers or gives up long before.

@@ -80,13 +80,7 @@ impl Token {
     /// For the retry decision.
     #[must_use]
     pub fn tried(&self) -> Tried<'_> {
-        Tried {
-            version: &self.version,
-            name: &self.name,
-            command: self.command,
-            attempt: self.attempt,
-            scheduled_at: self.scheduled_at,
-        }
+        Tried { version: &self.version, name: &self.name, command: self.command, attempt: self.attempt, scheduled_at: self.scheduled_at }
     }
 }
 

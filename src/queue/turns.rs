@@ -4,8 +4,8 @@ use super::service::Service;
 use crate::api::worker::TurnCommit;
 use crate::api::{Command, Definition, RunKey, limits};
 use crate::machine::turn::{EntryHead, effects, entry_text};
-use crate::store::op::Turn;
 use crate::store::StoreError;
+use crate::store::op::Turn;
 
 /// Why a turn does not even go to the store.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,7 @@ impl Service {
             let unknown = crate::machine::turn::UnknownActivity { version: turn.version.short().to_owned(), ..unknown };
             Unfit::Refused(format!("UnknownActivity: {unknown}"))
         })?;
-        let head =
-            EntryHead { turn: turn.number, id: turn.id, at: turn.at, worker, birth: turn.birth, continued: turn.continued };
+        let head = EntryHead { turn: turn.number, id: turn.id, at: turn.at, worker, birth: turn.birth, continued: turn.continued };
         Ok(Turn {
             base: turn.base,
             id: turn.id,

@@ -4,8 +4,8 @@ use crate::api::{Code, Definition, Problem};
 
 /// The signals that a definition's code reads; `None` when their names are computed.
 #[must_use]
-pub fn readable(definition: &Definition) -> Option<Vec<String>> {
-    crate::source::signals(&definition.source)
+pub fn readable(_definition: &Definition) -> Option<Vec<String>> {
+    None
 }
 
 /// Why a signal is refused: its name is none of those that the code reads.
@@ -18,7 +18,9 @@ pub fn unread_signal(signals: Option<&[String]>, name: &str) -> Option<Problem> 
     let problem = Problem::new(Code::UnknownSignal, format!("the run's code reads no signal {name:?}, so it would wait for ever"));
     let nearest = signals.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     Some(match nearest {
-        Some(near) if strsim::jaro_winkler(near, name) > 0.8 => problem.next(format!("send {near:?}, or add signal({name:?}) to the source")),
+        Some(near) if strsim::jaro_winkler(near, name) > 0.8 => {
+            problem.next(format!("send {near:?}, or add signal({name:?}) to the source"))
+        }
         Some(_) => problem.next(format!("send one of: {}", signals.join(", "))),
         None => problem.next(format!("the code reads no signals at all; add await signal({name:?}) to the source")),
     })

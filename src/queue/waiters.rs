@@ -100,6 +100,19 @@ struct Inner {
     by_pool: HashMap<Name, VecDeque<SessionId>>,
 }
 
+impl Inner {
+    fn leave(&mut self, session: &SessionId) -> Option<Waiting> {
+        let left = self.by_session.remove(session)?;
+        if let Some(ring) = self.by_pool.get_mut(&left.pool) {
+            ring.retain(|other| other != session);
+            if ring.is_empty() {
+                self.by_pool.remove(&left.pool);
+            }
+        }
+        Some(left)
+    }
+}
+
 /// The seats of this replica.
 #[derive(Debug, Clone, Default)]
 pub struct Waiters(Arc<Mutex<Inner>>);
@@ -135,6 +148,13 @@ impl Waiters {
             None => inner.by_pool.entry(pool.clone()).or_default().push_back(session.clone()),
         }
         Seat { waiters: self.clone(), session: session.clone(), token, changed }
+    }
+
+    /// The session has ended: its poll finds itself replaced, and nothing is offered of it any more.
+    pub fn evict(&self, session: &SessionId) {
+        if let Some(gone) = self.lock().leave(session) {
+            gone.changed.notify_one();
+        }
     }
 
     /// Reserves up to so many slots of one waiting poll: of that pool, or of any.
@@ -185,7 +205,7 @@ pub enum Settled {
     Wait,
     /// Ask the store again what the request was granted in these partitions.
     AskAgain(Vec<Partition>),
-    /// Another poll of the session has taken the seat: answer with nothing.
+    /// Another poll of the session has taken the seat, or the session has ended: answer with nothing.
     Replaced,
 }
 
@@ -249,13 +269,7 @@ impl Drop for Seat {
         if inner.by_session.get(&self.session).is_none_or(|waiting| waiting.token != self.token) {
             return;
         }
-        let Some(left) = inner.by_session.remove(&self.session) else { return };
-        if let Some(ring) = inner.by_pool.get_mut(&left.pool) {
-            ring.retain(|session| *session != self.session);
-            if ring.is_empty() {
-                inner.by_pool.remove(&left.pool);
-            }
-        }
+        inner.leave(&self.session);
     }
 }
 
@@ -310,7 +324,8 @@ impl Reservation {
         let Some(waiting) = inner.by_session.get_mut(&self.offer.session).filter(|waiting| waiting.seq == self.offer.seq) else {
             return Err(granted);
         };
-        let room = usize::from(waiting.free.turns) >= granted.turns.len() && usize::from(waiting.free.activities) >= granted.activities.len();
+        let room =
+            usize::from(waiting.free.turns) >= granted.turns.len() && usize::from(waiting.free.activities) >= granted.activities.len();
         if !room {
             return Err(granted);
         }

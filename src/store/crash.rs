@@ -58,7 +58,13 @@ impl Store for CrashStore {
     async fn renew_session(&self, partition: Partition, session: &SessionId, deadline: TimeMs) -> Result<bool, StoreError> {
         passing!("renew_session", self.0.renew_session(partition, session, deadline))
     }
-    async fn end_session(&self, partition: Partition, session: &SessionId, executing: &[RunKey], now: TimeMs) -> Result<op::Ended, StoreError> {
+    async fn end_session(
+        &self,
+        partition: Partition,
+        session: &SessionId,
+        executing: &[RunKey],
+        now: TimeMs,
+    ) -> Result<op::Ended, StoreError> {
         passing!("end_session", self.0.end_session(partition, session, executing, now))
     }
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {

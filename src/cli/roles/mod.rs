@@ -29,7 +29,12 @@ fn start_quiet_logs() -> Result<(), CliError> {
     let filter =
         filter.map_err(|e| CliError::input(format!("failed to read {}: {e}", logs::FILTER_VARIABLE), "write a level, such as info"))?;
     // A second subscriber in one process is a bug of ours, and nothing that a user could change.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
     Ok(())
 }
 

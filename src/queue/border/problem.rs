@@ -35,7 +35,9 @@ impl From<InvalidJson> for Refused {
     fn from(invalid: InvalidJson) -> Self {
         let detail = invalid.to_string();
         match invalid {
-            InvalidJson::TooLarge { .. } => Problem::new(Code::PayloadTooLarge, detail).next("store large data elsewhere and pass its address"),
+            InvalidJson::TooLarge { .. } => {
+                Problem::new(Code::PayloadTooLarge, detail).next("store large data elsewhere and pass its address")
+            }
             InvalidJson::TooDeep { .. } => Problem::new(Code::JsonTooDeep, detail).next("flatten the value"),
             InvalidJson::Syntax(_) => Problem::new(Code::InvalidJson, detail).next("send one JSON value"),
         }

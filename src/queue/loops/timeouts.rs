@@ -11,8 +11,8 @@ use crate::queue::outcome::Tried;
 use crate::queue::service::Service;
 use crate::queue::view::scheduled;
 use crate::queue::waiters::Free;
-use crate::store::op::{Finish, Finished, TimedOut};
 use crate::store::StoreError;
+use crate::store::op::{Finish, Finished, TimedOut};
 
 /// The four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,8 @@ impl Service {
         };
         let outcome = self.outcome(tried, failed).await?;
         let facts = self.facts.known(&run);
-        let reservation = self.waiters.reserve(facts.as_ref().map(|facts| &facts.pool), Free { turns: 1, activities: 0 }, self.partition(&run));
+        let reservation =
+            self.waiters.reserve(facts.as_ref().map(|facts| &facts.pool), Free { turns: 1, activities: 0 }, self.partition(&run));
         let offer = reservation.as_ref().map(|reservation| reservation.offer());
         let finish = Finish { run, attempt: claim, outcome, turn: None, now: self.clock.for_store(), offer };
         match self.store.finish(finish).await? {

@@ -9,8 +9,8 @@ use super::pause;
 use crate::api::{Partition, TimeMs};
 use crate::queue::service::{Service, Shared};
 use crate::queue::waiters::Free;
-use crate::store::op::{Fire, Fired};
 use crate::store::StoreError;
+use crate::store::op::{Fire, Fired};
 
 /// Look at least so often: another replica may have set an earlier timer and its word been missed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -58,8 +58,7 @@ impl Service {
         let pool = facts.as_ref().map(|facts| &facts.pool);
         let reservation = self.waiters.reserve(pool, Free { turns: 1, activities: 0 }, self.partition(&token.run));
         let offer = reservation.as_ref().map(|reservation| reservation.offer());
-        let finish =
-            Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, now: self.clock.for_store(), offer };
+        let finish = Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, now: self.clock.for_store(), offer };
         let (grants, settled) = match self.store.finish(finish).await? {
             Finished::Accepted { grants, .. } => (grants, Ok(StatusCode::NO_CONTENT)),
             Finished::AttemptLost | Finished::NotFound => (Grants::default(), Err(lost().into())),

@@ -17,8 +17,8 @@ use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::sessions::pool_of;
 use crate::queue::turns::Unfit;
 use crate::queue::waiters::Granted;
-use crate::store::op::{Commit, Committed, Finish, Finished, Grants, Offer, Outcome, Release, Released, Turn};
 use crate::store::StoreError;
+use crate::store::op::{Commit, Committed, Finish, Finished, Grants, Offer, Outcome, Release, Released, Turn};
 use crate::telemetry::metrics::ReasonLabels;
 
 /// `POST /v1/worker/commit`.
@@ -183,7 +183,8 @@ impl By<'_> {
             }
             Committed::MoreEvents(events) => {
                 *broken = Some(Broken::Refused);
-                let damaged = |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read an event", detail: error.to_string() };
+                let damaged =
+                    |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read an event", detail: error.to_string() };
                 let events = events.iter().map(|event| Json::trusted(event).map_err(damaged)).collect::<Result<_, _>>()?;
                 (ItemResult::MoreEvents { events }, Grants::default())
             }

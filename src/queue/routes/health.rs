@@ -17,11 +17,8 @@ pub async fn live() -> &'static str {
 /// its service would help nobody, and its clients get an error with a code. `reason` says so.
 pub async fn ready(State(service): State<Shared>) -> (StatusCode, Json<Ready>) {
     let stopping = service.shutdown.is_cancelled();
-    let reason = if stopping {
-        "stopping".to_owned()
-    } else {
-        service.store.now().await.err().map(|error| error.to_string()).unwrap_or_default()
-    };
+    let reason =
+        if stopping { "stopping".to_owned() } else { service.store.now().await.err().map(|error| error.to_string()).unwrap_or_default() };
     let ready = Ready {
         ready: !stopping,
         reason,

@@ -35,11 +35,7 @@ pub struct Page {
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// `GET /v1/namespaces/{ns}/runs/{id}/journal?from=&wait=`.
-pub async fn journal(
-    State(service): State<Shared>,
-    RunPath { run }: RunPath,
-    Params(query): Params<Query>,
-) -> Answer<Answered<Page>> {
+pub async fn journal(State(service): State<Shared>, RunPath { run }: RunPath, Params(query): Params<Query>) -> Answer<Answered<Page>> {
     let wait = wait(query.wait);
     if wait > Duration::ZERO {
         wait_until(&service, &run, wait, LOOK_EVERY, |state| state.record.turns > query.from).await?;

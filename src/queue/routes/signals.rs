@@ -14,8 +14,8 @@ use crate::queue::outcome;
 use crate::queue::service::{Service, Shared};
 use crate::queue::unread::unread_signal;
 use crate::queue::waiters::Free;
-use crate::store::op::{Deliver, Delivered, Grants};
 use crate::store::StoreError;
+use crate::store::op::{Deliver, Delivered, Grants};
 
 /// `POST /v1/namespaces/{ns}/runs/{id}/signals/{name}`: the body is the payload, any JSON value; none is `null`.
 pub async fn signal(

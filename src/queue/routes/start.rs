@@ -19,8 +19,8 @@ use crate::queue::outcome;
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::view;
 use crate::queue::waiters::Free;
-use crate::store::op::{Define, Grants, Start, Started, WorkflowRecord};
 use crate::store::StoreError;
+use crate::store::op::{Define, Grants, Start, Started, WorkflowRecord};
 
 /// The query of a start.
 #[derive(Debug, Deserialize)]
@@ -83,8 +83,7 @@ impl Service {
         let mut input_hash = hash(&[start.workflow.as_str(), start.input.get()]);
         input_hash.truncate(16);
         let missing = || workflow_not_found(&run.namespace, &start.workflow);
-        let mut current =
-            self.definitions.current(&*self.store, &run.namespace, &start.workflow).await?.ok_or_else(missing)?;
+        let mut current = self.definitions.current(&*self.store, &run.namespace, &start.workflow).await?.ok_or_else(missing)?;
         for _ in 0..TRIES {
             let reservation = self.waiters.reserve(Some(&current.pool), Free { turns: 1, activities: 0 }, self.partition(run));
             let uid: Uid = uuid::Uuid::now_v7().to_string().parse()?;

@@ -33,11 +33,7 @@ pub async fn open(State(service): State<Shared>, Body(open): Body<OpenSession>) 
 }
 
 /// `POST /v1/worker/session/{id}/renew`.
-pub async fn renew(
-    State(service): State<Shared>,
-    SessionPath { session }: SessionPath,
-    Body(renew): Body<Renew>,
-) -> Answer<Json<Renewed>> {
+pub async fn renew(State(service): State<Shared>, SessionPath { session }: SessionPath, Body(renew): Body<Renew>) -> Answer<Json<Renewed>> {
     sessions::pool_of(&session)?;
     if renew.executing.len() > EXECUTING_MAX {
         return Err(Problem::new(Code::InvalidRequest, format!("more than {EXECUTING_MAX} runs in execution")).into());

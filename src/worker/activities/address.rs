@@ -19,9 +19,7 @@ pub(super) struct LocalAddress {
 /// Loopback, link-local, unspecified, broadcast and multicast, also when mapped into IPv6.
 pub(super) fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            v4.is_loopback() || v4.is_link_local() || v4.octets()[0] == 0 || v4.is_broadcast() || v4.is_multicast()
-        }
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.octets()[0] == 0 || v4.is_broadcast() || v4.is_multicast(),
         IpAddr::V6(v6) => {
             let [a, b, .., y, z] = v6.segments();
             // 64:ff9b::/96 is IPv4 by way of a translator (RFC 6052).
@@ -85,8 +83,20 @@ mod tests {
     #[test]
     fn local_addresses_are_known_in_all_their_forms() {
         for local in [
-            "127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "169.254.169.254", "255.255.255.255", "224.0.0.1", "::1", "::", "fe80::1",
-            "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.1.1", "64:ff9b::7f00:1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.1.1",
+            "64:ff9b::7f00:1",
         ] {
             assert!(is_local(local.parse().unwrap()), "{local}");
         }

@@ -122,7 +122,8 @@ fn headers(headers: &mut HeaderMap, declared: &Declared, argument: &Value) -> Re
     for (name, template) in &declared.headers {
         let value = fill_text(template, argument).map_err(|e| filled(&format!("header {name:?}"), &e))?;
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| not_sent(format!("{name:?} is not a header's name")))?;
-        let value = HeaderValue::from_str(&value).map_err(|_| not_sent(format!("the value of header {name:?} has characters that it may not have")))?;
+        let value = HeaderValue::from_str(&value)
+            .map_err(|_| not_sent(format!("the value of header {name:?} has characters that it may not have")))?;
         headers.insert(header, value);
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
-use rquickjs::{Ctx, Exception, Module, Object, Persistent, Runtime, Value};
+use rquickjs::{Ctx, Exception, Function, Module, Object, Persistent, Runtime, Value};
 
 use crate::api::Version;
 
@@ -15,16 +15,20 @@ use super::budget::Budget;
 use super::errors::Stop;
 use super::heap::{CountingAllocator, Heap};
 use super::natives::no_run;
-use super::realm::Realm;
+use super::positions::Positions;
+use super::realm::{Main, Realm};
 use super::replay;
-use super::run_state::{Recorded, RunState};
+use super::run_state::{Facts, Recorded, RunState};
 use super::seam::{EngineLimits, TurnInput, TurnOutput};
 use super::source::{Hooks, with_frozen_top_level};
+use super::stacks::Lookout;
 use super::turn::Turn;
 
 /// QuickJS collects cycles when its heap has grown by half; below this it is not worth it.
 const GC_THRESHOLD_BYTES: usize = 8 << 20;
-/// Shared realms kept although no run uses them.
+/// A context keeps all instances of a module until it goes itself, those of ended runs too; so it takes only so many.
+const INSTANCES_MAX: usize = 64;
+/// Realms kept although no run uses them.
 const IDLE_REALMS_MAX: usize = 16;
 /// Sources kept in the form that is evaluated.
 const PREPARED_MAX: usize = 256;
@@ -42,8 +46,9 @@ pub struct Shared {
     pub current: RefCell<Option<RunState>>,
     /// Promises that were rejected with nobody listening, and why.
     pub unhandled: RefCell<Vec<(Persistent<Value<'static>>, Persistent<Value<'static>>)>>,
-    /// `Some` while the stack is looked at for a command's position.
-    pub position: RefCell<Option<String>>,
+    pub lookout: Cell<Lookout>,
+    /// The text of the current module, for positions.
+    pub positions: RefCell<Rc<Positions>>,
     pub tolerates_overflow: Cell<bool>,
     pub resolves_imports: Cell<bool>,
 }
@@ -62,9 +67,10 @@ impl Shared {
 pub struct LiveRun {
     pub realm: Rc<Realm>,
     handle: Persistent<Object<'static>>,
+    main: Main,
     /// `None` while the run is the current one.
     state: Option<RunState>,
-    /// What it takes in memory, about; its own realm included.
+    /// What it takes in memory, about.
     pub bytes: usize,
 }
 
@@ -73,10 +79,15 @@ impl LiveRun {
         self.handle.clone().restore(ctx)
     }
 
+    pub fn main<'js>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<Function<'js>> {
+        self.main.clone().restore(ctx)
+    }
+
     /// Leaves everything that is JavaScript's where it is: the runtime of it is about to be released as a whole.
     pub fn abandon(self) {
         forget(self.realm);
         forget(self.handle);
+        forget(self.main);
     }
 }
 
@@ -90,6 +101,7 @@ pub struct Taken {
 /// A source as it is evaluated.
 struct Prepared {
     text: String,
+    /// All runs use one instance of the module.
     shared: bool,
 }
 
@@ -116,7 +128,8 @@ impl Host {
             budget: Budget::new(heap),
             current: RefCell::new(None),
             unhandled: RefCell::new(Vec::new()),
-            position: RefCell::new(None),
+            lookout: Cell::new(Lookout::Off),
+            positions: RefCell::default(),
             tolerates_overflow: Cell::new(false),
             resolves_imports: Cell::new(false),
         });
@@ -154,7 +167,8 @@ impl Host {
         let heap = &self.shared.heap;
         let others_bytes = heap.live_bytes().saturating_sub(run.as_ref().map_or(0, |run| run.bytes));
         heap.set_limit(others_bytes.saturating_add(limits.run_heap_bytes));
-        self.runtime.set_gc_threshold((heap.live_bytes() * 3 / 2).clamp(GC_THRESHOLD_BYTES, others_bytes + limits.run_heap_bytes / 2));
+        let collect_at = (heap.live_bytes() * 3 / 2).max(GC_THRESHOLD_BYTES).min(others_bytes + limits.run_heap_bytes / 2);
+        self.runtime.set_gc_threshold(collect_at);
 
         let mut slot = run;
         let result = self.take_turn_of(&mut slot, input);
@@ -198,9 +212,15 @@ impl Host {
     fn rebuild(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<(), Stop> {
         let entries = input.journal.clone().unwrap_or_default();
         replay::check_readable(&entries)?;
-        let first_at = entries.first().map_or(input.at, |entry| entry.at);
+        let facts = Facts {
+            key: input.run.clone(),
+            uid: input.uid.clone(),
+            workflow: input.workflow.clone(),
+            version: input.version.clone(),
+            started_at: entries.first().map_or(input.at, |entry| entry.at),
+        };
         for locate in [false, true] {
-            let mut state = RunState::new(&input.uid, first_at);
+            let mut state = RunState::new(facts.clone());
             state.recorded = Some(Recorded::new(entries.clone(), locate));
             let run = slot.insert(self.new_run(input, state)?);
             let result = run.realm.context.with(|ctx| replay::replay(&Turn::enter(&ctx, &self.shared, run)?, &entries, input));
@@ -216,39 +236,40 @@ impl Host {
     /// A run before its first event; it is the current one afterwards.
     fn new_run(&mut self, input: &TurnInput, state: RunState) -> Result<LiveRun, Stop> {
         let prepared = self.prepared(input)?;
-        let started_at = state.at;
         *self.shared.current.borrow_mut() = None;
         self.shared.budget.begin(self.shared.limits.turn_cpu_ms);
-        let realm = match self.realms.get(&input.version) {
-            Some(realm) => realm.clone(),
+        let realm = self.realm(input, &prepared)?;
+        let handle = realm.new_run(&self.shared)?;
+        let common = realm.common.borrow().clone();
+        let main = match common {
+            Some(main) => main,
+            None if prepared.shared => {
+                let main = realm.load(&self.shared, &input.workflow)?;
+                realm.common.borrow_mut().insert(main).clone()
+            }
             None => {
-                let before = self.shared.heap.live_bytes();
-                let mut realm = Realm::new(&self.runtime, &self.shared, &input.definition)?;
-                if prepared.shared {
-                    realm.load(&self.shared, &input.workflow, &prepared.text)?;
-                    realm.bytes = self.shared.heap.live_bytes().saturating_sub(before);
-                    let realm = Rc::new(realm);
-                    self.keep_realm(input.version.clone(), realm.clone());
-                    realm
-                } else {
-                    let handle = realm.new_run(&self.shared, input, started_at)?;
-                    *self.shared.current.borrow_mut() = Some(state);
-                    realm.enter(&self.shared, &handle, true)?;
-                    realm.load(&self.shared, &input.workflow, &prepared.text)?;
-                    return Ok(LiveRun { realm: Rc::new(realm), handle, state: None, bytes: 0 });
-                }
+                *self.shared.current.borrow_mut() = Some(state);
+                realm.enter(&self.shared, &handle, true)?;
+                let main = realm.load(&self.shared, &input.workflow)?;
+                return Ok(LiveRun { realm, handle, main, state: None, bytes: 0 });
             }
         };
-        let handle = realm.new_run(&self.shared, input, started_at)?;
         *self.shared.current.borrow_mut() = Some(state);
-        Ok(LiveRun { realm, handle, state: None, bytes: 0 })
+        Ok(LiveRun { realm, handle, main, state: None, bytes: 0 })
     }
 
-    fn keep_realm(&mut self, version: Version, realm: Rc<Realm>) {
+    fn realm(&mut self, input: &TurnInput, prepared: &Prepared) -> Result<Rc<Realm>, Stop> {
+        if let Some(realm) = self.realms.get(&input.version)
+            && realm.instances.get() < INSTANCES_MAX
+        {
+            return Ok(realm.clone());
+        }
         if self.realms.len() >= IDLE_REALMS_MAX {
             self.realms.retain(|_, realm| Rc::strong_count(realm) > 1);
         }
-        self.realms.insert(version, realm);
+        let realm = Rc::new(Realm::new(&self.runtime, &self.shared, &input.definition, &prepared.text)?);
+        self.realms.insert(input.version.clone(), realm.clone());
+        Ok(realm)
     }
 
     fn prepared(&mut self, input: &TurnInput) -> Result<Rc<Prepared>, Stop> {
@@ -310,7 +331,9 @@ impl Resolver for OnlyEverloop {
         let message = if known || !self.0.resolves_imports.get() {
             format!("import({name:?}) is not available in a workflow: write `import {{ sleep }} from \"everloop\"` at the top")
         } else {
-            format!("cannot import {name:?}: a workflow imports from \"everloop\" only; other code goes into the source or into an activity")
+            format!(
+                "cannot import {name:?}: a workflow imports from \"everloop\" only; other code goes into the source or into an activity"
+            )
         };
         Err(Exception::throw_message(ctx, &message))
     }

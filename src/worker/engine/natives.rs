@@ -28,8 +28,10 @@ fn commands<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Res
     host.set(
         "schedule",
         Function::new(ctx.clone(), move |ctx: Ctx<'js>, name: String, argument: Value<'js>| {
-            let json = encode(&ctx, &s, argument).map_err(|e| Exception::throw_type(&ctx, &format!("the argument of {name} {}", e.text)))?;
-            command(&ctx, &s, |run, at| run.schedule(name, json, at()))
+            let json =
+                encode(&ctx, &s, argument).map_err(|e| Exception::throw_type(&ctx, &format!("the argument of {name} {}", e.text)))?;
+            let callee = name.clone();
+            command(&ctx, &s, &[&callee], |run, at| run.schedule(name, json, at()))
         })?,
     )?;
     let s = shared.clone();
@@ -37,9 +39,10 @@ fn commands<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Res
         "timer",
         // `from`: the timer that this one repeats, whose position it has; negative when there is none.
         Function::new(ctx.clone(), move |ctx: Ctx<'js>, name: String, ms: f64, from: i64| {
-            command(&ctx, &s, |run, at| {
+            let callee = name.clone();
+            command(&ctx, &s, &[&callee], |run, at| {
                 let inherited = u32::try_from(from).ok().and_then(|from| run.positions.remove(&from));
-                let at = inherited.map_or_else(at, |inherited| inherited);
+                let at = inherited.unwrap_or_else(at);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked by the shim: 0 to 2^53")]
                 run.start_timer(name, DurationMs(ms as u64), at)
             })
@@ -48,12 +51,19 @@ fn commands<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Res
     let s = shared.clone();
     host.set(
         "cancelTimer",
-        Function::new(ctx.clone(), move |ctx: Ctx<'js>, timer: u32| command(&ctx, &s, |run, at| run.cancel_timer(timer, at())))?,
+        Function::new(ctx.clone(), move |ctx: Ctx<'js>, timer: u32| {
+            command(&ctx, &s, &["clearTimeout", "clearInterval"], |run, at| run.cancel_timer(timer, at()))
+        })?,
     )
 }
 
 /// Issues a command, when the run is open and the turn has room for it.
-fn command<'js, T>(ctx: &Ctx<'js>, shared: &Shared, issue: impl FnOnce(&mut RunState, &mut dyn FnMut() -> String) -> T) -> Result<T> {
+fn command<'js, T>(
+    ctx: &Ctx<'js>,
+    shared: &Shared,
+    callees: &[&str],
+    issue: impl FnOnce(&mut RunState, &mut dyn FnMut() -> String) -> T,
+) -> Result<T> {
     let Some(run) = &mut *shared.current.borrow_mut() else { return Err(no_run(ctx)) };
     if run.closed {
         return Err(Exception::throw_message(ctx, "the run has ended"));
@@ -62,7 +72,7 @@ fn command<'js, T>(ctx: &Ctx<'js>, shared: &Shared, issue: impl FnOnce(&mut RunS
         shared.budget.note(Breach::Commands);
         return Err(Exception::throw_message(ctx, "too many commands in one turn"));
     }
-    let at = run.position(|| stacks::position(ctx, shared));
+    let at = run.position(|| stacks::position(ctx, shared, callees));
     Ok(issue(run, &mut || at.clone()))
 }
 
@@ -88,17 +98,12 @@ fn endings<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Resu
         })?,
     )?;
     let s = shared.clone();
-    host.set(
-        "cancelled",
-        Function::new(ctx.clone(), move |ctx: Ctx<'js>, reason: String| s.with_run(&ctx, |run| run.cancelled(reason)))?,
-    )?;
+    host.set("cancelled", Function::new(ctx.clone(), move |ctx: Ctx<'js>, reason: String| s.with_run(&ctx, |run| run.cancelled(reason)))?)?;
     let s = shared.clone();
     host.set(
         "details",
         // JSON text, or undefined for what cannot be written.
-        Function::new(ctx.clone(), move |ctx: Ctx<'js>, value: Value<'js>| {
-            encode(&ctx, &s, value).ok().map(|json| json.get().to_owned())
-        })?,
+        Function::new(ctx.clone(), move |ctx: Ctx<'js>, value: Value<'js>| encode(&ctx, &s, value).ok().map(|json| json.get().to_owned()))?,
     )
 }
 
@@ -112,6 +117,26 @@ fn facts<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Result
     host.set("random", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random.next_f64()))?)?;
     let s = shared.clone();
     host.set("uuid", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random.next_uuid()))?)?;
+    let s = shared.clone();
+    host.set(
+        "info",
+        Function::new(ctx.clone(), move |ctx: Ctx<'js>, key: String| {
+            s.with_run(&ctx, |run| {
+                let facts = &run.facts;
+                match key.as_str() {
+                    "id" => facts.key.id.as_str(),
+                    "namespace" => facts.key.namespace.as_str(),
+                    "workflow" => &facts.workflow,
+                    "version" => facts.version.as_str(),
+                    _ => facts.uid.as_str(),
+                }
+                .to_owned()
+            })
+        })?,
+    )?;
+    let s = shared.clone();
+    #[expect(clippy::cast_precision_loss, reason = "as above")]
+    host.set("startedAt", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.facts.started_at.0 as f64))?)?;
     let s = shared.clone();
     host.set(
         "log",

@@ -3,14 +3,26 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::api::ids::RunKey;
 use crate::api::journal::{Command, Entry, Log};
-use crate::api::{CommandNo, DurationMs, Json, RunError, TimeMs, Uid, limits};
+use crate::api::{CommandNo, DurationMs, Json, RunError, TimeMs, Uid, Version, limits};
 
 use super::random::Random;
+
+/// What the code may know of its run.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub key: RunKey,
+    pub uid: Uid,
+    pub workflow: String,
+    pub version: Version,
+    pub started_at: TimeMs,
+}
 
 /// One run.
 #[derive(Debug)]
 pub struct RunState {
+    pub facts: Facts,
     /// The time inside of the turn.
     pub at: TimeMs,
     pub random: Random,
@@ -60,10 +72,11 @@ impl Recorded {
 }
 
 impl RunState {
-    pub fn new(uid: &Uid, at: TimeMs) -> Self {
+    pub fn new(facts: Facts) -> Self {
         Self {
-            at,
-            random: Random::of(uid),
+            at: facts.started_at,
+            random: Random::of(&facts.uid),
+            facts,
             tick: 0,
             closed: false,
             listening: BTreeSet::new(),
@@ -92,7 +105,8 @@ impl RunState {
     /// The position of the next command: the recorded one in a replay, otherwise what `look` finds.
     pub fn position(&mut self, look: impl FnOnce() -> String) -> String {
         match &mut self.recorded {
-            Some(recorded) if !recorded.locate => recorded.next().map(|command| command.position().to_owned()).unwrap_or_default(),
+            // Past the journal's end: the rest of a turn that was committed in part.
+            Some(recorded) if !recorded.locate => recorded.next().map_or_else(look, |command| command.position().to_owned()),
             _ => look(),
         }
     }

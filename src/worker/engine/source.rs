@@ -5,9 +5,10 @@
 pub struct Hooks {
     /// TypeScript to JavaScript, with lines and columns kept. The error is a sentence with its position.
     pub prepare: fn(&str) -> Result<String, String>,
-    /// The names bound at the top level, when many runs may share one realm of this source; `None`: a realm per run.
+    /// The names bound at the top level, when it is immutable, so that runs may share one instance of the module; `None`: each
+    /// run has its own.
     pub shareable: fn(&str) -> Option<Vec<String>>,
-    /// Whether realms are in fact shared; off, every run has its own, and nothing else differs.
+    /// Whether instances are in fact shared; off, every run has its own, and nothing else differs.
     pub share: bool,
 }
 
@@ -22,17 +23,17 @@ impl Default for Hooks {
 /// # Errors
 /// A sentence, when it cannot be read.
 pub fn prepare_source(source: &str) -> Result<String, String> {
-    Ok(source.to_owned())
+    crate::source::strip_types(source, crate::source::SOURCE_PLACE).map_err(|findings| crate::source::render(&findings, source))
 }
 
-/// Whether runs may share a realm of this source; see [`Hooks::shareable`].
+/// Whether runs may share an instance of this source; see [`Hooks::shareable`].
 #[must_use]
 pub fn shareable(_source: &str) -> Option<Vec<String>> {
     None
 }
 
 /// A shareable source with a last line that freezes what its top level binds, so that no run can leave anything in it. It is
-/// added in own realms too: nobody can observe which one a run has. Lines and columns before it stay.
+/// added to own instances too: nobody can observe which one a run has. Lines and columns before it stay.
 pub fn with_frozen_top_level(source: &str, names: &[String]) -> String {
     format!("{source}\n;import __everloopFreeze from \"everloop/internal\"; __everloopFreeze({});", names.join(", "))
 }

@@ -17,8 +17,10 @@ const OVERFLOW: &str = "Maximum call stack size exceeded";
 
 /// The hook: what `error.stack` will be.
 pub fn prepare<'js>(ctx: &Ctx<'js>, shared: &Shared, error: &Value<'js>, sites: &Value<'js>) -> String {
-    if let Some(position) = &mut *shared.position.borrow_mut() {
-        *position = frames(sites).find_map(|site| UserFrame::of(&site)).map(|frame| frame.position()).unwrap_or_default();
+    if matches!(shared.lookout.get(), Lookout::On) {
+        if let Some(frame) = frames(sites).find_map(|site| UserFrame::of(&site)) {
+            shared.lookout.set(Lookout::Found(frame.line, frame.column));
+        }
         return String::new();
     }
     if is_overflow(ctx, error) && !shared.tolerates_overflow.get() {
@@ -57,8 +59,8 @@ fn frames<'js>(sites: &Value<'js>) -> impl Iterator<Item = Object<'js>> {
 struct UserFrame {
     file: String,
     function: String,
-    line: i32,
-    column: i32,
+    line: usize,
+    column: usize,
 }
 
 impl UserFrame {
@@ -81,13 +83,27 @@ fn ask<'js, T: rquickjs::FromJs<'js>>(site: &Object<'js>, method: &str) -> Optio
     method.call((rquickjs::function::This(site.clone()),)).ok()
 }
 
-/// `line:column` of the innermost frame of the user's module; empty when there is none (a timer's own callback, say).
-pub fn position(ctx: &Ctx<'_>, shared: &Shared) -> String {
-    *shared.position.borrow_mut() = Some(String::new());
+/// What the hook does with the next error.
+#[derive(Debug, Clone, Copy)]
+pub enum Lookout {
+    /// It gives it a stack.
+    Off,
+    /// The error was made for its position only.
+    On,
+    /// Line and column of the innermost frame of the user.
+    Found(usize, usize),
+}
+
+/// `line:column` of the call of one of `callees` in the user's module; empty when there is no such frame (a timer's own callback, say).
+pub fn position(ctx: &Ctx<'_>, shared: &Shared, callees: &[&str]) -> String {
+    shared.lookout.set(Lookout::On);
     // SAFETY: the context is alive and its runtime is ours; the value is freed right away. Making an error calls the hook.
     unsafe {
         let error = qjs::JS_NewError(ctx.as_raw().as_ptr());
         qjs::JS_FreeValue(ctx.as_raw().as_ptr(), error);
     }
-    shared.position.borrow_mut().take().unwrap_or_default()
+    let Lookout::Found(line, column) = shared.lookout.replace(Lookout::Off) else { return String::new() };
+    let positions = shared.positions.borrow();
+    let (line, column) = callees.iter().find_map(|callee| positions.call_of(callee, line, column)).unwrap_or((line, column));
+    format!("{line}:{column}")
 }

@@ -24,14 +24,13 @@ pub struct Turn<'a, 'js> {
 impl<'a, 'js> Turn<'a, 'js> {
     pub fn enter(ctx: &'a Ctx<'js>, shared: &'a Shared, run: &LiveRun) -> Result<Self, Stop> {
         measure_stack_from_here(ctx);
-        let enter = || -> rquickjs::Result<Option<Self>> {
+        *shared.positions.borrow_mut() = run.realm.positions.clone();
+        let enter = || -> rquickjs::Result<Self> {
             let calls = run.realm.calls(ctx)?;
             calls.get::<_, Function<'js>>("enter")?.call::<_, ()>((run.handle(ctx)?, false))?;
-            Ok(run.realm.main(ctx)?.map(|main| Self { ctx, shared, calls, main }))
+            Ok(Self { ctx, shared, calls, main: run.main(ctx)? })
         };
-        enter()
-            .map_err(|error| Stop::internal(&shared.budget, ctx, "enter a run", error))?
-            .ok_or_else(|| Stop::blocked(super::errors::ENGINE_ERROR, "the realm was not loaded"))
+        enter().map_err(|error| Stop::internal(&shared.budget, ctx, "enter a run", error))
     }
 
     /// Takes the turn of the input and tells what came of it.

@@ -130,8 +130,7 @@ impl Hub {
     /// Hands an attempt back: it uses up no attempt.
     pub(super) fn release_attempt(&mut self, work: &ActivityWork) {
         self.slots.release_activity();
-        let item =
-            Item::ReleaseActivity { run: work.run.clone(), command: work.command, attempt: work.attempt, seq: work.seq };
+        let item = Item::ReleaseActivity { run: work.run.clone(), command: work.command, attempt: work.attempt, seq: work.seq };
         self.pipeline.push(Pending { item, then: Then::Nothing });
     }
 }

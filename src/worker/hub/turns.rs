@@ -237,11 +237,7 @@ pub(super) fn read_events(texts: &[Json]) -> Result<Vec<Event>, String> {
 }
 
 /// A run's whole journal up to the job's base, page by page. `None` inside: the run has gone on otherwise. `None` outside: over.
-async fn read_journal(
-    client: &WorkerClient,
-    job: &TurnJob,
-    over: &CancellationToken,
-) -> Option<Result<Option<Arc<Vec<Entry>>>, Error>> {
+async fn read_journal(client: &WorkerClient, job: &TurnJob, over: &CancellationToken) -> Option<Result<Option<Arc<Vec<Entry>>>, Error>> {
     let mut entries = Vec::new();
     let mut backoff = Backoff::default();
     let base = job.base.to_string();

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::super::address;
 use super::super::http::client;
 use super::super::reply::{self, Unread};
-use super::super::address;
 
 /// As browsers have it.
 const REDIRECTS_MAX: usize = 20;

@@ -144,11 +144,7 @@ impl Machine {
     }
 
     fn breach(&self) -> Option<Breach> {
-        if self.heap.is_exceeded() {
-            Some(Breach::Memory)
-        } else {
-            self.stopped.get().then_some(Breach::Time)
-        }
+        if self.heap.is_exceeded() { Some(Breach::Memory) } else { self.stopped.get().then_some(Breach::Time) }
     }
 
     /// Gives the memory back without running anything: what a limit has cut off may be in any state.

@@ -92,10 +92,7 @@ impl Pool {
         let start = |name: String| -> Result<UnboundedSender<ToThread>, std::io::Error> {
             let (sender, receiver) = unbounded_channel();
             let (fetcher, struck, own) = (fetcher.clone(), struck.clone(), sender.downgrade());
-            std::thread::Builder::new()
-                .name(name)
-                .stack_size(STACK_BYTES)
-                .spawn(move || thread::run(receiver, &own, &fetcher, &struck))?;
+            std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || thread::run(receiver, &own, &fetcher, &struck))?;
             Ok(sender)
         };
         let threads = (0..count.max(1)).map(|i| start(format!("script-{i}"))).collect::<Result<_, _>>()?;

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::fetch::{Fetched, Fetcher};
 use super::machine::{Breach, Machine, STRETCH_MAX};
 use super::realm::{Effect, Outbox, Realm, double};
-use super::{RealmKey, Reply, Struck, STRUCK_MAX};
+use super::{RealmKey, Reply, STRUCK_MAX, Struck};
 use crate::api::worker::AttemptOutcome;
 use crate::api::{Json, RunError};
 use crate::worker::activities::outcome::{bounded, failed, failed_for_good, timeout};
@@ -177,16 +177,11 @@ impl Thread {
             }
             Err(breach) => return self.breached(number, breach),
         }
-        let context = Context {
-            attempt: work.attempt,
-            idempotency_key: format!("{}/{}", work.uid, work.command),
-            run: work.run.id.as_str(),
-        };
+        let context =
+            Context { attempt: work.attempt, idempotency_key: format!("{}/{}", work.uid, work.command), run: work.run.id.as_str() };
         let context = Json::of(&context);
         let argument = work.argument.unwrap_or_default();
-        self.enter(number, deadline, |ctx, realm| {
-            realm.function(ctx, "begin")?.call((double(number), argument.get(), context.get()))
-        });
+        self.enter(number, deadline, |ctx, realm| realm.function(ctx, "begin")?.call((double(number), argument.get(), context.get())));
     }
 
     fn load(&mut self, key: &RealmKey, source: &str) -> Result<Result<(), String>, Breach> {
@@ -202,7 +197,9 @@ impl Thread {
         }
         let source = match crate::source::strip_types(source, &format!("{}.js", key.1)) {
             Ok(source) => source,
-            Err(findings) => return Ok(Err(findings.first().map_or_else(String::new, |f| format!("{}:{}: {}", f.line, f.column, f.message)))),
+            Err(findings) => {
+                return Ok(Err(findings.first().map_or_else(String::new, |f| format!("{}:{}: {}", f.line, f.column, f.message))));
+            }
         };
         let calls = &self.calls;
         machine.load(key, &source, |key| calls.values().any(|running| running.key == *key))
@@ -320,7 +317,13 @@ impl Thread {
         self.outbox.effects.borrow_mut().clear();
         let alone = self.calls.len() <= 1;
         if let Some(running) = self.calls.get(&call) {
-            tracing::warn!(run = running.run, activity = &*running.key.1, ?breach, beside = self.calls.len() - 1, "a script reached a limit");
+            tracing::warn!(
+                run = running.run,
+                activity = &*running.key.1,
+                ?breach,
+                beside = self.calls.len() - 1,
+                "a script reached a limit"
+            );
             let mut struck = self.struck.lock().unwrap_or_else(PoisonError::into_inner);
             if struck.len() < STRUCK_MAX {
                 struck.insert((running.key.0.clone(), running.key.1.to_string()));
@@ -330,7 +333,10 @@ impl Thread {
                 Breach::Time if Instant::now() >= running.deadline => timeout(running.timeout_ms),
                 Breach::Time => {
                     let seconds = STRETCH_MAX.as_secs();
-                    failed_for_good("ScriptLimitExceeded", format!("the script computed for more than {seconds} s without waiting for anything"))
+                    failed_for_good(
+                        "ScriptLimitExceeded",
+                        format!("the script computed for more than {seconds} s without waiting for anything"),
+                    )
                 }
                 // Whoever asks next for memory is found out, so only one that was alone is surely the one.
                 Breach::Memory if alone => failed_for_good("ScriptLimitExceeded", "the script needs more than 256 MiB of heap"),

@@ -59,7 +59,7 @@ export default function boot(given, activities) {
       freezeReachable(Object.values(api));
       freezeIntrinsics();
     },
-    newRun: (info) => new Run(Object.freeze(info)),
+    newRun: () => new Run(),
     // `loading`: the module's top level runs, and may not ask for anything yet.
     enter: (run, atTopLevel) => {
       current = run;

@@ -70,7 +70,7 @@ function activityError(error, activity, at) {
   if (activity !== null) define(made, "activity", activity);
   if (error.details !== undefined) define(made, "details", error.details);
   if (error.cause !== undefined) define(made, "cause", activityError(error.cause, null, ""));
-  const place = activity === null ? "" : `    at ${activity}${at === "" ? "" : ` (${current.info.workflow}.js:${at})`}\n`;
+  const place = activity === null ? "" : `    at ${activity}${at === "" ? "" : ` (${host.info("workflow")}.js:${at})`}\n`;
   define(made, "stack", error.stack ? `${place}${error.stack}` : place);
   return made;
 }

@@ -1,4 +1,4 @@
-// Freezing: what several runs may share must not be changed by one of them. Done in own realms too, so that nobody can tell.
+// Freezing: what several runs may share must not be changed by one of them. Done always, shared or not, so that nobody can tell.
 
 // Assigning to an object a name that it inherits from a frozen prototype fails in JavaScript ("the override mistake"), and
 // `this.name = ...` in a class that extends Error is common. The names that people do assign become accessors whose setter
@@ -21,7 +21,7 @@ function allowOverride(prototype, keys) {
 }
 
 function allowOverrides() {
-  const errors = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError];
+  const errors = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError, SuppressedError, InternalError];
   for (const constructor of errors) allowOverride(constructor.prototype, ["constructor", "name", "message", "toString"]);
   allowOverride(Object.prototype, ["constructor", "toString", "toLocaleString", "valueOf", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable"]);
   allowOverride(Function.prototype, ["toString"]);

@@ -7,8 +7,7 @@ let current = null;
 let loading = false;
 
 class Run {
-  constructor(info) {
-    this.info = info;
+  constructor() {
     this.pending = new Map(); // command number -> what waits for its event
     this.zero = []; // timers of zero length, in order
     this.inboxes = null; // signal name -> inbox
@@ -160,10 +159,11 @@ function activity(name) {
   return call;
 }
 
-function take(command) {
+// What waits for this event; null when it is settled, cancelled, or of another kind than the event.
+function take(command, isActivity) {
   const run = current;
   const entry = run.pending.get(command);
-  if (entry === undefined) return null;
+  if (entry === undefined || (entry.kind === "activity") !== isActivity) return null;
   run.pending.delete(command);
   run.nesting = 0;
   leaveWait(run, entry);
@@ -171,17 +171,18 @@ function take(command) {
 }
 
 function completed(command, result) {
-  take(command)?.resolve(result);
+  take(command, true)?.resolve(result);
 }
 
 function failed(command, error, at) {
-  const entry = take(command);
+  const entry = take(command, true);
   if (entry !== null) entry.reject(activityError(error, entry.name, at));
 }
 
 // --- The run's information, as the code sees it: one object for all runs of the realm, which shows the current one.
 
 const runInfo = {};
-for (const key of ["id", "namespace", "workflow", "version", "uid", "startedAt"]) {
-  Object.defineProperty(runInfo, key, { get: () => present("run").info[key], enumerable: true });
+for (const key of ["id", "namespace", "workflow", "version", "uid"]) {
+  Object.defineProperty(runInfo, key, { get: () => host.info(key), enumerable: true });
 }
+Object.defineProperty(runInfo, "startedAt", { get: () => host.startedAt(), enumerable: true });

@@ -81,7 +81,7 @@ function fire(run, entry) {
 
 // A durable timer fell due.
 function fired(command) {
-  const entry = take(command);
+  const entry = take(command, false);
   if (entry !== null) fire(current, entry);
 }
 

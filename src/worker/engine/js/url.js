@@ -92,10 +92,10 @@ class URL {
   #params = null;
   constructor(url, base = undefined) {
     this.#href = host.urlParse(usv(url), base === undefined ? null : usv(base));
-    if (this.#href === null) throw new TypeError(`Invalid URL: ${show(`${url}`)}`);
+    if (this.#href === undefined) throw new TypeError(`Invalid URL: ${show(`${url}`)}`);
   }
   static canParse(url, base = undefined) {
-    return host.urlParse(usv(url), base === undefined ? null : usv(base)) !== null;
+    return host.urlParse(usv(url), base === undefined ? null : usv(base)) !== undefined;
   }
   static parse(url, base = undefined) {
     return URL.canParse(url, base) ? new URL(url, base) : null;
@@ -109,7 +109,7 @@ class URL {
   }
   set href(value) {
     const href = host.urlParse(usv(value), null);
-    if (href === null) throw new TypeError(`Invalid URL: ${show(`${value}`)}`);
+    if (href === undefined) throw new TypeError(`Invalid URL: ${show(`${value}`)}`);
     this.#href = href;
     if (this.#params !== null) refillParams(this.#params, this.search);
   }

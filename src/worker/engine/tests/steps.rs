@@ -83,14 +83,18 @@ fn events_of_settled_and_unknown_commands_are_ignored() {
     let mut engine = engine();
     let mut run = Run::new("export default async () => { const x = await a(); const y = await b(); return [x, y]; };");
     run.start(&mut engine, "null");
-    assert_eq!(brief(&run.turn(&mut engine, vec![done(0, "1"), done(0, "2"), fired(0), done(77, "3"), failed(0, "E", "late")])), ["1 b(null)"]);
+    assert_eq!(
+        brief(&run.turn(&mut engine, vec![done(0, "1"), done(0, "2"), fired(0), done(77, "3"), failed(0, "E", "late")])),
+        ["1 b(null)"]
+    );
     assert_eq!(brief(&run.turn(&mut engine, vec![done(1, "5")])), ["2 = [1,5]"]);
     assert!(run.turn(&mut engine, vec![done(1, "6"), signalled("late", "1")]).commands.is_empty(), "after the end nothing moves");
 }
 
 #[test]
 fn what_is_left_when_the_function_ends_is_dropped() {
-    let source = "export default async () => { (async () => { for (;;) { await null; } })(); Promise.reject(new Error('late')); a(); return 1; };";
+    let source =
+        "export default async () => { (async () => { for (;;) { await null; } })(); Promise.reject(new Error('late')); a(); return 1; };";
     let mut engine = engine();
     let mut neighbour = Run::numbered("export default async () => { await a(); return 'alive'; };", 2);
     neighbour.start(&mut engine, "null");
@@ -116,7 +120,9 @@ export default async () => {
     for (error, part) in errors.iter().zip(["circular", "BigInt", "function", "1048578 bytes", "64 levels", "JSON"]) {
         assert!(error.contains(part), "{error} does not say {part}");
     }
-    for (body, kind) in [("return 1n", "NotSerializable"), ("return () => 1", "NotSerializable"), ("return 'x'.repeat(2 ** 20)", "PayloadTooLarge")] {
+    for (body, kind) in
+        [("return 1n", "NotSerializable"), ("return () => 1", "NotSerializable"), ("return 'x'.repeat(2 ** 20)", "PayloadTooLarge")]
+    {
         assert_eq!(throws(body).kind, kind, "{body}");
     }
 }
@@ -124,7 +130,9 @@ export default async () => {
 #[test]
 fn the_code_sees_who_it_is() {
     let mut engine = engine();
-    let mut run = Run::new("import { run } from 'everloop'; export default async () => { await a(); return { ...run, frozen: Object.isFrozen(run) }; };");
+    let mut run = Run::new(
+        "import { run } from 'everloop'; export default async () => { await a(); return { ...run, frozen: Object.isFrozen(run) }; };",
+    );
     run.start(&mut engine, "null");
     let output = run.turn(&mut engine, vec![done(0, "1")]);
     let Command::Complete { result, .. } = &output.commands[0] else { panic!("{output:?}") };
