@@ -23,7 +23,10 @@ impl Default for Hooks {
 /// # Errors
 /// A sentence, when it cannot be read.
 pub fn prepare_source(source: &str) -> Result<String, String> {
-    crate::source::strip_types(source, crate::source::SOURCE_PLACE).map_err(|findings| crate::source::render(&findings, source))
+    crate::source::strip_types(source, crate::source::SOURCE_PLACE).map_err(|findings| {
+        let code = findings.first().map_or_else(String::new, |finding| format!("{}: ", finding.code));
+        format!("{code}{}", crate::source::render(&findings, source))
+    })
 }
 
 /// Whether runs may share an instance of this source; see [`Hooks::shareable`].

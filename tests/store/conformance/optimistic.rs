@@ -64,7 +64,10 @@ async fn a_refused_optimistic_turn_leaves_its_result_in_the_mailbox_once(world: 
     assert_eq!(finished(answer).0, Some(Err(Refusal::Blocked)));
     let record = world.record("a").await;
     assert_eq!((record.phase, record.mail, record.attempts.len()), (Phase::Blocked, 3, 0));
-    assert_eq!(world.finish("none", AttemptClaim { command: 1, attempt: 1, session: "s1".into(), seq: 1 }, None, 25, None).await, Finished::NotFound);
+    assert_eq!(
+        world.finish("none", AttemptClaim { command: 1, attempt: 1, session: "s1".into(), seq: 1 }, None, 25, None).await,
+        Finished::NotFound
+    );
 }
 
 async fn an_optimistic_turn_passes_mail_once_and_takes_the_lease_with_it(world: World) {

@@ -55,7 +55,11 @@ async fn a_turn_is_refused_by_head_lease_phase_and_time(world: World) {
     let ahead = Turn { at: TimeMs(12), ..good.clone() };
     assert_eq!(world.commit("a", "s1", 1, ahead, 11, None).await, refused(Refusal::TimeAhead));
     let far_ahead = Turn { at: TimeMs(u64::MAX / 4), ..good.clone() };
-    assert_eq!(world.commit("a", "s1", 1, far_ahead, u64::MAX / 4, None).await, refused(Refusal::TimeAhead), "only the store's clock counts");
+    assert_eq!(
+        world.commit("a", "s1", 1, far_ahead, u64::MAX / 4, None).await,
+        refused(Refusal::TimeAhead),
+        "only the store's clock counts"
+    );
     assert_eq!(world.state("a").await, before);
 
     assert!(matches!(world.control("a", ControlKind::Pause { blocked: PAUSED.into() }, 0x9, 12).await, Controlled::Done(_)));
@@ -183,9 +187,7 @@ async fn the_end_of_a_run_drops_what_could_still_happen_to_it(world: World) {
     assert_eq!(world.claim("a", "s1", 4, 9, 9, 5_000).await, Grants::default());
     assert!(world.end("a", "s1", &[], 5_000).await == Ended::default(), "no lease is left");
     assert_eq!(world.record("a").await, record);
-    let closed = async {
-        while wakes.recv().await.unwrap() != Wake::Closed(run("a")) {}
-    };
+    let closed = async { while wakes.recv().await.unwrap() != Wake::Closed(run("a")) {} };
     tokio::time::timeout(std::time::Duration::from_secs(10), closed).await.expect("those who wait hear of it");
 }
 
