@@ -15,7 +15,7 @@ demo: ## Build, then 500 orders through three workers while a worker and the ser
 	target/release/everloop demo $(ARGS)
 
 test: tools ## Everything that must hold, with real Redis, Valkey and processes; installs what it needs
-	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked
+	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
 
 check: ## Formatting, lints and the ban lists
 	$(CARGO) fmt --check

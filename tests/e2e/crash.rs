@@ -94,6 +94,221 @@ async fn g3_workers_die_on_redis() {
     workers_die(StoreKind::Redis).await;
 }
 
+/// G2: a worker that was stopped past its session and goes on is refused; the work was done by another.
+async fn a_stopped_worker_is_refused(kind: StoreKind) {
+    let (mut fleet, shop, log) = world(kind, 1, 1).await;
+    let stopped = fleet.workers.keys().next().cloned().expect("one worker");
+    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", 120));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    fleet.workers[&stopped].signal(Signal::STOP);
+    let other = fleet.add_worker();
+    // Its session has ended when all of its leases are gone: then the other one does all of the work.
+    let server = fleet.server(0);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let workers: serde_json::Value = reqwest::get(format!("{server}/v1/workers")).await.expect("an answer").json().await.expect("json");
+        let names: Vec<&str> = workers["workers"].as_array().expect("a list").iter().filter_map(|w| w["session"].as_str()).collect();
+        if !names.iter().any(|n| n.starts_with(&format!("{stopped}-"))) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the session of a stopped worker does not end: {names:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fleet.workers[&stopped].signal(Signal::CONT);
+    client.await.expect("the client");
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+    assert!(fleet.workers.get_mut(&stopped).expect("it is there").is_alive(), "it goes on with a new session");
+    assert!(fleet.workers.get_mut(&other).expect("it is there").is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_stopped_worker_is_refused_on_the_embedded_store() {
+    a_stopped_worker_is_refused(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_stopped_worker_is_refused_on_redis() {
+    a_stopped_worker_is_refused(StoreKind::Redis).await;
+}
+
+async fn redis_dies(kind: StoreKind) {
+    let mut rng = rng("redis_dies");
+    let (mut fleet, shop, log) = world(kind, 2, 2).await;
+    let client = tokio::spawn(drive(vec![fleet.server(0), fleet.server(1)], log.clone(), "rd", RUNS));
+    for round in 0..5 {
+        pause(&mut rng, 200..1_200).await;
+        fleet.redis.as_mut().expect("redis runs").kill();
+        pause(&mut rng, 10..400).await;
+        fleet.start_redis();
+        if round == 2 {
+            fleet.restart_service(1).await;
+        }
+    }
+    client.await.expect("the client");
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_on_the_embedded_store() {
+    workers_die(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_on_redis() {
+    workers_die(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_the_service_dies_on_the_embedded_store() {
+    service_dies(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_the_service_dies_on_redis() {
+    service_dies(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_redis_dies_under_two_services() {
+    redis_dies(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_valkey_dies_under_two_services() {
+    redis_dies(StoreKind::Valkey).await;
+}
+
+/// G2: a worker that was stopped past its session and goes on is refused; the work was done by another.
+async fn a_stopped_worker_is_refused(kind: StoreKind) {
+    let (mut fleet, shop, log) = world(kind, 1, 1).await;
+    let stopped = fleet.workers.keys().next().cloned().expect("one worker");
+    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", 120));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    fleet.workers[&stopped].signal(Signal::STOP);
+    let other = fleet.add_worker();
+    // Its session has ended when all of its leases are gone: then the other one does all of the work.
+    let server = fleet.server(0);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let workers: serde_json::Value = reqwest::get(format!("{server}/v1/workers")).await.expect("an answer").json().await.expect("json");
+        let names: Vec<&str> = workers["workers"].as_array().expect("a list").iter().filter_map(|w| w["session"].as_str()).collect();
+        if !names.iter().any(|n| n.starts_with(&format!("{stopped}-"))) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the session of a stopped worker does not end: {names:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fleet.workers[&stopped].signal(Signal::CONT);
+    client.await.expect("the client");
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+    assert!(fleet.workers.get_mut(&stopped).expect("it is there").is_alive(), "it goes on with a new session");
+    assert!(fleet.workers.get_mut(&other).expect("it is there").is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_stopped_worker_is_refused_on_the_embedded_store() {
+    a_stopped_worker_is_refused(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_stopped_worker_is_refused_on_redis() {
+    a_stopped_worker_is_refused(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_on_the_embedded_store() {
+    workers_die(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_on_redis() {
+    workers_die(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_the_service_dies_on_the_embedded_store() {
+    service_dies(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_the_service_dies_on_redis() {
+    service_dies(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_redis_dies_under_two_services() {
+    redis_dies(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_valkey_dies_under_two_services() {
+    redis_dies(StoreKind::Valkey).await;
+}
+
+/// G2: a worker that was stopped past its session and goes on is refused; the work was done by another.
+async fn a_stopped_worker_is_refused(kind: StoreKind) {
+    let (mut fleet, shop, log) = world(kind, 1, 1).await;
+    let stopped = fleet.workers.keys().next().cloned().expect("one worker");
+    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", 120));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    fleet.workers[&stopped].signal(Signal::STOP);
+    let other = fleet.add_worker();
+    // Its session has ended when all of its leases are gone: then the other one does all of the work.
+    let server = fleet.server(0);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let workers: serde_json::Value = reqwest::get(format!("{server}/v1/workers")).await.expect("an answer").json().await.expect("json");
+        let names: Vec<&str> = workers["workers"].as_array().expect("a list").iter().filter_map(|w| w["session"].as_str()).collect();
+        if !names.iter().any(|n| n.starts_with(&format!("{stopped}-"))) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the session of a stopped worker does not end: {names:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fleet.workers[&stopped].signal(Signal::CONT);
+    client.await.expect("the client");
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+    assert!(fleet.workers.get_mut(&stopped).expect("it is there").is_alive(), "it goes on with a new session");
+    assert!(fleet.workers.get_mut(&other).expect("it is there").is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_stopped_worker_is_refused_on_the_embedded_store() {
+    a_stopped_worker_is_refused(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_stopped_worker_is_refused_on_redis() {
+    a_stopped_worker_is_refused(StoreKind::Redis).await;
+}
+
+async fn redis_dies(kind: StoreKind) {
+    let mut rng = rng("redis_dies");
+    let (mut fleet, shop, log) = world(kind, 2, 2).await;
+    let client = tokio::spawn(drive(vec![fleet.server(0), fleet.server(1)], log.clone(), "rd", RUNS));
+    for round in 0..5 {
+        pause(&mut rng, 200..1_200).await;
+        fleet.redis.as_mut().expect("redis runs").kill();
+        pause(&mut rng, 10..400).await;
+        fleet.start_redis();
+        if round == 2 {
+            fleet.restart_service(1).await;
+        }
+    }
+    client.await.expect("the client");
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_on_the_embedded_store() {
+    workers_die(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_on_redis() {
+    workers_die(StoreKind::Redis).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_the_service_dies_on_the_embedded_store() {
     service_dies(StoreKind::File).await;
