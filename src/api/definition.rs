@@ -12,7 +12,7 @@ pub const CANONICAL_FORM: u32 = 1;
 
 /// Source and activities, as written: no default is filled in, so that an upgrade makes no new versions. Pool, schedules,
 /// retention and the like are outside of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// The module, JavaScript or TypeScript.
@@ -63,7 +63,7 @@ impl Definition {
 }
 
 /// A definition together with where it belongs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Workflow {
     /// Its name.
@@ -78,7 +78,7 @@ pub struct Workflow {
 }
 
 /// One activity: its kind, exactly one of `http`, `script`, `queue`, and its policies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Activity {
     /// An HTTP request that the worker sends.
@@ -138,7 +138,7 @@ impl Activity {
 pub const START_TO_CLOSE_DEFAULT: DurationMs = DurationMs::from_secs(60);
 
 /// An HTTP request. 2xx is the value; 408, 425, 429 and 5xx are tried again; other answers fail at once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Http {
     /// GET, HEAD, POST, PUT, PATCH or DELETE; default POST.
@@ -158,7 +158,7 @@ pub struct Http {
 }
 
 /// What an HTTP activity sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyKind {
     /// The argument as JSON.
@@ -170,7 +170,7 @@ pub enum BodyKind {
 }
 
 /// The four time-outs of an activity, and none of them is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Timeouts {
     /// From scheduled to the first attempt's start. Not retried.
@@ -189,7 +189,7 @@ pub struct Timeouts {
 
 /// When and how often a failed attempt is tried again. Delay of attempt n+1: `initial * factor^(n-1)`, at most `max`, and of
 /// that a random part between half and all ("equal jitter": M. Brooker, Exponential Backoff And Jitter, 2015).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Retry {
     /// Attempts in all, the first included; absent: no bound. 1 means no retry.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:literal,)*) => {
         /// The stable names of everything that can be refused. Documented in `docs/errors.md`; never renamed, never reused.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
@@ -101,7 +101,7 @@ impl std::fmt::Display for Code {
 }
 
 /// A refused request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// `urn:everloop:error:<code>`.
     #[serde(rename = "type")]
@@ -165,7 +165,7 @@ impl std::fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// One thing that is wrong in a source or a document, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
     /// See [`Code`].
     pub code: Code,

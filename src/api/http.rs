@@ -10,7 +10,7 @@ use super::run::RunView;
 use super::time::{DurationMs, TimeMs};
 
 /// Answer of `PUT /v1/namespaces/{ns}/workflows/{name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Applied {
     /// The workflow.
@@ -24,7 +24,7 @@ pub struct Applied {
 }
 
 /// One workflow, as `GET .../workflows` and `GET .../workflows/{name}` tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowView {
     /// Its name.
@@ -43,14 +43,14 @@ pub struct WorkflowView {
 }
 
 /// Answer of `GET .../workflows`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Workflows {
     /// By name.
     pub workflows: Vec<WorkflowView>,
 }
 
 /// Body of `POST /v1/namespaces/{ns}/runs`. `?wait=30s` waits for the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartRun {
     /// The workflow.
@@ -64,7 +64,7 @@ pub struct StartRun {
 }
 
 /// Answer of `GET .../runs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Runs {
     /// Newest first.
     pub runs: Vec<RunView>,
@@ -74,7 +74,7 @@ pub struct Runs {
 }
 
 /// Answer of `GET .../runs/{id}/journal?from=N`. With `?wait=` it waits until there is an entry at `from`, or the run has ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Journal {
     /// Whose journal it is: another uid is another journal.
@@ -88,7 +88,7 @@ pub struct Journal {
 }
 
 /// Body of `POST .../runs/{id}/cancel` and `.../terminate` and `.../pause`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
     /// Why, for people.
@@ -97,7 +97,7 @@ pub struct Reason {
 }
 
 /// Body of `POST .../runs/{id}/resume`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// `current` (the workflow's current version), a version, or absent: `current` for a run blocked by its source, else the
@@ -107,7 +107,7 @@ pub struct Resume {
 }
 
 /// Body of `POST /v1/namespaces/{ns}/queues/{queue}/poll`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PollQueue {
     /// Tasks wanted, 1 to 100; default 1.
@@ -127,14 +127,14 @@ fn twenty_seconds() -> DurationMs {
 }
 
 /// Answer of a poll of an external queue.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tasks {
     /// Perhaps none.
     pub tasks: Vec<Task>,
 }
 
 /// An attempt at an activity of kind `queue`, leased to the program that polled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
     /// For `/v1/activities/{token}/complete`, `/fail` and `/heartbeat`.
@@ -156,7 +156,7 @@ pub struct Task {
 }
 
 /// Body of `POST /v1/activities/{token}/fail`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailTask {
     /// The error's type: `retry.nonRetryable` names types.
@@ -177,14 +177,14 @@ fn yes() -> bool {
 }
 
 /// Answer of `POST /v1/activities/{token}/heartbeat`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Extended {
     /// The lease ends then, unless another heartbeat moves it.
     pub deadline: TimeMs,
 }
 
 /// Answer of `POST .../runs/{id}/signals/{name}` and `.../cancel`: it stands in the mailbox and survives from here on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Accepted {
     /// It did before: the same `Idempotency-Key` came a second time.
     #[serde(default)]
@@ -192,14 +192,14 @@ pub struct Accepted {
 }
 
 /// Who is there, as `GET /v1/workers` tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Workers {
     /// By session.
     pub workers: Vec<WorkerView>,
 }
 
 /// A worker's session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkerView {
     /// Its id: the worker's name, its pool and something random.
     pub session: String,
@@ -208,7 +208,7 @@ pub struct WorkerView {
 }
 
 /// Answer of `GET /readyz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Ready {
     /// It takes requests.
     pub ready: bool,

@@ -26,8 +26,8 @@ fn invalid(kind: &'static str, text: &str, rule: &'static str) -> InvalidId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $check:expr) => {
+        $(#[doc = $doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
@@ -59,6 +59,14 @@ macro_rules! text_id {
                 write!(f, "{}({})", stringify!($name), self.0)
             }
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                super::schema::text(concat!($($doc, "\n"),*))
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,11 +160,16 @@ impl Version {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A run's full name: `namespace/id`, the form of it in keys.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunKey {
     /// The namespace, as in Kubernetes.
     pub namespace: Name,
@@ -230,6 +243,14 @@ impl fmt::Debug for Head {
         write!(f, "Head({self})")
     }
 }
+
+impl utoipa::PartialSchema for Head {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        super::schema::text("The token that a run's next commit must name: 16 hexadecimal digits.")
+    }
+}
+
+impl utoipa::ToSchema for Head {}
 
 impl FromStr for Head {
     type Err = InvalidId;

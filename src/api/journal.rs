@@ -15,7 +15,7 @@ use super::time::{DurationMs, TimeMs};
 pub const FORMAT: u32 = 1;
 
 /// One committed turn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Entry {
     /// The version of the format, [`FORMAT`].
     pub v: u32,
@@ -43,7 +43,7 @@ pub struct Entry {
 }
 
 /// What never changes in a run's life, recorded with its first turn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Birth {
     /// Seeds the randomness and names the activities' idempotency keys.
     pub uid: Uid,
@@ -58,7 +58,7 @@ pub struct Birth {
 }
 
 /// A past fact in a run's mailbox or journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Event {
     /// The run begins. Always the first event, and once.
     Started {
@@ -114,7 +114,7 @@ impl Event {
 }
 
 /// What the code asked for. Numbered from 0 in the order of the asking, over the whole run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Command {
     /// Run an activity.
     ScheduleActivity {
@@ -224,7 +224,7 @@ impl Command {
 }
 
 /// A line that the code wrote to its console.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Log {
     /// `debug`, `info`, `warn` or `error`.
     pub level: String,

@@ -95,6 +95,14 @@ impl Json {
     }
 }
 
+impl utoipa::PartialSchema for Json {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        super::schema::anything("Any JSON value, passed on to the letter.")
+    }
+}
+
+impl utoipa::ToSchema for Json {}
+
 /// Counts brackets outside of strings; an unbalanced text is left to the parser.
 fn check_depth(text: &str) -> Result<(), InvalidJson> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

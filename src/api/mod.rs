@@ -11,6 +11,7 @@ pub mod journal;
 pub mod json;
 pub mod limits;
 pub mod run;
+mod schema;
 pub mod time;
 pub mod worker;
 

@@ -7,7 +7,7 @@ use super::json::Json;
 use super::time::TimeMs;
 
 /// The state of a run as it is told to its users. (What the engine keeps is `machine::run::Phase`.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum RunStatus {
     /// Open and able to move.
     Running,
@@ -73,7 +73,7 @@ impl std::fmt::Display for RunStatus {
 }
 
 /// An error of a run or of an activity, as data.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunError {
     /// Its name: the `name` of a JavaScript error, or one of ours (`Timeout`, `WorkerLost`, `HttpError`, ...).
     #[serde(rename = "type")]
@@ -88,6 +88,7 @@ pub struct RunError {
     pub details: Option<Json>,
     /// The error behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
     pub cause: Option<Box<RunError>>,
 }
 
@@ -100,7 +101,7 @@ impl RunError {
 }
 
 /// Why a run stands still until a person acts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Blocked {
     /// `Nondeterminism`, `BrokenSource`, `TurnKilledWorker`.
     pub reason: String,
@@ -109,7 +110,7 @@ pub struct Blocked {
 }
 
 /// What a run is waiting for or doing: what `status: Running` does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Doing {
     /// Waits for an activity, a timer or a signal.
@@ -125,7 +126,7 @@ pub enum Doing {
 }
 
 /// An activity that has no result yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingActivity {
     /// The number of its `ScheduleActivity`.
@@ -145,7 +146,7 @@ pub struct PendingActivity {
 }
 
 /// A run as `get` and `result` tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
     /// Its id in the namespace.

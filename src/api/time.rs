@@ -51,6 +51,22 @@ impl DurationMs {
     }
 }
 
+impl utoipa::PartialSchema for TimeMs {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        super::schema::number("Milliseconds since 1970-01-01T00:00:00Z by the store's clock.")
+    }
+}
+
+impl utoipa::ToSchema for TimeMs {}
+
+impl utoipa::PartialSchema for DurationMs {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        super::schema::text("A length of time: `250ms`, `10s`, `1h30m`, `7d`.")
+    }
+}
+
+impl utoipa::ToSchema for DurationMs {}
+
 /// Why a text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("duration {0:?} is not valid: write a number with a unit (ms, s, m, h, d), such as 250ms, 10s or 1h30m")]

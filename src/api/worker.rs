@@ -14,7 +14,7 @@ use super::run::{Blocked, RunError};
 use super::time::TimeMs;
 
 /// Body of `POST /v1/worker/session`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {
     /// The worker's name: for people, and the first part of the session's id. Letters, digits and `-`, up to 40.
@@ -24,7 +24,7 @@ pub struct OpenSession {
 }
 
 /// Answer of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionOpened {
     /// For everything that follows.
@@ -36,7 +36,7 @@ pub struct SessionOpened {
 }
 
 /// Body of `POST /v1/worker/session/{id}/renew`. `410 SessionLost`: it has ended, for ever; forget all leases, open a new one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Renew {
     /// Runs whose turn is being executed right now: they are suspects if the worker dies.
@@ -46,7 +46,7 @@ pub struct Renew {
 
 /// Answer of it, and each line of the stream `GET /v1/worker/session/{id}/stream` (JSON lines, one at once and one every few
 /// seconds). A stream that breaks without `moved` ends the session after a short grace, unless it comes back at any replica.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Renewed {
     /// The store's clock.
     pub now: TimeMs,
@@ -56,7 +56,7 @@ pub struct Renewed {
 }
 
 /// Body of `POST /v1/worker/poll`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Poll {
     /// The session.
@@ -75,7 +75,7 @@ pub struct Poll {
 }
 
 /// Answer of a poll.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Work {
     /// The store's clock.
     pub now: TimeMs,
@@ -88,7 +88,7 @@ pub struct Work {
 }
 
 /// A turn that is leased to the worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnWork {
     /// The run.
@@ -119,7 +119,7 @@ pub struct TurnWork {
 }
 
 /// An attempt that is leased to the worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityWork {
     /// The run.
@@ -151,7 +151,7 @@ pub struct ActivityWork {
 }
 
 /// Body of `POST /v1/worker/commit`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommitRequest {
     /// The session.
@@ -165,7 +165,7 @@ pub struct CommitRequest {
 }
 
 /// Slots that an item frees, offered for what follows from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Slots {
     /// For turns.
     #[serde(default)]
@@ -179,7 +179,7 @@ pub struct Slots {
 }
 
 /// One thing to commit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Item {
     /// A turn under a lease.
     Turn {
@@ -252,7 +252,7 @@ pub enum Item {
 }
 
 /// A turn, as the worker commits it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnCommit {
     /// The head that it was computed from.
@@ -286,7 +286,7 @@ pub struct TurnCommit {
 }
 
 /// What an attempt came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum AttemptOutcome {
     /// It has a value.
     Completed {
@@ -307,7 +307,7 @@ pub enum AttemptOutcome {
 }
 
 /// Answer of a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommitAnswer {
     /// The store's clock.
     pub now: TimeMs,
@@ -322,7 +322,7 @@ pub struct CommitAnswer {
 }
 
 /// What became of an item.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum ItemResult {
     /// All of it was applied, now or before.
     Accepted,

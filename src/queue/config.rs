@@ -35,7 +35,7 @@ impl Default for Config {
             drain: Duration::from_secs(20),
             in_flight_max: 8_192,
             body_timeout: Duration::from_secs(30),
-            sweep_every: Duration::from_secs(60),
+            sweep_every: Duration::from_mins(1),
         }
     }
 }

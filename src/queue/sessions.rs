@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 
+use super::border::problem::Refused;
 use super::service::{Service, Shared};
 use crate::api::{Code, Name, Partition, Problem, RunKey, SessionId, TimeMs, limits};
 use crate::store::StoreError;
@@ -73,13 +74,15 @@ impl Sessions {
 ///
 /// # Errors
 /// [`Code::InvalidRequest`]: the worker's name is not one.
-pub fn new_id(worker: &str, pool: &Name) -> Result<SessionId, Problem> {
+pub fn new_id(worker: &str, pool: &Name) -> Result<SessionId, Refused> {
     let fits = !worker.is_empty()
         && worker.len() <= limits::WORKER_NAME_BYTES_MAX
         && worker.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let id = format!("{worker}-{pool}-{:012x}{:02x}", rand::random::<u64>() >> 16, pool.as_str().len());
     id.parse().ok().filter(|_| fits).ok_or_else(|| {
-        Problem::new(Code::InvalidRequest, format!("worker name {worker:?} is not valid")).next("use 1 to 40 letters, digits and '-'")
+        Problem::new(Code::InvalidRequest, format!("worker name {worker:?} is not valid"))
+            .next("use 1 to 40 letters, digits and '-'")
+            .into()
     })
 }
 
@@ -87,7 +90,7 @@ pub fn new_id(worker: &str, pool: &Name) -> Result<SessionId, Problem> {
 ///
 /// # Errors
 /// [`Code::InvalidRequest`]: not an id that [`new_id`] made.
-pub fn pool_of(session: &SessionId) -> Result<Name, Problem> {
+pub fn pool_of(session: &SessionId) -> Result<Name, Refused> {
     let pool = || {
         let (head, tail) = session.as_str().rsplit_once('-')?;
         let length = usize::from_str_radix(tail.get(12..14)?, 16).ok()?;
@@ -97,6 +100,7 @@ pub fn pool_of(session: &SessionId) -> Result<Name, Problem> {
     pool().ok_or_else(|| {
         Problem::new(Code::InvalidRequest, format!("{session} is not a session of this service"))
             .next("open one with POST /v1/worker/session")
+            .into()
     })
 }
 

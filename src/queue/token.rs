@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::border::problem::Refused;
 use super::outcome::Tried;
 use crate::api::{Attempt, Code, CommandNo, Problem, RunKey, Seq, TimeMs, Version};
 use crate::machine::commit::AttemptClaim;
@@ -62,13 +63,13 @@ impl Token {
     ///
     /// # Errors
     /// [`Code::InvalidRequest`]: not a token of ours.
-    pub fn decode(text: &str) -> Result<Self, Problem> {
+    pub fn decode(text: &str) -> Result<Self, Refused> {
         let bad = || {
             Problem::new(Code::InvalidRequest, "this is not a task's token").next("send the `token` of a task as the queue's poll gave it")
         };
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let token: Self = rmp_serde::from_slice(&bytes).map_err(|_| bad())?;
-        if token.form == FORM { Ok(token) } else { Err(bad()) }
+        if token.form == FORM { Ok(token) } else { Err(bad().into()) }
     }
 
     /// The lease that it stands for.
@@ -105,7 +106,7 @@ mod tests {
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
         assert_eq!(Token::decode(&text), Ok(token.clone()));
         for bad in ["", "x", &text[1..], &Token { form: 9, ..token }.encode()] {
-            assert_eq!(Token::decode(bad).unwrap_err().code, Code::InvalidRequest, "{bad}");
+            assert_eq!(Token::decode(bad).unwrap_err().0.code, Code::InvalidRequest, "{bad}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From a worker's turn to the store's.
 
+use std::collections::BTreeMap;
+
 use super::service::Service;
 use crate::api::worker::TurnCommit;
 use crate::api::{Command, Definition, RunKey, limits};
@@ -30,7 +32,7 @@ impl Service {
         if asks && known.is_none() {
             return Err(Unfit::Refused(format!("VersionNotFound: no version {}", turn.version.short())));
         }
-        let nothing = Definition { source: String::new(), activities: Default::default() };
+        let nothing = Definition { source: String::new(), activities: BTreeMap::default() };
         let declared = known.as_ref().map_or(&nothing, |known| &known.declared);
         let effects = effects(&turn.commands, declared, run.namespace.as_str(), turn.at).map_err(|unknown| {
             // The cached definition has no source, so its hash is not the version's.

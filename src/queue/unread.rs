@@ -2,10 +2,10 @@
 
 use crate::api::{Code, Definition, Problem};
 
-/// The signals that a definition's code reads; `None` when their names are computed.
+/// The signals that a definition's code reads; `None` when reading it does not tell.
 #[must_use]
-pub fn readable(_definition: &Definition) -> Option<Vec<String>> {
-    None
+pub fn readable(definition: &Definition) -> Option<Vec<String>> {
+    crate::source::signals(&definition.source)
 }
 
 /// Why a signal is refused: its name is none of those that the code reads.

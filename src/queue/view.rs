@@ -110,6 +110,7 @@ fn commands(entry: &str) -> Result<Vec<&RawValue>, StoreError> {
     serde_json::from_str::<Commands<'_>>(entry).map(|entry| entry.commands).map_err(damaged)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it by value")]
 fn damaged(error: serde_json::Error) -> StoreError {
     StoreError::Damaged { operation: "read a journal entry", detail: error.to_string() }
 }

@@ -19,6 +19,7 @@ pub fn signals() -> std::io::Result<CancellationToken> {
         cancel.cancel();
         let name = stop.next().await;
         tracing::warn!(signal = name, "ended by a second signal");
+        #[expect(clippy::disallowed_methods, reason = "a second signal asks for just that")]
         std::process::exit(HARD_EXIT);
     });
     Ok(token)

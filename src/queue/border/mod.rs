@@ -35,7 +35,7 @@ pub async fn border(State(service): State<Shared>, mut request: Request, next: N
             request.extensions_mut().insert(principal);
             admitted(&service, &route, request, next).await
         }
-        Err(problem) => Refused::from(problem).into_response(),
+        Err(refused) => refused.into_response(),
     };
     let mut response = problem::finish(answer, id.to_str().unwrap_or_default());
     service.metrics.requests.get_or_create(&RequestLabels { route, status: response.status().as_u16() }).inc();

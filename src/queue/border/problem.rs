@@ -10,8 +10,8 @@ use crate::api::{Code, Name, Problem, RunKey, RunStatus};
 use crate::store::StoreError;
 
 /// The error of all handlers.
-#[derive(Debug)]
-pub struct Refused(Box<Problem>);
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused(pub Box<Problem>);
 
 /// The answer of a handler.
 pub type Answer<T> = Result<T, Refused>;

@@ -10,9 +10,9 @@ use crate::machine::record::AttemptRecord;
 use crate::queue::outcome::Tried;
 use crate::queue::service::Service;
 use crate::queue::view::scheduled;
-use crate::queue::waiters::Free;
+use crate::queue::waiters::{Free, Reservation};
 use crate::store::StoreError;
-use crate::store::op::{Finish, Finished, TimedOut};
+use crate::store::op::{Finish, Finished, Grants, TimedOut};
 
 /// The four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +79,11 @@ impl Service {
         let facts = self.facts.known(&run);
         let reservation =
             self.waiters.reserve(facts.as_ref().map(|facts| &facts.pool), Free { turns: 1, activities: 0 }, self.partition(&run));
-        let offer = reservation.as_ref().map(|reservation| reservation.offer());
+        let offer = reservation.as_ref().map(Reservation::offer);
         let finish = Finish { run, attempt: claim, outcome, turn: None, now: self.clock.for_store(), offer };
         match self.store.finish(finish).await? {
             Finished::Accepted { grants, .. } => self.hand_over(reservation, grants).await,
-            Finished::AttemptLost | Finished::NotFound => self.hand_over(reservation, Default::default()).await,
+            Finished::AttemptLost | Finished::NotFound => self.hand_over(reservation, Grants::default()).await,
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::pause;
 use crate::api::{Partition, TimeMs};
 use crate::queue::service::{Service, Shared};
-use crate::queue::waiters::Free;
+use crate::queue::waiters::{Free, Reservation};
 use crate::store::StoreError;
 use crate::store::op::{Fire, Fired};
 
@@ -45,7 +45,7 @@ impl Service {
     /// One slice.
     async fn fire(&self, partition: Partition) -> Result<Fired, StoreError> {
         let reservation = self.waiters.reserve(None, OFFERED, partition);
-        let offer = reservation.as_ref().map(|reservation| reservation.offer());
+        let offer = reservation.as_ref().map(Reservation::offer);
         let mut fired = self.store.fire(Fire { partition, now: self.clock.for_store(), offer }).await?;
         self.hand_over(reservation, std::mem::take(&mut fired.grants)).await;
         self.metrics.timers.inc_by(fired.timers.into());

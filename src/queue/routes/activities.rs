@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::api::definition::START_TO_CLOSE_DEFAULT;
+use crate::api::definition::{Activity, START_TO_CLOSE_DEFAULT};
 use crate::api::http::{Extended, FailTask};
 use crate::api::worker::AttemptOutcome;
 use crate::api::{Code, Problem, RunError, TimeMs};
@@ -13,7 +13,7 @@ use crate::queue::border::extract::TokenPath;
 use crate::queue::border::problem::Answer;
 use crate::queue::service::{Service, Shared};
 use crate::queue::token::Token;
-use crate::queue::waiters::Free;
+use crate::queue::waiters::{Free, Reservation};
 use crate::store::op::{Finish, Finished, Grants};
 
 /// `POST /v1/activities/{token}/complete`: the body is the result, any JSON value; none is `null`.
@@ -37,7 +37,7 @@ pub async fn heartbeat(State(service): State<Shared>, TokenPath { token }: Token
     let token = Token::decode(&token)?;
     let known = service.definitions.known(&*service.store, &token.version).await?;
     let activity = known.as_ref().and_then(|known| known.declared.activities.get(&token.name));
-    let start_to_close = activity.map_or(START_TO_CLOSE_DEFAULT, |activity| activity.start_to_close());
+    let start_to_close = activity.map_or(START_TO_CLOSE_DEFAULT, Activity::start_to_close);
     let now = service.clock.now();
     let deadline = match service.heartbeat_ms(&token.version, &token.name).await? {
         Some(heartbeat) => TimeMs(now.0.saturating_add(heartbeat)).min(token.started_at.plus(start_to_close)),
@@ -57,7 +57,7 @@ impl Service {
         let facts = self.facts.known(&token.run);
         let pool = facts.as_ref().map(|facts| &facts.pool);
         let reservation = self.waiters.reserve(pool, Free { turns: 1, activities: 0 }, self.partition(&token.run));
-        let offer = reservation.as_ref().map(|reservation| reservation.offer());
+        let offer = reservation.as_ref().map(Reservation::offer);
         let finish = Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, now: self.clock.for_store(), offer };
         let (grants, settled) = match self.store.finish(finish).await? {
             Finished::Accepted { grants, .. } => (grants, Ok(StatusCode::NO_CONTENT)),

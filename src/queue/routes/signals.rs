@@ -13,7 +13,7 @@ use crate::queue::facts::RunFacts;
 use crate::queue::outcome;
 use crate::queue::service::{Service, Shared};
 use crate::queue::unread::unread_signal;
-use crate::queue::waiters::Free;
+use crate::queue::waiters::{Free, Reservation};
 use crate::store::StoreError;
 use crate::store::op::{Deliver, Delivered, Grants};
 
@@ -65,7 +65,7 @@ impl Service {
         let facts = self.facts.known(&run);
         let pool = facts.as_ref().map(|facts| &facts.pool);
         let reservation = self.waiters.reserve(pool, Free { turns: 1, activities: 0 }, self.partition(&run));
-        let offer = reservation.as_ref().map(|reservation| reservation.offer());
+        let offer = reservation.as_ref().map(Reservation::offer);
         let deliver = Deliver { run: run.clone(), event, cancel, key, now: self.clock.for_store(), offer };
         let (grant, answer) = match self.store.deliver(deliver).await? {
             Delivered::Accepted { grant } => (grant, Ok(false)),

@@ -1,5 +1,6 @@
 //! Starting a run.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::Json;
@@ -18,7 +19,7 @@ use crate::queue::facts::RunFacts;
 use crate::queue::outcome;
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::view;
-use crate::queue::waiters::Free;
+use crate::queue::waiters::{Free, Reservation};
 use crate::store::StoreError;
 use crate::store::op::{Define, Grants, Start, Started, WorkflowRecord};
 
@@ -74,7 +75,11 @@ fn hash(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Service {
@@ -98,7 +103,7 @@ impl Service {
                 event: event.clone(),
                 input_hash: input_hash.clone(),
                 now: self.clock.for_store(),
-                offer: reservation.as_ref().map(|reservation| reservation.offer()),
+                offer: reservation.as_ref().map(Reservation::offer),
             };
             let started = self.store.start(op).await?;
             let (grant, answer) = match started {

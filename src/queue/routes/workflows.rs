@@ -41,7 +41,7 @@ async fn checked(name: Name, workflow: Workflow) -> Result<Workflow, Refused> {
         tracing::error!(%error, "the check of a definition failed");
         Problem::new(Code::Internal, "the service failed on this definition; its log says more")
     };
-    Ok(tokio::task::spawn_blocking(check).await.map_err(failed)??)
+    tokio::task::spawn_blocking(check).await.map_err(failed)?
 }
 
 /// `GET /v1/namespaces/{ns}/workflows/{name}`.

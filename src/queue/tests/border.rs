@@ -24,6 +24,7 @@ async fn every_bad_input_has_its_code_and_says_what_to_do() {
     let json = "application/json";
     let start = |input: &str| format!(r#"{{"workflow":"w","input":{input}}}"#);
     let signal = format!("{RUNS}/a/signals/go");
+    let misspelt = format!("{RUNS}/a/signals/goo");
     let cases: Vec<(&str, &str, String, u16, &str, &str)> = vec![
         (RUNS, json, "{".into(), 400, "InvalidJson", "JSON"),
         (RUNS, json, String::new(), 400, "InvalidRequest", "openapi"),
@@ -36,6 +37,7 @@ async fn every_bad_input_has_its_code_and_says_what_to_do() {
         (RUNS, json, start(&huge), 413, "PayloadTooLarge", "store large data elsewhere"),
         (RUNS, json, r#"{"workflow":"nowhere"}"#.into(), 404, "WorkflowNotFound", "everloop apply -f FILE"),
         (&signal, json, deep.clone(), 400, "JsonTooDeep", "flatten"),
+        (&misspelt, json, "1".into(), 400, "UnknownSignal", "\"go\""),
         (&signal, json, "{x}".into(), 400, "InvalidJson", "JSON"),
         ("/v1/namespaces/default/runs/nowhere/signals/go", json, "1".into(), 404, "RunNotFound", "everloop list"),
         ("/v1/namespaces/No/runs", json, start("1"), 400, "InvalidRequest", "name"),
@@ -111,6 +113,35 @@ async fn more_requests_than_the_bound_are_refused_and_probes_are_not() {
         server.shutdown.cancel();
     };
     tokio::join!(poll, ask);
+}
+
+#[tokio::test]
+async fn the_document_of_the_protocol_is_up_to_date_and_its_routes_are_there() {
+    let document = crate::queue::openapi();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    if std::env::var_os("EVERLOOP_UPDATE").is_some() {
+        std::fs::write(&path, &document).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == document, "docs/openapi.json is old: run EVERLOOP_UPDATE=1 cargo test --lib the_document_of");
+    let server = server().await;
+    assert_eq!(server.get("/openapi.json").await.text, document);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for reference in document.to_string().split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "there is no schema {name}");
+    }
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let method = method.to_uppercase().parse().unwrap();
+            let url = format!("{}{}", server.url, path.replace(['{', '}'], ""));
+            let request = server.http.request(method, &url).header("content-type", "application/json").body("no JSON");
+            let answer = request.send().await.unwrap().text().await.unwrap();
+            let there = !answer.contains(r#""code":"NotFound""#) && !answer.contains(r#""code":"MethodNotAllowed""#);
+            assert!(there, "{path} is documented and not there: {answer}");
+        }
+    }
 }
 
 #[tokio::test]

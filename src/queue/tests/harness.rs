@@ -64,6 +64,9 @@ impl Probe {
 
 around_store!(Probe);
 
+/// What the service reads of the workflow; the turns are the test's own.
+const SOURCE: &str = "import { signal } from \"everloop\";\nexport default async () => signal(\"go\");\n";
+
 /// A replica of the service.
 pub struct Server {
     pub url: String,
@@ -130,7 +133,7 @@ impl Server {
             "late": {"script": "export default () => 1", "timeout": "50ms", "retry": {"maxAttempts": 1}},
             "unbegun": {"queue": "nobody", "timeouts": {"scheduleToStart": "50ms"}},
         });
-        let definition = json!({"source": "export default async () => 1;\n", "activities": activities});
+        let definition = json!({"source": SOURCE, "activities": activities});
         let body = json!({"name": "w", "pool": "default", "definition": definition});
         let applied = self.put("/v1/namespaces/default/workflows/w", &body).await;
         assert_eq!(applied.status, 200, "{}", applied.body);

@@ -44,7 +44,8 @@ async fn a_failed_task_is_tried_again_until_it_says_that_this_is_useless() {
     let failed = server.post(&path(&first), &json!({"type": "Busy", "message": "later"})).await;
     assert_eq!(failed.status, 204, "{}", failed.body);
     let second = task(&server).await;
-    assert_eq!((&second["attempt"], &second["idempotency_key"]), (&json!(2), &first["idempotency_key"]));
+    assert_eq!((&second["attempt"], &second["idempotencyKey"]), (&json!(2), &first["idempotencyKey"]));
+    assert!(first["idempotencyKey"].as_str().unwrap().ends_with("/0"), "{first}");
     let last = json!({"type": "Gone", "message": "never", "retryable": false});
     let (work, _) = tokio::join!(worker.poll(), server.post(&path(&second), &last));
     let event = work.turns[0].events[0].get();
