@@ -98,13 +98,17 @@ impl Service {
         let pool = sessions::pool_of(&poll.session)?;
         let by = Claimer::Session { session: poll.session.clone(), pool: pool.clone() };
         let mut look = Look::new(self, &stations::pool(pool.as_str()), by, poll.seq);
+        if poll.turns == 0 && poll.activities == 0 {
+            // It offers nothing, so it takes no seat: that belongs to the session's poll, which may wait beside it.
+            return self.recover(&mut look, poll).await;
+        }
         let seat = self.waiters.sit(&poll.session, &pool, poll.seq);
         let wait = Duration::from_millis(poll.wait_ms).min(crate::api::limits::LONG_POLL_MAX.to_std());
         let until = Instant::now() + wait;
         let mut free = Free { turns: poll.turns, activities: poll.activities };
         if poll.again {
             let everywhere: Vec<_> = self.partitions().collect();
-            free = self.ask_again(&mut look, &seat, &poll.session, everywhere, free).await?;
+            free = self.ask_again_at(&mut look, &seat, &poll.session, everywhere, free).await?;
         }
         let _waiting = Waiting::new(self, &pool);
         let station = look.station.clone();
@@ -117,9 +121,10 @@ impl Service {
             let last = Instant::now() >= until || self.shutdown.is_cancelled();
             match seat.settle(last) {
                 Settled::Answer(granted) => return Ok(granted),
-                Settled::Replaced => return Ok(Granted::default()),
+                // What it was granted is in the store only, under its number: an empty answer would lose it.
+                Settled::Replaced => return Err(replaced()),
                 Settled::AskAgain(partitions) => {
-                    free = self.ask_again(&mut look, &seat, &poll.session, partitions, seat.take_free()).await?;
+                    free = self.ask_again_at(&mut look, &seat, &poll.session, partitions, seat.take_free()).await?;
                     continue;
                 }
                 Settled::Wait if last => self.wait_for_outstanding(&seat, until).await?,
@@ -146,8 +151,19 @@ impl Service {
         })
     }
 
+    /// What a request was granted whose answer was lost.
+    async fn recover(&self, look: &mut Look<'_>, poll: &Poll) -> Result<Granted, Refused> {
+        let mut found = Granted::default();
+        if poll.again {
+            for partition in self.partitions() {
+                found.merge(Self::ask_again(look, &poll.session, partition, Free::default()).await?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Asks for what this request was granted, in these partitions.
-    async fn ask_again(
+    async fn ask_again_at(
         &self,
         look: &mut Look<'_>,
         seat: &Seat,
@@ -156,15 +172,18 @@ impl Service {
         mut free: Free,
     ) -> Result<Free, Refused> {
         for partition in partitions {
-            match look.claim(partition, None, free, true).await? {
-                Looked::SessionLost => return Err(sessions::lost(session).into()),
-                Looked::Granted(granted) => {
-                    free = free.less(&granted);
-                    seat.put(Free::default(), granted);
-                }
-            }
+            let granted = Self::ask_again(look, session, partition, free).await?;
+            free = free.less(&granted);
+            seat.put(Free::default(), granted);
         }
         Ok(free)
+    }
+
+    async fn ask_again(look: &mut Look<'_>, session: &SessionId, partition: Partition, free: Free) -> Result<Granted, Refused> {
+        match look.claim(partition, None, free, true).await? {
+            Looked::SessionLost => Err(sessions::lost(session).into()),
+            Looked::Granted(granted) => Ok(granted),
+        }
     }
 
     /// A poll of an external queue: attempts only, and nobody else offers it anything.
@@ -195,6 +214,11 @@ impl Service {
             }
         }
     }
+}
+
+fn replaced() -> Refused {
+    let detail = "another poll of the session took this one's place, or the session has ended".to_owned();
+    StoreError::Unavailable { operation: "poll", detail }.into()
 }
 
 /// Counts a poll while it is under way.

@@ -55,6 +55,35 @@ async fn workers_die(kind: StoreKind) {
     checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
 }
 
+async fn service_dies(kind: StoreKind) {
+    let mut rng = rng("service_dies");
+    let (mut fleet, shop, log) = world(kind, 1, 2).await;
+    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "sd", RUNS));
+    for _ in 0..5 {
+        pause(&mut rng, 200..1_200).await;
+        fleet.restart_service(0).await;
+    }
+    client.await.expect("the client");
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+async fn redis_dies(kind: StoreKind) {
+    let mut rng = rng("redis_dies");
+    let (mut fleet, shop, log) = world(kind, 2, 2).await;
+    let client = tokio::spawn(drive(vec![fleet.server(0), fleet.server(1)], log.clone(), "rd", RUNS));
+    for round in 0..5 {
+        pause(&mut rng, 200..1_200).await;
+        fleet.redis.as_mut().expect("redis runs").kill();
+        pause(&mut rng, 10..400).await;
+        fleet.start_redis();
+        if round == 2 {
+            fleet.restart_service(1).await;
+        }
+    }
+    client.await.expect("the client");
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_workers_die_on_the_embedded_store() {
     workers_die(StoreKind::File).await;
@@ -63,6 +92,26 @@ async fn g3_workers_die_on_the_embedded_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_workers_die_on_redis() {
     workers_die(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_the_service_dies_on_the_embedded_store() {
+    service_dies(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_the_service_dies_on_redis() {
+    service_dies(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_redis_dies_under_two_services() {
+    redis_dies(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_valkey_dies_under_two_services() {
+    redis_dies(StoreKind::Valkey).await;
 }
 
 /// G2: a worker that was stopped past its session and goes on is refused; the work was done by another.
