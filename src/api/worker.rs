@@ -61,9 +61,9 @@ pub struct Renewed {
 pub struct Poll {
     /// The session.
     pub session: SessionId,
-    /// The number of this request.
+    /// The number of this request, from 1.
     pub seq: Seq,
-    /// It is a repeat: its answer was lost.
+    /// It is a repeat: its answer was lost. With number 0 and no free slots it asks for all leases of the session.
     #[serde(default)]
     pub again: bool,
     /// Free slots for turns.

@@ -257,6 +257,8 @@ pub struct Control {
     pub kind: ControlKind,
     /// The new head.
     pub head: Head,
+    /// The caller's idempotency key: an operation whose key is known was done before. Empty for none.
+    pub key: String,
     /// See the port.
     pub now: TimeMs,
 }
@@ -287,11 +289,14 @@ pub struct Claim {
     pub turns: u16,
     /// Attempts wanted.
     pub attempts: u16,
-    /// The request is a repeat: first hand out anew what it was granted.
+    /// The request is a repeat: first hand out anew what it was granted; of [`ALL_REQUESTS`], all leases of the session.
     pub again: bool,
     /// See the port.
     pub now: TimeMs,
 }
+
+/// The number that stands for every request of a session in a repeated claim.
+pub const ALL_REQUESTS: Seq = 0;
 
 /// Who claims.
 #[derive(Debug, Clone, PartialEq, Eq)]

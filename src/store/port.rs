@@ -75,7 +75,7 @@ pub trait Store: Send + Sync + 'static {
     async fn deliver(&self, deliver: op::Deliver) -> Result<op::Delivered, StoreError>;
 
     /// Terminates, pauses or resumes a run. Replaces the head, so that a turn on its way is refused; a turn lease is revoked.
-    /// Repeat: no change, same answer.
+    /// Repeat, known by head or idempotency key: no change, answered as done.
     async fn control(&self, control: op::Control) -> Result<op::Controlled, StoreError>;
 
     /// Opens a session in one partition. Repeat: sets the deadline anew. An ended session cannot be opened again: `false`.
@@ -101,7 +101,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Leases waiting turns and attempts of a pool to a session, or attempts of an external queue to a program.
     /// With [`op::Claim::again`] it first hands out anew what the same (session, request number) was granted before: the
-    /// answer was lost.
+    /// answer was lost. As a repeat of number [`op::ALL_REQUESTS`] it lists all leases of the session.
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError>;
 
     /// Commits a turn under a lease. See `machine::commit::judge_leased`. All in one: journal entry, consumed events,

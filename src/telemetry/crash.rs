@@ -1,6 +1,32 @@
 //! Named points at which a test kills the process: `EVERLOOP_CRASH_AT=<point>:<n>` ends it by SIGKILL the n-th time (from 1) that it
 //! passes the point. Only in builds with debug assertions; in others the points are nothing.
 
+/// Operations of the store that change something; the queue service may die before and after each: `<operation>.before`,
+/// `<operation>.after`.
+pub const OPERATIONS: [&str; 14] = [
+    "define",
+    "start",
+    "deliver",
+    "control",
+    "open_session",
+    "renew_session",
+    "end_session",
+    "claim",
+    "commit",
+    "finish",
+    "release",
+    "extend",
+    "fire",
+    "sweep",
+];
+
+/// Points around the commit of a transaction of the embedded store.
+pub const TRANSACTION: [&str; 2] = ["transaction.before", "transaction.after"];
+
+/// Points of the worker, in the order of a run's step.
+pub const WORKER: [&str; 6] =
+    ["worker.granted", "worker.turned", "worker.before-commit", "worker.committed", "worker.activity-begins", "worker.activity-ended"];
+
 #[cfg(debug_assertions)]
 static WANTED: std::sync::LazyLock<Option<(String, u32)>> = std::sync::LazyLock::new(|| {
     let wanted = std::env::var("EVERLOOP_CRASH_AT").ok()?;

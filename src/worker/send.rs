@@ -1,9 +1,8 @@
 //! Polls and commits, repeated until they are answered. An unanswered request is *unknown*, never *refused*: it is sent again
 //! with the same number, under which the store keeps what it granted, and what a lost answer granted is asked for.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +11,9 @@ use super::clock::StoreClock;
 use crate::api::worker::{CommitAnswer, Item, ItemResult, Poll, Work};
 use crate::api::{Seq, SessionId};
 use crate::client::worker::{CommitBody, Error, WorkerClient};
+
+/// The number of the request for all leases of the session.
+const ALL_REQUESTS: Seq = 0;
 
 /// The session is lost, or this process is done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +29,62 @@ pub(super) struct Line {
     pub(super) clock: Arc<StoreClock>,
     pub(super) worker: Arc<str>,
     pub(super) session: SessionId,
-    pub(super) seq: Arc<AtomicU64>,
+    pub(super) requests: Arc<Requests>,
     /// The session is over.
     pub(super) over: CancellationToken,
 }
 
+/// The numbers of a session's requests.
+#[derive(Debug, Default)]
+pub(super) struct Requests(Mutex<Numbers>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    last: Seq,
+    open: BTreeSet<Seq>,
+}
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Numbers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(self: &Arc<Self>) -> Request {
+        let mut numbers = self.lock();
+        numbers.last += 1;
+        let seq = numbers.last;
+        numbers.open.insert(seq);
+        Request { requests: self.clone(), seq }
+    }
+
+    /// Whether this request is not answered yet: what it was granted may be on its way.
+    pub(super) fn is_open(&self, seq: Seq) -> bool {
+        self.lock().open.contains(&seq)
+    }
+}
+
+/// A request under way; dropped when it is answered or given up.
+struct Request {
+    requests: Arc<Requests>,
+    seq: Seq,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.requests.lock().open.remove(&self.seq);
+    }
+}
+
 impl Line {
-    fn next_seq(&self) -> Seq {
-        self.seq.fetch_add(1, Ordering::Relaxed) + 1
+    /// All leases of the session, as the store has them.
+    pub(super) async fn all_leases(&self) -> Result<Work, Over> {
+        self.recover(ALL_REQUESTS).await
     }
 
     /// One long poll. When `stop` comes first, what its lost answer may have granted is asked for at once.
     pub(super) async fn poll(&self, turns: u16, activities: u16, wait_ms: u64, stop: &CancellationToken) -> Result<Work, Over> {
-        let seq = self.next_seq();
+        let request = self.requests.next();
+        let seq = request.seq;
         let poll = Poll { session: self.session.clone(), seq, again: false, turns, activities, wait_ms };
         tokio::select! {
             work = self.poll_until_answered(poll.clone()) => work,
@@ -73,14 +118,14 @@ impl Line {
 
     /// Commits the items. The answer has a result for each of them, none `Unknown`, and all that was granted.
     pub(super) async fn commit(&self, items: &[&Item]) -> Result<CommitAnswer, Over> {
-        match self.commit_under(self.next_seq(), items).await? {
+        match self.commit_under(&self.requests.next(), items).await? {
             Ok(answer) => Ok(answer),
             Err(error) if items.len() > 1 => {
                 // One of them is not what the service takes; the others must not suffer for it.
                 tracing::error!(%error, items = items.len(), "a commit was refused as a whole; sending its items one by one");
                 let mut all = CommitAnswer::default();
                 for item in items.iter().copied() {
-                    match self.commit_under(self.next_seq(), &[item]).await? {
+                    match self.commit_under(&self.requests.next(), &[item]).await? {
                         Ok(answer) => {
                             all.now = answer.now;
                             all.results.extend(answer.results);
@@ -96,7 +141,8 @@ impl Line {
         }
     }
 
-    async fn commit_under(&self, seq: Seq, items: &[&Item]) -> Result<Result<CommitAnswer, Error>, Over> {
+    async fn commit_under(&self, request: &Request, items: &[&Item]) -> Result<Result<CommitAnswer, Error>, Over> {
+        let seq = request.seq;
         let mut backoff = Backoff::default();
         let mut results: Vec<Option<ItemResult>> = vec![None; items.len()];
         let mut whole = CommitAnswer::default();
@@ -104,9 +150,9 @@ impl Line {
         loop {
             let open: Vec<usize> = (0..items.len()).filter(|i| results[*i].is_none()).collect();
             let items = open.iter().map(|i| items[*i]).collect();
-            let request = CommitBody { session: &self.session, seq, worker: &self.worker, items };
+            let body = CommitBody { session: &self.session, seq, worker: &self.worker, items };
             let answer = tokio::select! {
-                answer = self.client.commit(&request) => answer,
+                answer = self.client.commit(&body) => answer,
                 () = self.over.cancelled() => return Err(Over { lost: false }),
             };
             match answer {

@@ -36,7 +36,8 @@ impl Keeper {
             let over = CancellationToken::new();
             let session = opened.session.clone();
             tracing::info!(%session, "session opened");
-            let _ = self.messages.send(Msg::Opened { session: session.clone(), over: over.clone() });
+            let ttl = Duration::from_millis(opened.ttl_ms.max(30));
+            let _ = self.messages.send(Msg::Opened { session: session.clone(), ttl, over: over.clone() });
             tokio::select! {
                 () = self.renew(&opened) => {}
                 () = self.stream(&session) => {}

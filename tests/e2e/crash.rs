@@ -12,10 +12,10 @@ use crate::shop::Shop;
 use crate::workload::{Log, apply_all, drive};
 
 const RUNS: usize = 240;
-const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A seed from the environment, or a new one; printed, so that a failure can be repeated.
-fn rng(test: &str) -> StdRng {
+pub fn rng(test: &str) -> StdRng {
     let seed = std::env::var("EVERLOOP_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random::<u64>);
     eprintln!("{test}: EVERLOOP_TEST_SEED={seed}");
     StdRng::seed_from_u64(seed)
@@ -32,7 +32,7 @@ async fn world(kind: StoreKind, services: usize, workers: usize) -> (Fleet, Shop
     (fleet, shop, Log::default())
 }
 
-fn acknowledged(log: &Log) -> Vec<crate::workload::Acknowledged> {
+pub fn acknowledged(log: &Log) -> Vec<crate::workload::Acknowledged> {
     log.0.lock().expect("no panic while it is held").clone()
 }
 

@@ -5,5 +5,7 @@
 mod checker;
 mod crash;
 mod fleet;
+mod lost_grants;
+mod points;
 mod shop;
 mod workload;

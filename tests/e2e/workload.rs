@@ -114,7 +114,7 @@ pub async fn post(client: &reqwest::Client, servers: &[String], path: &str, key:
     }
 }
 
-async fn start(client: &reqwest::Client, servers: &[String], log: &Log, workflow: &str, id: &str, input: Value, expected: Expected) {
+pub async fn start(client: &reqwest::Client, servers: &[String], log: &Log, workflow: &str, id: &str, input: Value, expected: Expected) {
     let body = json!({"workflow": workflow, "id": id, "input": input});
     let (status, answer) = post(client, servers, "/v1/namespaces/default/runs", &format!("start-{id}"), &body).await;
     assert!(status == 200 || status == 201, "start of {id}: {status} {answer}");
@@ -156,13 +156,14 @@ pub async fn one(client: reqwest::Client, servers: Vec<String>, log: Log, prefix
 }
 
 /// Starts `count` runs of the mix, at most 40 at once; returns when all were acknowledged.
-pub async fn drive(servers: Vec<String>, log: Log, prefix: &str, count: usize) {
+pub async fn drive(servers: Vec<String>, log: Log, prefix: impl Into<String>, count: usize) {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+    let prefix = prefix.into();
     let gate = Arc::new(tokio::sync::Semaphore::new(40));
     let mut tasks = Vec::new();
     for n in 0..count {
         let permit = gate.clone().acquire_owned().await.expect("open");
-        let (client, servers, log, prefix) = (client.clone(), servers.clone(), log.clone(), prefix.to_owned());
+        let (client, servers, log, prefix) = (client.clone(), servers.clone(), log.clone(), prefix.clone());
         tasks.push(tokio::spawn(async move {
             one(client, servers, log, prefix, n).await;
             drop(permit);

@@ -150,7 +150,7 @@ async fn mail_cancel_lasts_until_the_cancel_is_consumed() {
 async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version() {
     let world = World::new().await;
     let grant = world.started("a", "s1").await;
-    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), now: TimeMs(20) };
+    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
     let paused = ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") };
     let resume = ControlKind::Resume { version: Some(Version::of("newer")) };
     let Controlled::NotApplicable(_) = world.store.control(control(resume.clone(), 50)).await.unwrap() else { panic!("not paused") };
@@ -172,7 +172,7 @@ async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_vers
 async fn terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue() {
     let world = World::new().await;
     world.store.start(world.start_of("a")).await.unwrap();
-    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), now: TimeMs(20) };
+    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
     let terminate = ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() };
     let Controlled::Done(record) = world.store.control(control(terminate.clone(), 50)).await.unwrap() else { panic!("done") };
     assert_eq!((record.status(), record.turns, record.closed_at), (RunStatus::Terminated, 1, TimeMs(20)));

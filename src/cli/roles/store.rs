@@ -8,9 +8,11 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::cli::error::{CliError, Exit};
+use crate::store::crash::CrashStore;
 use crate::store::op::Durability;
 use crate::store::redis::{RedisConfig, RedisStore};
 use crate::store::{EmbeddedConfig, EmbeddedStore, Store, StoreError};
+use crate::telemetry::crash;
 
 /// Options of every role that opens a store, but for the place, whose default differs.
 #[derive(Debug, Clone, Args)]
@@ -81,6 +83,11 @@ impl fmt::Display for StorePlace {
 
 /// Opens the store, or says what is wrong and what to change.
 pub async fn open(place: &StorePlace, options: &StoreOptions) -> Result<Arc<dyn Store>, CliError> {
+    let store = open_plainly(place, options).await?;
+    Ok(if crash::is_wanted() { Arc::new(CrashStore(store)) } else { store })
+}
+
+async fn open_plainly(place: &StorePlace, options: &StoreOptions) -> Result<Arc<dyn Store>, CliError> {
     // 0 is the embedded store's word for: as many as there are.
     let partitions = options.partitions.unwrap_or(0);
     let wanted = options.durability.map(Durability::from);

@@ -11,9 +11,12 @@ const BREATH: Duration = Duration::from_millis(5);
 
 /// Runs until shutdown.
 pub async fn run(service: Shared) {
-    while pause(&service.shutdown, service.config.sweep_every).await {
+    loop {
         if let Err(error) = service.sweep().await {
             tracing::debug!(%error, "old runs were not removed");
+        }
+        if !pause(&service.shutdown, service.config.sweep_every).await {
+            return;
         }
     }
 }

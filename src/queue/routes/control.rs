@@ -10,7 +10,7 @@ use crate::machine::record::RunRecord;
 use crate::machine::run::Phase;
 use crate::machine::turn::{EntryHead, entry_text};
 use crate::queue::border::body::Body;
-use crate::queue::border::extract::RunPath;
+use crate::queue::border::extract::{IdempotencyKey, RunPath};
 use crate::queue::border::problem::{Answer, Refused, run_closed, run_not_found, workflow_not_found};
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::view::{self, stored};
@@ -23,12 +23,13 @@ const SERVICE: &str = "queue";
 pub async fn terminate(
     State(service): State<Shared>,
     RunPath { run }: RunPath,
+    IdempotencyKey(key): IdempotencyKey,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<Answered<RunView>> {
     let record = service.record(&run).await?;
     let head = new_head();
     let entry = closing_entry(&service, &record, head, reason);
-    service.control(run, ControlKind::Terminate { entry }, head).await
+    service.control(run, ControlKind::Terminate { entry }, head, key).await
 }
 
 fn closing_entry(service: &Service, record: &RunRecord, head: Head, reason: String) -> String {
@@ -43,17 +44,19 @@ fn closing_entry(service: &Service, record: &RunRecord, head: Head, reason: Stri
 pub async fn pause(
     State(service): State<Shared>,
     RunPath { run }: RunPath,
+    IdempotencyKey(key): IdempotencyKey,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<Answered<RunView>> {
     let blocked = Blocked { reason: "Paused".into(), message: reason };
     let blocked = Json::of(&blocked).get().to_owned();
-    service.control(run, ControlKind::Pause { blocked }, new_head()).await
+    service.control(run, ControlKind::Pause { blocked }, new_head(), key).await
 }
 
 /// `POST /v1/namespaces/{ns}/runs/{id}/resume`.
 pub async fn resume(
     State(service): State<Shared>,
     RunPath { run }: RunPath,
+    IdempotencyKey(key): IdempotencyKey,
     Body(Resume { version }): Body<Resume>,
 ) -> Answer<Answered<RunView>> {
     let record = service.record(&run).await?;
@@ -64,7 +67,7 @@ pub async fn resume(
         None if broken => Some(service.current_version(&run, &record).await?),
         None => None,
     };
-    service.control(run, ControlKind::Resume { version }, new_head()).await
+    service.control(run, ControlKind::Resume { version }, new_head(), key).await
 }
 
 impl Service {
@@ -88,8 +91,9 @@ impl Service {
         Err(problem.next("use \"current\", or apply the workflow first").into())
     }
 
-    async fn control(&self, run: RunKey, kind: ControlKind, head: Head) -> Answer<Answered<RunView>> {
-        match self.store.control(Control { run: run.clone(), kind, head, now: self.clock.for_store() }).await? {
+    async fn control(&self, run: RunKey, kind: ControlKind, head: Head, key: Option<String>) -> Answer<Answered<RunView>> {
+        let key = key.unwrap_or_default();
+        match self.store.control(Control { run: run.clone(), kind, head, key, now: self.clock.for_store() }).await? {
             Controlled::Done(record) => {
                 self.watchers.tell(&run);
                 Ok(Answered(view::summary(&run, &record)?))

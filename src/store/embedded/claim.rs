@@ -14,7 +14,7 @@ use crate::api::{Partition, TimeMs};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::record::EXTERNAL;
 use crate::machine::run::Phase;
-use crate::store::op::{AttemptGrant, Claim, Claimed, Claimer, Grants, TurnGrant};
+use crate::store::op::{ALL_REQUESTS, AttemptGrant, Claim, Claimed, Claimer, Grants, TurnGrant};
 
 /// Ready runs that prefer somebody else, looked past in one claim.
 const PREFERRED_SCAN_MAX: usize = 1_024;
@@ -54,7 +54,7 @@ impl Taking<'_> {
     /// What the same request was granted before.
     fn repeat(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
         for lease in leases::list(tx, self.claim.partition, self.session, usize::MAX)? {
-            if lease.seq != self.claim.seq {
+            if self.claim.seq != ALL_REQUESTS && lease.seq != self.claim.seq {
                 continue;
             }
             let row = tx.load_named(&lease.run)?.ok_or_else(|| Fault::transition("a lease on a run that is not there"))?;

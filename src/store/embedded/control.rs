@@ -16,6 +16,9 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
     let now = tx.now(control.now);
     let head = control.head.to_string();
     let status = row.record.status();
+    if mailbox::knows(tx, &row, &control.key)? {
+        return Ok(Controlled::Done(row.record));
+    }
     if status.is_closed() {
         let asked = matches!(control.kind, ControlKind::Terminate { .. }) && status == RunStatus::Terminated;
         return Ok(if asked { Controlled::Done(row.record) } else { Controlled::Closed(status) });
@@ -49,6 +52,7 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             }
         }
     }
+    mailbox::remember(tx, &row, &control.key)?;
     row.record.head = head;
     // No context stands at the new head.
     row.record.holder.clear();

@@ -49,10 +49,7 @@ pub(super) fn receive(tx: &mut Tx<'_>, row: &mut RunRow, mail: Mail<'_>) -> Resu
     row.record.phase = phase;
     let arrival = tx.sequence()?;
     tx.put(T::Mailbox, row.at().number(arrival), &mail.encode())?;
-    if !mail.key.is_empty() {
-        tx.put(T::Keys, row.at().byte(BY_KEY).text(mail.key), &arrival.to_be_bytes())?;
-        tx.put(T::Keys, row.at().byte(BY_ARRIVAL).number(arrival), mail.key.as_bytes())?;
-    }
+    remember_as(tx, row, mail.key, arrival)?;
     row.record.mail += 1;
     row.record.mail_cancel = row.record.mail_cancel.saturating_add(u8::from(mail.cancel));
     Ok(became_ready)
@@ -61,6 +58,20 @@ pub(super) fn receive(tx: &mut Tx<'_>, row: &mut RunRow, mail: Mail<'_>) -> Resu
 /// Whether an event came with this key before, and the key is still remembered.
 pub(super) fn knows(tx: &mut Tx<'_>, row: &RunRow, key: &str) -> Result<bool, Fault> {
     Ok(!key.is_empty() && tx.get(T::Keys, row.at().byte(BY_KEY).text(key).bytes())?.is_some())
+}
+
+/// Remembers the key of what changes the run without an event.
+pub(super) fn remember(tx: &mut Tx<'_>, row: &RunRow, key: &str) -> Result<(), Fault> {
+    let arrival = tx.sequence()?;
+    remember_as(tx, row, key, arrival)
+}
+
+fn remember_as(tx: &mut Tx<'_>, row: &RunRow, key: &str, arrival: u64) -> Result<(), Fault> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    tx.put(T::Keys, row.at().byte(BY_KEY).text(key), &arrival.to_be_bytes())?;
+    tx.put(T::Keys, row.at().byte(BY_ARRIVAL).number(arrival), key.as_bytes())
 }
 
 /// The events after the first `skip`, as many as one answer may carry: at least one when there is one.

@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::rows::Tx;
 use crate::store::StoreError;
 use crate::store::op::{Durability, Wake};
+use crate::telemetry::crash::{TRANSACTION, point};
 
 /// Operations that may wait for the writer; more wait in their callers.
 pub(super) const WAITING_MAX: usize = 4_096;
@@ -188,7 +189,9 @@ impl Writer {
             worked.unwrap_or_else(|_| Err(Fault::Damaged("the operation panicked: this is a bug of everloop".to_owned())))?;
         }
         let wakes = tx.finish()?;
+        point(TRANSACTION[0]);
         transaction.commit()?;
+        point(TRANSACTION[1]);
         Ok(wakes)
     }
 

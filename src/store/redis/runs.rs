@@ -107,7 +107,9 @@ pub(super) async fn control(store: &RedisStore, control: Control) -> Result<Cont
         .arg(control.head.to_string())
         .arg(detail)
         .arg(RunRecord::closed_number(RunStatus::Terminated))
-        .arg(PAUSED_PREFIX);
+        .arg(PAUSED_PREFIX)
+        .arg(control.key)
+        .arg(IDEMPOTENCY_KEYS_KEPT);
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "done" => answer.record().map(Controlled::Done),

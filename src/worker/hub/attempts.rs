@@ -6,6 +6,7 @@ use super::{AttemptId, Held, Hub, Msg};
 use crate::api::worker::{ActivityWork, AttemptOutcome, Item};
 use crate::api::{Definition, RunError, RunKey};
 use crate::client::worker::Error;
+use crate::telemetry::crash::point;
 use crate::worker::activities::{Came, Task};
 use crate::worker::commit::{Pending, Then, outcome_item};
 use crate::worker::turn::Ended;
@@ -63,6 +64,7 @@ impl Hub {
         let done = move |came| {
             let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
         };
+        point("worker.activity-begins");
         let running = self.parts.runner.start_attempt(Task { work, definition, within }, Box::new(done));
         if let Some(held) = self.attempts.get_mut(&id) {
             held.running = Some(running);
@@ -71,6 +73,7 @@ impl Hub {
 
     pub(super) fn attempt_ended(&mut self, id: &AttemptId, came: Came) {
         let Some(Held { work, .. }) = self.attempts.remove(id) else { return };
+        point("worker.activity-ended");
         let run = self.runs.get(&work.run, &work.uid);
         let outcome = match came {
             Came::Outcome(outcome) => outcome,
@@ -83,6 +86,7 @@ impl Hub {
             }
         };
         let name = work.name.clone().unwrap_or_default();
+        self.ended.insert(id.clone());
         let ended = Ended { work, name, outcome };
         let Some(run) = run else {
             self.outcome_only(&ended);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::turns::{journal_full, read_events};
-use super::{Hub, Over};
+use super::{AttemptId, Hub, Over};
 use crate::api::journal::Command;
 use crate::api::worker::{ActivityWork, CommitAnswer, Item, ItemResult, Slots, TurnCommit, TurnWork};
 use crate::api::{Json, RunKey, TimeMs};
@@ -46,6 +46,9 @@ impl Hub {
     }
 
     fn answered(&mut self, pending: Pending, result: ItemResult, now: TimeMs, turns: &mut HashMap<RunKey, TurnWork>) {
+        if let Item::Activity { run, command, attempt, seq, .. } = &pending.item {
+            self.ended.remove(&AttemptId { run: run.clone(), command: *command, attempt: *attempt, seq: *seq });
+        }
         let turn = match pending.item {
             Item::Turn { turn, .. } => Some(turn),
             Item::Activity { turn, .. } => turn,

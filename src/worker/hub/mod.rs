@@ -4,13 +4,13 @@
 //! A message belongs to a session by its generation; what belongs to an earlier session is void.
 
 mod attempts;
+mod audit;
 mod commits;
 mod drain;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -22,12 +22,13 @@ use super::commit::{Pending, Pipeline};
 use super::definitions::Definitions;
 use super::loops::{Loops, Turned};
 use super::runs::Runs;
-use super::send::{Line, Over};
+use super::send::{Line, Over, Requests};
 use super::slots::Slots;
 use super::turn::TurnJob;
 use crate::api::worker::{ActivityWork, CommitAnswer, Work};
 use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
 use crate::client::worker::{Error, WorkerClient};
+use crate::telemetry::crash::point;
 
 /// The wait of a poll that offers both kinds of slots.
 const POLL_WAIT_MS: u64 = 30_000;
@@ -40,11 +41,13 @@ const MESSAGES_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(super) enum Msg {
     /// A session is open; cancelling `over` says that it is lost.
-    Opened { session: SessionId, over: CancellationToken },
+    Opened { session: SessionId, ttl: Duration, over: CancellationToken },
     /// It is lost.
     Lost { session: SessionId },
     /// A poll was answered.
     Polled { generation: u64, work: Result<Work, Over> },
+    /// All leases of the session, as the store has them.
+    Audited { generation: u64, leases: Work },
     /// A turn's definition was fetched.
     TurnDefined { job: Box<TurnJob>, definition: Result<Arc<Definition>, Error> },
     /// A turn's journal was fetched: `None` when the run has gone on without this worker.
@@ -102,7 +105,10 @@ pub(super) struct Hub {
     slots: Slots,
     runs: Runs,
     attempts: HashMap<AttemptId, Held>,
+    /// Attempts that have ended here and whose outcome is not answered yet.
+    ended: HashSet<AttemptId>,
     pipeline: Pipeline,
+    strangers: audit::Strangers,
     polling: bool,
     lopsided_wait_ms: u64,
     /// Cancelled when it is time to stop polling.
@@ -121,7 +127,9 @@ impl Hub {
             slots,
             runs: Runs::default(),
             attempts: HashMap::new(),
+            ended: HashSet::new(),
             pipeline: Pipeline::default(),
+            strangers: audit::Strangers::default(),
             polling: false,
             lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
             draining: CancellationToken::new(),
@@ -156,13 +164,14 @@ impl Hub {
 
     fn handle(&mut self, message: Msg) {
         match message {
-            Msg::Opened { session, over } => self.opened(session, over),
+            Msg::Opened { session, ttl, over } => self.opened(session, ttl, over),
             Msg::Lost { session } => {
                 if self.session.as_ref().is_some_and(|line| line.session == session) {
                     self.lost();
                 }
             }
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
+            Msg::Audited { generation, leases } if generation == self.generation => self.audited(&leases),
             Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
             Msg::TurnJournal { job, journal } if job.generation == self.generation => self.turn_journal(job, journal),
             Msg::Turned { job, turned } if job.generation == self.generation => self.turned(job, turned),
@@ -176,7 +185,7 @@ impl Hub {
         }
     }
 
-    fn opened(&mut self, session: SessionId, over: CancellationToken) {
+    fn opened(&mut self, session: SessionId, ttl: Duration, over: CancellationToken) {
         if self.session.is_some() {
             self.lost();
         }
@@ -185,9 +194,10 @@ impl Hub {
             clock: self.parts.clock.clone(),
             worker: self.parts.worker.clone(),
             session,
-            seq: Arc::new(AtomicU64::new(0)),
+            requests: Arc::new(Requests::default()),
             over,
         });
+        self.audit_every(ttl);
     }
 
     /// The session is over: all leases are void, and everything begins anew with the next one.
@@ -201,8 +211,10 @@ impl Hub {
                 running.stop();
             }
         }
+        self.ended.clear();
         self.runs = Runs::default();
         self.pipeline = Pipeline::default();
+        self.strangers = audit::Strangers::default();
         self.slots = Slots::new(self.parts.turn_slots, self.parts.activity_slots);
         if self.draining.is_cancelled() {
             self.slots.close();
@@ -233,6 +245,9 @@ impl Hub {
         self.polling = false;
         match work {
             Ok(work) => {
+                if !work.turns.is_empty() {
+                    point("worker.granted");
+                }
                 self.slots.polled(work.turns.len(), work.activities.len());
                 for turn in work.turns {
                     self.turn_granted(turn);
@@ -257,8 +272,10 @@ impl Hub {
         while let Some(batch) = self.pipeline.next_batch() {
             let (line, messages, generation) = (line.clone(), self.parts.messages.clone(), self.generation);
             tokio::spawn(async move {
+                point("worker.before-commit");
                 let items: Vec<_> = batch.iter().map(|pending| &pending.item).collect();
                 let answer = line.commit(&items).await;
+                point("worker.committed");
                 let _ = messages.send(Msg::Committed { generation, batch, answer });
             });
         }

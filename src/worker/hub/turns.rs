@@ -11,6 +11,7 @@ use crate::api::run::Blocked;
 use crate::api::worker::{Item, TurnCommit, TurnWork};
 use crate::api::{Definition, Entry, Json, RunError};
 use crate::client::worker::{Error, WorkerClient};
+use crate::telemetry::crash::point;
 use crate::worker::backoff::Backoff;
 use crate::worker::commit::{Pending, Then, outcome_item};
 use crate::worker::engine::{self, TurnOutcome};
@@ -67,6 +68,7 @@ impl Hub {
     }
 
     pub(super) fn turned(&mut self, mut job: Box<TurnJob>, turned: Turned) {
+        point("worker.turned");
         if !self.runs.is_current(&job) {
             self.parts.loops.evict(&job.uid);
             self.abandon(*job);

@@ -4,7 +4,7 @@
 -- has it), `t|<run>` a turn, `a|<run>#<command>` an attempt. m:<run> mailbox. qt:<pool> ready runs, scored by the ms from
 -- which anyone may claim them. qh:<session> those of them that prefer a session, as long as they do: a hint, checked at the claim.
 -- qa:<queue> queued attempts `<run>#<command>#<queued at, ms>`, checked at the claim. queues: the names of those.
--- g attempts with a schedule time-out `<run>#<command>`, scored by it.
+-- k:<run> idempotency keys. g attempts with a schedule time-out `<run>#<command>`, scored by it.
 local AFFINITY_MS, OVERTAKES_MS = 50, 20
 local CLAIM_EVENTS_MAX, ANSWER_BYTES_MAX = 1000, 4194304
 local FAR = 9007199254740991 -- a turn's lease ends with its session only
@@ -141,6 +141,17 @@ local function mail(run, r, event)
   call('RPUSH', P .. 'm:' .. run, event)
   r[MAIL] = r[MAIL] + 1
   return r[PHASE] == WAITING
+end
+
+-- Idempotency keys of what came from outside, scored by their number of arrival; `kept` are kept beyond those of unread events.
+local function knows_key(run, key) return key ~= '' and call('ZSCORE', P .. 'k:' .. run, key) ~= false end
+
+local function remember_key(run, r, key, kept)
+  if key == '' then return end
+  local keys = P .. 'k:' .. run
+  local last = call('ZRANGE', keys, -1, -1, 'WITHSCORES')
+  call('ZADD', keys, (tonumber(last[2]) or 0) + 1, key)
+  call('ZREMRANGEBYRANK', keys, 0, -1 - r[MAIL] - kept)
 end
 
 -- The attempt that a place in a queue stands for, or nothing when it no longer does; true when a newer program has to say.

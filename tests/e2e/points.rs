@@ -1,0 +1,179 @@
+//! Processes die at every named point of an operation; what was acknowledged holds.
+
+use std::time::{Duration, Instant};
+
+use everloop::telemetry::crash::{OPERATIONS, TRANSACTION, WORKER};
+use rand::RngExt;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::checker;
+use crate::crash::{LIMIT, acknowledged, rng};
+use crate::fleet::{Fleet, StoreKind};
+use crate::shop::Shop;
+use crate::workload::{Expected, Log, apply_all, drive, post, start};
+
+/// Runs that are started while one point is waited for.
+const RUNS: usize = 12;
+/// A point that is not passed for so long is not reached at all: then the test says nothing.
+const PASSED_WITHIN: Duration = Duration::from_secs(30);
+
+const ASKING: &str = r#"
+export default async function asking() { return await ask({}); }
+"#;
+
+/// The operations of which a round has few: their first one is the one.
+const RARE: [&str; 7] = ["define", "control", "open_session", "end_session", "release", "extend", "sweep"];
+
+async fn world(kind: StoreKind) -> (Fleet, Shop, Log) {
+    let shop = Shop::open().await;
+    let fleet = Fleet::start(kind, 1).await;
+    apply_all(&fleet, &shop).await;
+    fleet.apply("asking", ASKING, json!({"ask": {"queue": "people", "timeout": "2s"}})).await;
+    (fleet, shop, Log::default())
+}
+
+async fn until_dead(what: &str, mut is_alive: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PASSED_WITHIN;
+    while is_alive() {
+        assert!(Instant::now() < deadline, "no process passes the point {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What only people and programs do: definitions, a pause and a resume, a task of an external queue with a heartbeat.
+async fn people(server: String, round: usize) {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+    let servers = [server.clone()];
+    let definition = json!({"name": "other", "pool": "default", "definition": {"source": format!("export default async () => {round};")}});
+    let defined = async {
+        let deadline = Instant::now() + PASSED_WITHIN;
+        loop {
+            let url = format!("{server}/v1/namespaces/default/workflows/other");
+            match client.put(url).json(&definition).send().await {
+                Ok(answer) if answer.status() != 503 => return assert!(answer.status().is_success(), "{:?}", answer.text().await),
+                _ => assert!(Instant::now() < deadline, "a definition is not answered"),
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    defined.await;
+    let id = format!("asking-{round}");
+    let run = format!("/v1/namespaces/default/runs/{id}");
+    let start = json!({"workflow": "asking", "id": id});
+    let answered = async |path: String, body: Value| {
+        let (status, answer) = post(&client, &servers, &path, &format!("{path}-{round}"), &body).await;
+        assert!((200..300).contains(&status), "POST {path}: {status} {answer}");
+        answer
+    };
+    answered("/v1/namespaces/default/runs".to_owned(), start).await;
+    answered(format!("{run}/pause"), json!({})).await;
+    answered(format!("{run}/resume"), json!({})).await;
+    // A task whose answer was lost comes back after its time-out.
+    let deadline = Instant::now() + PASSED_WITHIN;
+    loop {
+        let poll = answered("/v1/namespaces/default/queues/people/poll".to_owned(), json!({"wait": "500ms"})).await;
+        for task in poll["tasks"].as_array().into_iter().flatten() {
+            let token = task["token"].as_str().expect("a token");
+            let (beat, _) = post(&client, &servers, &format!("/v1/activities/{token}/heartbeat"), token, &json!({})).await;
+            assert!(beat == 200 || beat == 409, "a heartbeat: {beat}");
+            let (status, answer) = post(&client, &servers, &format!("/v1/activities/{token}/complete"), token, &json!("yes")).await;
+            assert!((200..300).contains(&status) || status == 409, "a completion: {status} {answer}");
+        }
+        let view = client.get(format!("{server}{run}")).send().await;
+        if let Ok(view) = view
+            && let Ok(view) = view.json::<Value>().await
+            && !view["closedAt"].is_null()
+        {
+            assert_eq!(view["result"], "yes", "{view:#?}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{id} does not end");
+    }
+}
+
+async fn slow_run(server: String, log: Log, id: String) {
+    start(&reqwest::Client::new(), &[server], &log, "steps", &id, json!({"steps": 2, "takes": 700}), Expected::Tokens { steps: 2 }).await;
+}
+
+async fn services_die_at(kind: StoreKind, points: Vec<String>) {
+    let mut rng = rng("services_die_at");
+    let (mut fleet, shop, log) = world(kind).await;
+    fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+    for (round, point) in points.iter().enumerate() {
+        let rare = RARE.iter().any(|operation| point.starts_with(operation));
+        let nth = if rare { 1 } else { rng.random_range(1..6) };
+        let at = format!("{point}:{nth}");
+        drop(fleet.services[0].take());
+        fleet.start_service(0, &[("EVERLOOP_CRASH_AT", &at)]);
+        let runs = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), format!("r{round}"), RUNS));
+        let others = tokio::spawn(people(fleet.server(0), round));
+        // One worker comes, the other one goes: with what it can hand back, or without a word.
+        let leaving = fleet.workers.keys().next().cloned().expect("a worker");
+        fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if point.starts_with("release") {
+            // Attempts that take longer than the worker may take to stop.
+            let slow: Vec<_> = (0..6).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow{round}-{n}"))).collect();
+            futures_util::future::join_all(slow).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            fleet.workers.values().for_each(|worker| worker.signal(Signal::TERM));
+        } else {
+            fleet.kill_worker(&leaving);
+        }
+        until_dead(&at, || fleet.services[0].as_mut().is_some_and(crate::fleet::Process::is_alive)).await;
+        fleet.restart_service(0).await;
+        if point.starts_with("release") {
+            fleet.workers.clear();
+            fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+        }
+        runs.await.expect("the client");
+        others.await.expect("the people");
+    }
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+async fn workers_die_at_every_point(kind: StoreKind) {
+    let mut rng = rng("workers_die_at_every_point");
+    let (mut fleet, shop, log) = world(kind).await;
+    fleet.add_worker();
+    for (round, point) in WORKER.iter().enumerate() {
+        let at = format!("{point}:{}", rng.random_range(1..8));
+        let victim = fleet.add_worker_with(0, &[], &[("EVERLOOP_CRASH_AT", &at)]);
+        let (server, log) = (fleet.server(0), log.clone());
+        let runs = tokio::spawn(async move {
+            for batch in 0.. {
+                drive(vec![server.clone()], log.clone(), format!("w{round}-{batch}"), RUNS).await;
+            }
+        });
+        until_dead(&at, || fleet.workers.get_mut(&victim).is_some_and(crate::fleet::Process::is_alive)).await;
+        // A start that is cut off here was acknowledged to nobody.
+        runs.abort();
+    }
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+fn operations() -> Vec<String> {
+    OPERATIONS.iter().flat_map(|operation| [format!("{operation}.before"), format!("{operation}.after")]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_services_die_at_every_point_on_the_embedded_store() {
+    let transaction = TRANSACTION.iter().map(|point| (*point).to_owned());
+    services_die_at(StoreKind::File, operations().into_iter().chain(transaction).collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_services_die_at_every_point_on_redis() {
+    services_die_at(StoreKind::Redis, operations()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_at_every_point_on_the_embedded_store() {
+    workers_die_at_every_point(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_workers_die_at_every_point_on_redis() {
+    workers_die_at_every_point(StoreKind::Redis).await;
+}
