@@ -100,7 +100,7 @@ async fn growth(world: &World, report: &mut Report) {
     let n: u64 = if report.quick { 2_000 } else { 10_000 };
     let id = world.start_run("steps", &json!({"n": n, "payload": 1})).await;
     let url = format!("{}/v1/namespaces/default/runs/{id}", world.server);
-    let deadline = Instant::now() + Duration::from_secs(180);
+    let deadline = Instant::now() + Duration::from_mins(3);
     loop {
         let view: Value = world.client.get(format!("{url}?wait=30s")).send().await.expect("an answer").json().await.expect("json");
         if view["status"] == "Completed" {

@@ -45,7 +45,7 @@ fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
 }
 
 fn row(arg: &Arg) -> String {
-    let value = arg.get_value_names().map(|names| names.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(" "));
+    let value = arg.get_value_names().map(|names| names.iter().map(std::string::ToString::to_string).collect::<Vec<_>>().join(" "));
     let takes = arg.get_action().takes_values();
     let value = value.filter(|_| takes).unwrap_or_default();
     let name = match (arg.get_short(), arg.get_long()) {

@@ -40,9 +40,8 @@ pub(super) async fn read(server: &str, mut response: reqwest::Response) -> Reply
             return Reply::Refused(protocol(server, &format!("more than {ANSWER_BYTES_MAX} bytes")));
         }
     }
-    let text = match String::from_utf8(body) {
-        Ok(text) => text,
-        Err(_) => return Reply::Refused(protocol(server, "text that is not UTF-8")),
+    let Ok(text) = String::from_utf8(body) else {
+        return Reply::Refused(protocol(server, "text that is not UTF-8"));
     };
     if status.is_success() {
         return Reply::Answer(text);

@@ -112,7 +112,14 @@ impl Client {
             .user_agent(concat!("everloop/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| ClientError::Config(format!("failed to set up HTTP: {}", reply::chain(&e))))?;
-        Ok(Self { http, base, server: config.server, namespace: config.namespace, patience: config.patience, answered: Default::default() })
+        Ok(Self {
+            http,
+            base,
+            server: config.server,
+            namespace: config.namespace,
+            patience: config.patience,
+            answered: std::sync::Arc::default(),
+        })
     }
 
     /// The address as it was configured.

@@ -272,13 +272,14 @@ fn read<T: DeserializeOwned>(operation: &'static str, body: &[u8]) -> Result<T, 
 async fn refused(operation: &'static str, response: reqwest::Response) -> Error {
     let status = response.status();
     match response.bytes().await {
-        Ok(bytes) => match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => Error::Refused { operation, problem: Box::new(problem) },
-            Err(_) => {
+        Ok(bytes) => {
+            if let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) {
+                Error::Refused { operation, problem: Box::new(problem) }
+            } else {
                 let text: String = String::from_utf8_lossy(&bytes).chars().take(200).collect();
                 Error::Unknown { operation, detail: format!("answered {status}: {text}") }
             }
-        },
+        }
         Err(e) => unknown(operation, &e),
     }
 }

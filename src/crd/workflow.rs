@@ -140,8 +140,8 @@ impl Reader<'_> {
     }
 
     fn other_kind(&mut self, kind: &str, api_version: Option<&str>, document: &Node, fields: &Fields<'_>, parsed: &mut Parsed) {
-        let ours = api_version.is_some_and(|version| version.starts_with("everloop.dev/"));
         const KINDS: [&str; 3] = [KIND, "WorkflowRun", "WorkerPool"];
+        let ours = api_version.is_some_and(|version| version.starts_with("everloop.dev/"));
         let near = nearest(kind, KINDS);
         if (ours || near == Some(KIND)) && !KINDS.contains(&kind) {
             let help = near.map_or_else(|| format!("one of {}", KINDS.join(", ")), |right| format!("did you mean `{right}`?"));
@@ -171,12 +171,11 @@ impl Reader<'_> {
         let mut fields = self.fields(node, "spec")?;
         let mut sources = BTreeMap::new();
         let pool = self.name(&mut fields, "pool");
-        let source = match fields.take("source") {
-            Some(source) => self.source(source, &mut sources),
-            None => {
-                self.invalid(fields.at, "spec.source", "is missing", "write `source:` and below it `inline: |` with the module");
-                None
-            }
+        let source = if let Some(source) = fields.take("source") {
+            self.source(source, &mut sources)
+        } else {
+            self.invalid(fields.at, "spec.source", "is missing", "write `source:` and below it `inline: |` with the module");
+            None
         };
         let activities = match fields.take("activities") {
             Some(activities) => self.activities(activities, &mut sources),

@@ -194,9 +194,10 @@ impl Builder<'_> {
         open.size = open.size.saturating_add(node.size);
         match &mut open.what {
             What::List(items) => items.push(node),
-            What::Map { entries, names, key } => match key.take() {
-                Some(key) => entries.push((key, node)),
-                None => {
+            What::Map { entries, names, key } => {
+                if let Some(key) = key.take() {
+                    entries.push((key, node));
+                } else {
                     let name = match &node.value {
                         Value::Text(text, _) | Value::Other(_, text) => text.clone(),
                         Value::Null => "null".into(),
@@ -209,7 +210,7 @@ impl Builder<'_> {
                     }
                     *key = Some(Key { name, at });
                 }
-            },
+            }
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ pub fn decide(activity: &Activity, failure: &Failure<'_>) -> Decision {
     let default = Retry::default();
     let policy = activity.retry.as_ref().unwrap_or(&default);
     let exhausted = policy.max_attempts.is_some_and(|max| failure.attempt >= max);
-    let never = policy.non_retryable.iter().any(|kind| *kind == failure.error.kind);
+    let never = policy.non_retryable.contains(&failure.error.kind);
     if failure.final_ || exhausted || never {
         return Decision::GiveUp;
     }

@@ -183,7 +183,7 @@ mod tests {
             Command::CancelTimer { n: 2, timer: 1, at: String::new() },
             Command::CancelTimer { n: 3, timer: 9, at: String::new() },
         ];
-        let definition = Definition { source: String::new(), activities: Default::default() };
+        let definition = Definition { source: String::new(), activities: std::collections::BTreeMap::default() };
         let effects = effects(&commands, &definition, "default", TimeMs(5)).unwrap();
         assert_eq!(effects.timers, [NewTimer { command: 0, due: TimeMs(15) }]);
         assert_eq!(effects.cancel_timers, [9]);

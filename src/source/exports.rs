@@ -138,18 +138,15 @@ fn missing(module: &Module<'_, '_>, source: &str, role: Role) -> (Span, String) 
         }
     });
     let first = candidates.next();
-    match (first, candidates.next()) {
-        (Some((span, name, exported)), None) => {
-            let help = if exported {
-                format!("write `export default` instead of `export` before `{name}`")
-            } else {
-                format!("write `export default` before the function `{name}`")
-            };
-            (span, help)
-        }
-        _ => {
-            let end = source.lines().next().map_or(0, str::len);
-            (Span::new(0, u32::try_from(end).unwrap_or(0)), format!("write `{}`", template(role)))
-        }
+    if let (Some((span, name, exported)), None) = (first, candidates.next()) {
+        let help = if exported {
+            format!("write `export default` instead of `export` before `{name}`")
+        } else {
+            format!("write `export default` before the function `{name}`")
+        };
+        (span, help)
+    } else {
+        let end = source.lines().next().map_or(0, str::len);
+        (Span::new(0, u32::try_from(end).unwrap_or(0)), format!("write `{}`", template(role)))
     }
 }

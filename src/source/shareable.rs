@@ -104,36 +104,11 @@ impl<'a> Constants<'a> {
                 matches!(name.name.as_str(), "undefined" | "NaN" | "Infinity") || self.primitives.contains(name.name.as_str())
             }
             Expression::UnaryExpression(it) => match it.operator {
-                UnaryOperator::UnaryNegation => self.number(&it.argument) || self.primitive_bigint(&it.argument),
+                UnaryOperator::UnaryNegation => number(&it.argument) || bigint(&it.argument),
                 UnaryOperator::LogicalNot | UnaryOperator::Void => self.primitive(&it.argument),
                 _ => false,
             },
-            Expression::BinaryExpression(_) => self.number(expression),
-            _ => false,
-        }
-    }
-
-    fn primitive_bigint(&self, expression: &Expression<'a>) -> bool {
-        matches!(expression.get_inner_expression(), Expression::BigIntLiteral(_))
-    }
-
-    /// `30 * 60 * 1000`: arithmetic on number literals only, because other operands may throw.
-    fn number(&self, expression: &Expression<'a>) -> bool {
-        match expression.get_inner_expression() {
-            Expression::NumericLiteral(_) => true,
-            Expression::UnaryExpression(it) => it.operator == UnaryOperator::UnaryNegation && self.number(&it.argument),
-            Expression::BinaryExpression(it) => {
-                let arithmetic = matches!(
-                    it.operator,
-                    BinaryOperator::Addition
-                        | BinaryOperator::Subtraction
-                        | BinaryOperator::Multiplication
-                        | BinaryOperator::Division
-                        | BinaryOperator::Remainder
-                        | BinaryOperator::Exponential
-                );
-                arithmetic && self.number(&it.left) && self.number(&it.right)
-            }
+            Expression::BinaryExpression(_) => number(expression),
             _ => false,
         }
     }
@@ -189,4 +164,29 @@ fn plain_key(key: &PropertyKey<'_>, computed: bool) -> bool {
 
 fn plain_class_key(key: &PropertyKey<'_>, computed: bool) -> bool {
     !computed || matches!(key, PropertyKey::StringLiteral(_) | PropertyKey::NumericLiteral(_))
+}
+
+fn bigint(expression: &Expression<'_>) -> bool {
+    matches!(expression.get_inner_expression(), Expression::BigIntLiteral(_))
+}
+
+/// `30 * 60 * 1000`: arithmetic on number literals only, because other operands may throw.
+fn number(expression: &Expression<'_>) -> bool {
+    match expression.get_inner_expression() {
+        Expression::NumericLiteral(_) => true,
+        Expression::UnaryExpression(it) => it.operator == UnaryOperator::UnaryNegation && number(&it.argument),
+        Expression::BinaryExpression(it) => {
+            let arithmetic = matches!(
+                it.operator,
+                BinaryOperator::Addition
+                    | BinaryOperator::Subtraction
+                    | BinaryOperator::Multiplication
+                    | BinaryOperator::Division
+                    | BinaryOperator::Remainder
+                    | BinaryOperator::Exponential
+            );
+            arithmetic && number(&it.left) && number(&it.right)
+        }
+        _ => false,
+    }
 }

@@ -102,6 +102,7 @@ async fn run_with<E: Engine>(
 ) -> Result<(), Error> {
     let client = WorkerClient::new(&config.server)?;
     let clock = Arc::new(clock::StoreClock::new());
+    #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
     let loops = Arc::new(loops::Loops::start(config.loops, make, &clock, &messages)?);
     let runner = activities::Runner::start(config.loops, config.allow_local)?;

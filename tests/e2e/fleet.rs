@@ -141,7 +141,7 @@ impl Fleet {
         command.arg("--dir").arg(self.folder.path()).args(["--maxmemory-policy", "noeviction"]).stdout(Stdio::null());
         match command.spawn() {
             Ok(child) => {
-                drop(std::mem::replace(&mut self.redis, Some(Process { child, name: "redis".into() })));
+                drop(self.redis.replace(Process { child, name: "redis".into() }));
             }
             Err(e) => panic!("redis-server does not start ({e}): apt-get install redis-server"),
         }

@@ -18,9 +18,9 @@ const RUNS: usize = 12;
 /// A point that is not passed for so long is not reached at all: then the test says nothing.
 const PASSED_WITHIN: Duration = Duration::from_secs(30);
 
-const ASKING: &str = r#"
+const ASKING: &str = r"
 export default async function asking() { return await ask({}); }
-"#;
+";
 
 /// The operations of which a round has few: their first one is the one.
 const RARE: [&str; 7] = ["define", "control", "open_session", "end_session", "release", "extend", "sweep"];

@@ -33,13 +33,13 @@ pub enum Expected {
 #[derive(Clone, Default)]
 pub struct Log(pub Arc<Mutex<Vec<Acknowledged>>>);
 
-const STEPS: &str = r#"
+const STEPS: &str = r"
 export default async function steps(input) {
   const tokens = [];
   for (let i = 0; i < input.steps; i++) tokens.push((await step({ i, takes: input.takes ?? 0 })).token);
   return tokens;
 }
-"#;
+";
 
 const SLEEPER: &str = r#"
 import { sleep } from "everloop";
@@ -94,7 +94,7 @@ pub async fn apply_all(fleet: &Fleet, shop: &Shop) {
 
 /// Sends until it is answered with something else than *unknown*, for a minute at most.
 pub async fn post(client: &reqwest::Client, servers: &[String], path: &str, key: &str, body: &Value) -> (u16, Value) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let mut turn = 0_usize;
     loop {
         let server = &servers[turn % servers.len()];

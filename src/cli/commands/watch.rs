@@ -38,7 +38,7 @@ pub async fn run(context: &Context, args: &WatchArgs) -> Result<Exit, CliError> 
             })?;
             from = entry.turn + 1;
         }
-        let closed = page.entries.last().is_some_and(|entry| entry.commands.last().is_some_and(|command| command.closes()));
+        let closed = page.entries.last().is_some_and(|entry| entry.commands.last().is_some_and(crate::api::journal::Command::closes));
         if !closed && !page.entries.is_empty() {
             continue;
         }

@@ -56,7 +56,7 @@ impl Order {
 
     /// See [`Payment`]: every second order has trouble.
     pub fn payment(self) -> Payment {
-        if self.number % 2 == 0 {
+        if self.number.is_multiple_of(2) {
             return Payment::Smooth;
         }
         match self.dice("payment", 6) {

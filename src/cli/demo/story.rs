@@ -26,7 +26,7 @@ use crate::client::{Client, ClientConfig, ClientError, ListRuns, Patience};
 /// Between two looks at the service.
 const TICK: Duration = Duration::from_millis(250);
 /// Sits out every outage of the demo.
-const STUBBORN: Patience = Patience { unreachable: Duration::from_secs(30), unanswered: Duration::from_secs(60) };
+const STUBBORN: Patience = Patience { unreachable: Duration::from_secs(30), unanswered: Duration::from_mins(1) };
 /// Tells an outage at once.
 const CURIOUS: Patience = Patience { unreachable: Duration::ZERO, unanswered: Duration::ZERO };
 /// Questions at once when the evidence is gathered.

@@ -162,8 +162,11 @@ fn forget_keys(tx: &mut Tx<'_>, row: &RunRow, last_consumed: u64) -> Result<(), 
     Ok(())
 }
 
+/// A row that is put back as it was.
+type Kept = (Vec<u8>, Vec<u8>);
+
 /// The first event of a run that has had no turn: its input stands nowhere else, so it outlives the run's end.
-pub(super) fn keep_first(tx: &mut Tx<'_>, row: &RunRow) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+pub(super) fn keep_first(tx: &mut Tx<'_>, row: &RunRow) -> Result<Option<Kept>, Fault> {
     if row.record.turns > 0 {
         return Ok(None);
     }
@@ -171,7 +174,7 @@ pub(super) fn keep_first(tx: &mut Tx<'_>, row: &RunRow) -> Result<Option<(Vec<u8
 }
 
 /// Puts back what was kept.
-pub(super) fn put_back(tx: &mut Tx<'_>, kept: Option<(Vec<u8>, Vec<u8>)>) -> Result<(), Fault> {
+pub(super) fn put_back(tx: &mut Tx<'_>, kept: Option<Kept>) -> Result<(), Fault> {
     match kept {
         Some((key, mail)) => tx.put(T::Mailbox, key, &mail),
         None => Ok(()),

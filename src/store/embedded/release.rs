@@ -40,7 +40,7 @@ pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault>
                 // No context stands at the new head.
                 row.record.holder.clear();
             } else if *keeps_context {
-                row.record.holder = session.as_str().to_owned();
+                session.as_str().clone_into(&mut row.record.holder);
             } else if row.record.holder == session.as_str() {
                 row.record.holder.clear();
             }

@@ -165,9 +165,9 @@ async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<(), Redi
 pub(super) fn store_error(operation: &'static str, error: &RedisError) -> StoreError {
     let detail = error.to_string();
     match error.code() {
-        Some("OOM" | "MISCONF") => StoreError::Full { operation, detail },
-        Some("ERR" | "WRONGTYPE") if !detail.contains("No space") => StoreError::Damaged { operation, detail },
-        Some("ERR") => StoreError::Full { operation, detail },
+        Some("WRONGTYPE") => StoreError::Damaged { operation, detail },
+        Some("ERR") if !detail.contains("No space") => StoreError::Damaged { operation, detail },
+        Some("OOM" | "MISCONF" | "ERR") => StoreError::Full { operation, detail },
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => StoreError::Unfit(vec![format!(
             "the server forbids to {operation} ({detail}): give the user `~{{e*`, `&everloop:*` and `+@all -@dangerous +info +config|get`"
         )]),

@@ -62,7 +62,7 @@ impl Http {
     fn request(&self, task: &Task) -> Result<reqwest::Request, AttemptOutcome> {
         let work = &task.work;
         let name = work.name.as_deref().unwrap_or_default();
-        let Some(Ok(Kind::Http(declared))) = task.definition.activities.get(name).map(|activity| activity.kind()) else {
+        let Some(Ok(Kind::Http(declared))) = task.definition.activities.get(name).map(crate::api::definition::Activity::kind) else {
             return Err(failed_for_good("UnknownActivity", format!("{name:?} is not an HTTP activity")));
         };
         let argument_json = work.argument.clone().unwrap_or_default();

@@ -9,13 +9,12 @@ const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// is not used.
 pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let ms = match text.parse::<u64>() {
-        Ok(seconds) => seconds.saturating_mul(1000),
-        Err(_) => {
-            let until = date(text)?;
-            let now = date(headers.get(DATE)?.to_str().ok()?)?;
-            u64::try_from(until.saturating_sub(now)).unwrap_or(0).saturating_mul(1000)
-        }
+    let ms = if let Ok(seconds) = text.parse::<u64>() {
+        seconds.saturating_mul(1000)
+    } else {
+        let until = date(text)?;
+        let now = date(headers.get(DATE)?.to_str().ok()?)?;
+        u64::try_from(until.saturating_sub(now)).unwrap_or(0).saturating_mul(1000)
     };
     Some(ms.min(RETRY_AFTER_MS_MAX))
 }

@@ -129,6 +129,15 @@ fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.checked_add(HEADER_BYTES)?, ALIGN).ok()
 }
 
+/// The header of a block.
+///
+/// # Safety
+/// `pointer` is a block of this allocator.
+unsafe fn header_of(pointer: *mut u8) -> *mut Header {
+    // SAFETY: a header stands before each block.
+    unsafe { pointer.sub(HEADER_BYTES).cast() }
+}
+
 // SAFETY: blocks come from the global allocator with a header before them that says their size; all are aligned to 16.
 unsafe impl Allocator for CountingAllocator {
     fn alloc(&mut self, size: usize) -> *mut u8 {
@@ -151,7 +160,7 @@ unsafe impl Allocator for CountingAllocator {
     unsafe fn dealloc(&mut self, pointer: *mut u8) {
         // SAFETY: the caller gives a block of this allocator.
         unsafe {
-            let block = pointer.sub(HEADER_BYTES).cast::<Header>();
+            let block = header_of(pointer);
             self.0.unlink(block);
             dealloc(block.cast(), layout((*block).bytes).unwrap_unchecked());
         }
@@ -163,7 +172,7 @@ unsafe impl Allocator for CountingAllocator {
         }
         // SAFETY: the caller gives a block of this allocator; when it cannot grow it stays as it was, and in the list.
         unsafe {
-            let block = pointer.sub(HEADER_BYTES).cast::<Header>();
+            let block = header_of(pointer);
             let old_size = (*block).bytes;
             let Some(new_layout) = layout(new_size) else { return null_mut() };
             if new_size > old_size && !self.0.admits(new_size - old_size) {
@@ -181,6 +190,6 @@ unsafe impl Allocator for CountingAllocator {
 
     unsafe fn usable_size(pointer: *mut u8) -> usize {
         // SAFETY: the caller gives a block of this allocator.
-        unsafe { (*pointer.sub(HEADER_BYTES).cast::<Header>()).bytes }
+        unsafe { (*header_of(pointer)).bytes }
     }
 }

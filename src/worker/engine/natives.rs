@@ -58,8 +58,8 @@ fn commands<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Res
 }
 
 /// Issues a command, when the run is open and the turn has room for it.
-fn command<'js, T>(
-    ctx: &Ctx<'js>,
+fn command<T>(
+    ctx: &Ctx<'_>,
     shared: &Shared,
     callees: &[&str],
     issue: impl FnOnce(&mut RunState, &mut dyn FnMut() -> String) -> T,

@@ -92,15 +92,12 @@ impl Hub {
                 match read_events(&events) {
                     Ok(events) => {
                         job.add_events(events);
-                        match job.verdict.clone() {
-                            Some(error) => {
-                                job.fail(error);
-                                self.commit_turn(job);
-                            }
-                            None => {
-                                self.parts.loops.evict(&job.uid);
-                                self.take_turn(job, None);
-                            }
+                        if let Some(error) = job.verdict.clone() {
+                            job.fail(error);
+                            self.commit_turn(job);
+                        } else {
+                            self.parts.loops.evict(&job.uid);
+                            self.take_turn(job, None);
                         }
                     }
                     Err(message) => self.block(job, crate::api::run::Blocked { reason: "UnknownEvent".to_owned(), message }),
@@ -191,7 +188,7 @@ fn name_attempts(attempts: &mut [ActivityWork], batch: &[Pending]) {
         }
     }
     for work in attempts.iter_mut().filter(|work| work.name.is_none()) {
-        let commands = turns.get(&work.run).into_iter().flatten().flat_map(|turn| find(turn, work.command));
+        let commands = turns.get(&work.run).into_iter().flatten().filter_map(|turn| find(turn, work.command));
         for command in commands {
             if let Command::ScheduleActivity { name, argument, .. } = command {
                 work.name = Some(name.clone());

@@ -165,10 +165,8 @@ impl Hub {
     fn handle(&mut self, message: Msg) {
         match message {
             Msg::Opened { session, ttl, over } => self.opened(session, ttl, over),
-            Msg::Lost { session } => {
-                if self.session.as_ref().is_some_and(|line| line.session == session) {
-                    self.lost();
-                }
+            Msg::Lost { session } if self.session.as_ref().is_some_and(|line| line.session == session) => {
+                self.lost();
             }
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(&leases),

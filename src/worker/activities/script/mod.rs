@@ -44,7 +44,7 @@ pub(super) struct Pool {
 
 /// A call under way.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(in crate::worker) struct Call {
     thread: UnboundedSender<ToThread>,
     number: u64,
 }
@@ -90,6 +90,7 @@ impl Pool {
         let fetcher = Fetcher::new(allow_local)?;
         let struck = Struck::default();
         let start = |name: String| -> Result<UnboundedSender<ToThread>, std::io::Error> {
+            #[expect(clippy::disallowed_methods, reason = "each call holds an activity slot: the slots are the bound")]
             let (sender, receiver) = unbounded_channel();
             let (fetcher, struck, own) = (fetcher.clone(), struck.clone(), sender.downgrade());
             std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || thread::run(receiver, &own, &fetcher, &struck))?;

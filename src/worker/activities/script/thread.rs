@@ -60,13 +60,11 @@ pub(super) fn run(mut inbox: UnboundedReceiver<ToThread>, own: &WeakUnboundedSen
             fetcher: fetcher.clone(),
             struck: struck.clone(),
         };
-        match catch_unwind(AssertUnwindSafe(|| runtime.block_on(thread.serve(&mut inbox)))) {
-            Ok(()) => return,
-            Err(_) => {
-                tracing::error!("a thread for scripts broke; its calls are handed back");
-                thread.machine.take().into_iter().for_each(Machine::discard);
-            }
+        if let Ok(()) = catch_unwind(AssertUnwindSafe(|| runtime.block_on(thread.serve(&mut inbox)))) {
+            return;
         }
+        tracing::error!("a thread for scripts broke; its calls are handed back");
+        thread.machine.take().into_iter().for_each(Machine::discard);
     }
 }
 

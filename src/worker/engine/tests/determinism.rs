@@ -3,13 +3,13 @@
 use super::*;
 use crate::api::limits;
 
-const RANDOM: &str = r#"
+const RANDOM: &str = r"
 export default async () => {
   const draw = () => [Math.random(), crypto.randomUUID(), [...crypto.getRandomValues(new Uint16Array(3))]];
   const first = draw();
   await a();
   return [first, draw()];
-};"#;
+};";
 
 #[test]
 fn randomness_is_the_same_in_every_replay_and_other_in_every_run() {

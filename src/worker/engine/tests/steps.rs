@@ -55,14 +55,14 @@ fn undefined_is_null_in_arguments_and_results() {
 
 #[test]
 fn combinators_see_results_in_the_order_of_the_events() {
-    let source = r#"
+    let source = r"
 export default async () => {
   const all = await Promise.all([a(1), b(2)]);
   const first = await Promise.race([a(3), b(4)]);
   const any = await Promise.any([a(5), b(6)]);
   const settled = await Promise.allSettled([a(7), b(8)]);
   return { all, first, any, settled: settled.map((s) => s.status) };
-};"#;
+};";
     let mut engine = engine();
     let mut run = Run::new(source);
     assert_eq!(brief(&run.start(&mut engine, "null")), ["0 a(1)", "1 b(2)"]);

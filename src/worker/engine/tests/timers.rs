@@ -46,10 +46,10 @@ fn an_activity_between_timers_ends_the_nesting() {
 
 #[test]
 fn an_interval_is_durable_and_starts_its_next_timer_after_its_callback() {
-    let source = r#"export default () => new Promise((resolve) => {
+    let source = r"export default () => new Promise((resolve) => {
   let n = 0;
   const id = setInterval(() => { a(++n); if (n === 3) { clearInterval(id); resolve(n); } }, 0);
-});"#;
+});";
     let mut engine = engine();
     let mut run = Run::new(source);
     let first = run.start(&mut engine, "null");
