@@ -1,6 +1,5 @@
 //! The scenarios. Each is measured several times; the table shows the least, the median and the largest.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -51,9 +50,9 @@ async fn steps(world: &World, report: &mut Report, rounds: usize, payload: &Valu
     report.add("one further sequential step", "slope of 1 to 101", "ms", slopes);
 }
 
-async fn saturate(world: &Arc<&World>, workflow: &'static str, input: &Value, at_once: usize, total: usize) -> f64 {
+async fn saturate(world: &World, workflow: &'static str, input: &Value, at_once: usize, total: u32) -> f64 {
     let begin = Instant::now();
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let next = std::sync::atomic::AtomicU32::new(0);
     let clients = (0..at_once).map(|_| async {
         while next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < total {
             world.start_and_wait(workflow, input).await;
@@ -64,13 +63,12 @@ async fn saturate(world: &Arc<&World>, workflow: &'static str, input: &Value, at
 }
 
 async fn throughput(world: &World, report: &mut Report, rounds: usize, payload: &Value) {
-    let shared = Arc::new(world);
     let (mut runs, mut steps) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let total = if report.quick { 3_000 } else { 10_000 };
-        runs.push(total as f64 / saturate(&shared, "one", payload, 256, total).await);
+        runs.push(f64::from(total) / saturate(world, "one", payload, 256, total).await);
         let total = total / 5;
-        steps.push(total as f64 * 10.0 / saturate(&shared, "steps", &json!({"n": 10, "payload": payload}), 256, total).await);
+        steps.push(f64::from(total) * 10.0 / saturate(world, "steps", &json!({"n": 10, "payload": payload}), 256, total).await);
     }
     report.add("one-step runs, 256 at once", "rate", "runs/s", runs);
     report.add("runs of 10 steps, 256 at once", "rate", "steps/s", steps);

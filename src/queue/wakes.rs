@@ -4,6 +4,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::service::{Service, Shared};
 use super::stations;
+use super::watchers::News;
 use crate::store::op::Wake;
 
 /// Runs until shutdown. What is missed (a slow reader) makes everybody look.
@@ -30,7 +31,7 @@ impl Service {
         match wake {
             Wake::Pool { partition, pool } => self.stations.wake(&stations::pool(&pool), partition),
             Wake::Queue { partition, queue } => self.stations.wake(&stations::queue(&queue), partition),
-            Wake::Closed(run) => self.watchers.tell(&run),
+            Wake::Closed(run) => self.watchers.tell(&run, News::End),
             Wake::Due { partition, at } => self.due(partition, at),
             Wake::All => {
                 self.stations.wake_all();

@@ -7,7 +7,16 @@ use tokio::sync::Notify;
 
 use crate::api::RunKey;
 
-type Waiting = HashMap<RunKey, (Arc<Notify>, usize)>;
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum News {
+    /// Any turn, the last one included.
+    Turn,
+    /// The end. Who waits for it must not look at the store at each turn.
+    End,
+}
+
+type Waiting = HashMap<(RunKey, News), (Arc<Notify>, usize)>;
 
 /// The runs that requests at this replica wait for.
 #[derive(Debug, Clone, Default)]
@@ -20,18 +29,24 @@ impl Watchers {
 
     /// Waits for news of a run until it is dropped.
     #[must_use]
-    pub fn watch(&self, run: &RunKey) -> Watch {
+    pub fn watch(&self, run: &RunKey, news: News) -> Watch {
         let mut waiting = self.lock();
-        let (changed, count) = waiting.entry(run.clone()).or_default();
+        let (changed, count) = waiting.entry((run.clone(), news)).or_default();
         *count += 1;
-        Watch { watchers: self.clone(), run: run.clone(), changed: changed.clone() }
+        Watch { watchers: self.clone(), of: (run.clone(), news), changed: changed.clone() }
     }
 
-    /// There is news of a run.
-    pub fn tell(&self, run: &RunKey) {
-        let changed = self.lock().get(run).map(|(changed, _)| changed.clone());
-        if let Some(changed) = changed {
-            changed.notify_waiters();
+    /// A run took a turn, or ended.
+    pub fn tell(&self, run: &RunKey, news: News) {
+        let told = |news: News| {
+            let changed = self.lock().get(&(run.clone(), news)).map(|(changed, _)| changed.clone());
+            if let Some(changed) = changed {
+                changed.notify_waiters();
+            }
+        };
+        told(News::Turn);
+        if news == News::End {
+            told(News::End);
         }
     }
 
@@ -48,7 +63,7 @@ impl Watchers {
 #[derive(Debug)]
 pub struct Watch {
     watchers: Watchers,
-    run: RunKey,
+    of: (RunKey, News),
     /// Told on news.
     pub changed: Arc<Notify>,
 }
@@ -56,10 +71,10 @@ pub struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut waiting = self.watchers.lock();
-        if let Some((_, count)) = waiting.get_mut(&self.run) {
+        if let Some((_, count)) = waiting.get_mut(&self.of) {
             *count -= 1;
             if *count == 0 {
-                waiting.remove(&self.run);
+                waiting.remove(&self.of);
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::sessions::pool_of;
 use crate::queue::turns::Unfit;
 use crate::queue::waiters::Granted;
+use crate::queue::watchers::News;
 use crate::store::StoreError;
 use crate::store::op::{Commit, Committed, Finish, Finished, Grants, Offer, Outcome, Release, Released, Turn};
 use crate::telemetry::metrics::ReasonLabels;
@@ -167,7 +168,7 @@ impl By<'_> {
                 return refused(reason);
             }
         };
-        let due = first_due(&turn);
+        let (due, news) = (first_due(&turn), news_of(&turn));
         let op = Commit {
             run: run.clone(),
             session: self.session.clone(),
@@ -178,7 +179,7 @@ impl By<'_> {
         };
         Ok(match self.service.store.commit(op).await? {
             Committed::Accepted { grants } => {
-                self.committed(&run, due);
+                self.committed(&run, due, news);
                 (ItemResult::Accepted, grants)
             }
             Committed::MoreEvents(events) => {
@@ -212,6 +213,7 @@ impl By<'_> {
         // The turn was computed from a completed outcome; without that it has no ground.
         let (turn, unfit) = self.optimistic(&run, turn, &outcome, broken).await?;
         let due = turn.as_ref().and_then(first_due);
+        let news = turn.as_ref().map_or(News::Turn, news_of);
         let now = self.service.clock.for_store();
         let finish = Finish { run: run.clone(), attempt, outcome, turn, now, offer: self.offer(offer) };
         let (turn, grants) = match self.service.store.finish(finish).await? {
@@ -227,7 +229,7 @@ impl By<'_> {
         };
         let result = match (turn, unfit) {
             (Some(Ok(())), _) => {
-                self.committed(&run, due);
+                self.committed(&run, due, news);
                 ItemResult::Accepted
             }
             (Some(Err(refusal)), _) => {
@@ -277,9 +279,9 @@ impl By<'_> {
         })
     }
 
-    fn committed(&self, run: &RunKey, due: Option<TimeMs>) {
+    fn committed(&self, run: &RunKey, due: Option<TimeMs>, news: News) {
         self.service.metrics.turns.inc();
-        self.service.watchers.tell(run);
+        self.service.watchers.tell(run, news);
         if let Some(due) = due {
             self.service.due(self.service.partition(run), due);
         }
@@ -292,6 +294,10 @@ impl By<'_> {
 
 fn attempt_lost() -> ItemResult {
     ItemResult::Refused { reason: Code::AttemptLost.as_str().to_owned() }
+}
+
+fn news_of(turn: &Turn) -> News {
+    if turn.close.is_some() { News::End } else { News::Turn }
 }
 
 /// When the first thing that a turn sets falls due.

@@ -14,6 +14,7 @@ use crate::queue::border::extract::{IdempotencyKey, RunPath};
 use crate::queue::border::problem::{Answer, Refused, run_closed, run_not_found, workflow_not_found};
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::view::{self, stored};
+use crate::queue::watchers::News;
 use crate::store::op::{Control, ControlKind, Controlled};
 
 /// Who the journal says took a terminated run's last entry.
@@ -95,7 +96,7 @@ impl Service {
         let key = key.unwrap_or_default();
         match self.store.control(Control { run: run.clone(), kind, head, key, now: self.clock.for_store() }).await? {
             Controlled::Done(record) => {
-                self.watchers.tell(&run);
+                self.watchers.tell(&run, News::End);
                 Ok(Answered(view::summary(&run, &record)?))
             }
             Controlled::NotFound => Err(run_not_found(&run).into()),

@@ -12,6 +12,7 @@ use crate::queue::border::extract::{Namespace, Params, RunPath, wait};
 use crate::queue::border::problem::{Answer, Refused, run_not_found};
 use crate::queue::service::{Service, Shared};
 use crate::queue::view;
+use crate::queue::watchers::News;
 use crate::store::op::{List, RunState};
 
 /// The query of a run.
@@ -35,7 +36,7 @@ pub struct ListQuery {
 /// Runs in a page when the client does not say.
 const LIST_PAGE: usize = 100;
 /// The end of a run is published, but a word can be missed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// `GET /v1/namespaces/{ns}/runs/{id}`; with `?wait=` it answers when the run has ended, or after that time.
 pub async fn get(State(service): State<Shared>, RunPath { run }: RunPath, Params(query): Params<Query>) -> Answer<Json<RunView>> {
@@ -44,7 +45,7 @@ pub async fn get(State(service): State<Shared>, RunPath { run }: RunPath, Params
 
 /// The run, as soon as it has ended, or as it is after `wait`.
 pub async fn wait_for_end(service: &Service, run: &RunKey, wait: Duration) -> Result<RunView, Refused> {
-    let state = wait_until(service, run, wait, LOOK_EVERY, |_| false).await?;
+    let state = wait_until(service, run, News::End, wait, LOOK_EVERY, |_| false).await?;
     Ok(view::whole(run, &state)?)
 }
 
@@ -52,12 +53,13 @@ pub async fn wait_for_end(service: &Service, run: &RunKey, wait: Duration) -> Re
 pub async fn wait_until(
     service: &Service,
     run: &RunKey,
+    news: News,
     wait: Duration,
     look_every: Duration,
     enough: impl Fn(&RunState) -> bool,
 ) -> Result<RunState, Refused> {
     let until = Instant::now() + wait;
-    let watch = service.watchers.watch(run);
+    let watch = service.watchers.watch(run, news);
     loop {
         let mut told = std::pin::pin!(watch.changed.notified());
         told.as_mut().enable();

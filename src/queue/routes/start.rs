@@ -1,7 +1,7 @@
 //! Starting a run.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::runs::{LOOK_EVERY, wait_for_end};
 use crate::api::http::StartRun;
 use crate::api::{Code, DurationMs, Event, Name, Problem, RunId, RunKey, RunView, Uid};
 use crate::machine::record::RunRecord;
@@ -20,6 +21,7 @@ use crate::queue::outcome;
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::view;
 use crate::queue::waiters::{Free, Reservation};
+use crate::queue::watchers::News;
 use crate::store::StoreError;
 use crate::store::op::{Define, Grants, Start, Started, WorkflowRecord};
 
@@ -48,11 +50,18 @@ pub async fn start(
         None => run_id(&namespace, key.0.as_deref())?,
     };
     let run = RunKey { namespace, id };
+    let watch = service.watchers.watch(&run, News::End);
+    let mut told = std::pin::pin!(watch.changed.notified());
+    told.as_mut().enable();
     let (new, record) = service.start(&run, &start, by_key).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-    let wait = wait(query.wait);
+    let (wait, began) = (wait(query.wait), Instant::now());
     let view = if wait > Duration::ZERO {
-        super::runs::wait_for_end(&service, &run, wait).await?
+        if new {
+            // Nothing has happened to it yet: look when there is something to see.
+            let _ = tokio::time::timeout(wait.min(LOOK_EVERY), told).await;
+        }
+        wait_for_end(&service, &run, wait.saturating_sub(began.elapsed())).await?
     } else {
         RunView { input: Some(start.input), ..view::summary(&run, &record)? }
     };
