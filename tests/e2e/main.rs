@@ -4,8 +4,10 @@
 
 mod checker;
 mod crash;
+mod examples;
 mod fleet;
 mod lost_grants;
 mod points;
 mod shop;
+mod shutdown;
 mod workload;

@@ -3,5 +3,8 @@
 //! A store is plugged in at one place: `stores.rs`.
 
 mod conformance;
+#[path = "../support/redis.rs"]
+#[allow(dead_code, reason = "the crash tests use more of it")]
+mod server;
 mod stores;
 mod world;

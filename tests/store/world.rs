@@ -49,11 +49,6 @@ pub fn partitions() -> impl Iterator<Item = Partition> {
     (0..PARTITIONS).map(Partition)
 }
 
-/// Ids of one partition: `prefix0`, ...
-pub fn ids(prefix: &str, count: usize, partition: Partition) -> Vec<String> {
-    (0..).map(|n| format!("{prefix}{n:04}")).filter(|id| place(id) == partition).take(count).collect()
-}
-
 pub fn offer(by: &str, seq: u64, turns: u16, activities: u16) -> Option<Offer> {
     Some(Offer { session: session(by), seq, pool: name(POOL), turns, activities, fair: false })
 }
@@ -68,10 +63,6 @@ pub fn completed(command: u32) -> String {
 
 pub fn signal(n: usize) -> String {
     format!(r#"{{"SignalReceived":{{"name":"s","payload":{n}}}}}"#)
-}
-
-pub fn fired(command: u32) -> String {
-    format!(r#"{{"TimerFired":{{"command":{command}}}}}"#)
 }
 
 /// A turn that consumes one event and does nothing.
@@ -207,11 +198,6 @@ impl World {
     pub async fn finish(&self, id: &str, attempt: AttemptClaim, turn: Option<Turn>, now: u64, offer: Option<Offer>) -> Finished {
         let outcome = Outcome::Settled { event: completed(attempt.command) };
         self.store.finish(Finish { run: run(id), attempt, outcome, turn, now: TimeMs(now), offer }).await.unwrap()
-    }
-
-    pub async fn retry(&self, id: &str, attempt: AttemptClaim, at: u64, now: u64) -> Finished {
-        let outcome = Outcome::Retry { at: TimeMs(at), error: "HttpError: 503".into() };
-        self.store.finish(Finish { run: run(id), attempt, outcome, turn: None, now: TimeMs(now), offer: None }).await.unwrap()
     }
 
     pub async fn deliver(&self, id: &str, event: &str, key: &str, now: u64) -> Delivered {

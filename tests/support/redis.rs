@@ -1,6 +1,4 @@
 //! A Redis (or Valkey) server of a test's own: on a unix socket in a temporary folder, killed when it is dropped.
-//!
-//! `EVERLOOP_TEST_REDIS` names another binary than `redis-server`, such as `valkey-server`.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,16 +13,29 @@ pub const MEMORY: [&str; 2] = ["--save", ""];
 pub struct RedisServer {
     child: Child,
     folder: tempfile::TempDir,
+    program: String,
     arguments: Vec<String>,
 }
 
+/// Where `make tools` has put Valkey.
+#[allow(dead_code, reason = "not every test group runs on Valkey")]
+pub fn valkey() -> String {
+    std::env::var("EVERLOOP_TEST_VALKEY")
+        .expect("EVERLOOP_TEST_VALKEY is not set: run the tests by `make test`, which installs valkey-server")
+}
+
 impl RedisServer {
-    /// Starts it and waits until it answers.
+    /// Starts Redis and waits until it answers.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_program("redis-server", arguments)
+    }
+
+    /// Starts another program that speaks Redis.
+    pub fn start_program(program: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let child = spawn(&folder.path().join("redis.sock"), &arguments);
-        let server = Self { child, folder, arguments };
+        let child = spawn(program, &folder.path().join("redis.sock"), &arguments);
+        let server = Self { child, folder, program: program.to_owned(), arguments };
         server.wait();
         server
     }
@@ -41,7 +52,7 @@ impl RedisServer {
     /// `kill -9`, and the same server again on the same files.
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.socket(), &self.arguments);
+        self.child = spawn(&self.program, &self.socket(), &self.arguments);
         self.wait();
     }
 
@@ -79,9 +90,8 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(socket: &std::path::Path, arguments: &[String]) -> Child {
-    let binary = std::env::var("EVERLOOP_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned());
-    Command::new(&binary)
+fn spawn(program: &str, socket: &std::path::Path, arguments: &[String]) -> Child {
+    Command::new(program)
         .args(["--port", "0", "--unixsocket"])
         .arg(socket)
         .arg("--dir")
@@ -91,5 +101,5 @@ fn spawn(socket: &std::path::Path, arguments: &[String]) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| panic!("{binary} does not start ({error}): apt-get install redis-server"))
+        .unwrap_or_else(|error| panic!("{program} does not start ({error}): `make tools` installs it"))
 }
