@@ -18,15 +18,22 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("dev", &["api", "client", "crd", "definitions", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),
 ];
 
-fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder of src") {
+/// The Rust files under a folder.
+fn files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            rust_files(&path, into);
-        } else if path.extension().is_some_and(|e| e == "rs") && !path.components().any(|c| c.as_os_str() == "tests") {
+            files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             into.push(path);
         }
     }
+}
+
+/// The same, without files of tests.
+fn source_files(folder: &Path, into: &mut Vec<PathBuf>) {
+    files(folder, into);
+    into.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
 }
 
 /// The code of a file, without comments and without its tests.
@@ -42,7 +49,7 @@ fn layers_import_downwards_only() {
     let mut wrong = Vec::new();
     for (layer, allowed, banned) in LAYERS {
         let mut files = Vec::new();
-        rust_files(&src.join(layer), &mut files);
+        source_files(&src.join(layer), &mut files);
         assert!(!files.is_empty(), "src/{layer} has no files: is the table out of date?");
         for file in files {
             if file.file_name().is_some_and(|n| n == "tests.rs") {
@@ -68,7 +75,7 @@ fn layers_import_downwards_only() {
     // Only one folder knows each of these.
     for (library, owners) in [("rquickjs", &["worker"][..]), ("redb", &["store"]), ("redis", &["store"]), ("axum", &["queue", "cli"])] {
         let mut files = Vec::new();
-        rust_files(&src, &mut files);
+        source_files(&src, &mut files);
         for file in files {
             let place = file.strip_prefix(&src).expect("below src").display().to_string();
             if code(&file).contains(&format!("use {library}::")) && !owners.iter().any(|o| place.starts_with(o)) {
@@ -86,4 +93,23 @@ fn every_error_code_is_documented() {
         let row = format!("| `{code}` | {} |", code.status());
         assert!(page.contains(&row), "docs/errors.md has no row that begins with {row}");
     }
+}
+
+/// A test that is gone, or was renamed, takes its promise out of the page.
+#[test]
+fn every_test_that_the_guarantees_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/guarantees.md")).expect("docs/guarantees.md");
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        let mut sources = Vec::new();
+        files(&root.join(folder), &mut sources);
+        sources.iter().for_each(|path| code += &fs::read_to_string(path).expect("a source file"));
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let quoted = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let named: Vec<&str> = quoted.filter(|text| text.matches('_').count() >= 2).collect();
+    assert!(named.len() > 60, "the page names its tests");
+    let missing: Vec<_> = named.iter().filter(|test| !code.contains(&format!("fn {test}("))).collect();
+    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:#?}");
 }

@@ -128,7 +128,7 @@ text_id!(
 );
 
 text_id!(
-    /// What a start, a continuation or a reset makes anew: a UUIDv7 in its 36 character form (ENGINE rule "identity").
+    /// What a start, a continuation or a reset makes anew: a UUIDv7 in its 36 character form.
     Uid,
     |text| uuid::Uuid::parse_str(text).map(|_| ()).map_err(|_| invalid("uid", text, "a UUID"))
 );

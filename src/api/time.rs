@@ -1,4 +1,4 @@
-//! Times and durations, in milliseconds. Only the store's clock makes a [`TimeMs`] (ENGINE "time"); nothing here reads one.
+//! Times and durations, in milliseconds. Only the store's clock makes a [`TimeMs`]; nothing here reads one.
 
 use std::fmt;
 use std::str::FromStr;

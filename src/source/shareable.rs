@@ -1,4 +1,4 @@
-//! Whether the top level of a module may be shared between runs (ENGINE 24): a strict whitelist, decided by reading.
+//! Whether the top level of a module may be shared between runs : a strict whitelist, decided by reading.
 //!
 //! Shareable is what nobody can change once the realm is frozen: functions, classes without state of their own, and constants that
 //! are primitives or literals of these. No call, `new`, `await` or getter may run at the top level. Everything else gets a realm
@@ -11,26 +11,41 @@ use oxc_ast::ast::{
     PropertyKey, PropertyKind, Statement, VariableDeclaration,
 };
 use oxc_syntax::operator::{BinaryOperator, UnaryOperator};
+use oxc_syntax::symbol::SymbolFlags;
 
 use super::module::{Module, with_module};
 use super::typescript::check_typescript;
 
-/// Whether runs may share a realm with this module in it. What does not parse may not.
+/// The names that the top level binds to values of its own, when runs may share a realm with this module in it: these are
+/// frozen. What does not parse may not be shared.
 #[must_use]
-pub fn shareable(source: &str) -> bool {
-    with_module(source, |module| module_is_shareable(&module)).unwrap_or(false)
+pub fn shareable(source: &str) -> Option<Vec<String>> {
+    with_module(source, |module| own_values(&module)).ok().flatten()
 }
 
-fn module_is_shareable(module: &Module<'_, '_>) -> bool {
+fn own_values(module: &Module<'_, '_>) -> Option<Vec<String>> {
     let mut constants = Constants::default();
-    check_typescript(module.program).is_empty()
-        && module.program.body.iter().all(|statement| constants.statement(statement))
-        // `function f() {}` and `class C {}` are variables: an assignment to one would be seen by the other runs.
-        && module
-            .scoping
-            .get_bindings(module.scoping.root_scope_id())
-            .values()
-            .all(|symbol| !module.scoping.symbol_is_mutated(*symbol))
+    let immutable = check_typescript(module.program).is_empty() && module.program.body.iter().all(|it| constants.statement(it));
+    if !immutable {
+        return None;
+    }
+    let mut names = Vec::new();
+    for symbol in module.scoping.get_bindings(module.scoping.root_scope_id()).values() {
+        let flags = module.scoping.symbol_flags(*symbol);
+        if flags.intersects(SymbolFlags::Import | SymbolFlags::TypeImport) {
+            continue;
+        }
+        // `function f() {}` and `class C {}` are variables: an assignment to one would be seen by the other runs. What is
+        // only declared has no value that could be frozen.
+        if module.scoping.symbol_is_mutated(*symbol) || (flags.is_value() && flags.contains(SymbolFlags::Ambient)) {
+            return None;
+        }
+        if flags.is_value() {
+            names.push(module.scoping.symbol_name(*symbol).to_owned());
+        }
+    }
+    names.sort_unstable();
+    Some(names)
 }
 
 /// The constants seen so far: only these may be named in later ones, so that nothing throws and nothing is read too early.

@@ -1,4 +1,4 @@
-//! The store's clock, as far as a worker knows it (ENGINE "time"): the latest time that an answer told, and what a monotonic
+//! The store's clock, as far as a worker knows it: the latest time that an answer told, and what a monotonic
 //! clock has counted since. It lags behind by the way of an answer and is never ahead, as long as both run alike.
 
 use std::sync::atomic::{AtomicI64, Ordering};

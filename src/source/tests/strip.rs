@@ -82,7 +82,7 @@ fn only_an_immutable_top_level_is_shared() {
         "const Z = [1, 2] as const;",
         ";",
     ] {
-        assert!(shareable(&format!("{good}\n{main}")), "{good}");
+        assert!(shareable(&format!("{good}\n{main}")).is_some(), "{good}");
     }
     for bad in [
         "let counter = 0;",
@@ -115,10 +115,13 @@ fn only_an_immutable_top_level_is_shared() {
         "const m = { f() {} };",
         "this is not JavaScript",
     ] {
-        assert!(!shareable(&format!("{bad}\n{main}")), "{bad}");
+        assert!(shareable(&format!("{bad}\n{main}")).is_none(), "{bad}");
     }
-    assert!(shareable("export default async (x) => x"));
-    assert!(!shareable("const f = wrap(1);\nexport default f;"));
+    assert_eq!(shareable("export default async (x) => x"), Some(vec![]));
+    let named = "import { sleep } from 'everloop'; import type { T } from 'everloop'; interface I {} type A = I; class C {} const D = [1];
+export default async function main(i: I) { await sleep(1); }";
+    assert_eq!(shareable(named), Some(vec!["C".to_owned(), "D".to_owned(), "main".to_owned()]), "imports and types are not frozen");
+    assert_eq!(shareable("const f = wrap(1);\nexport default f;"), None);
 }
 
 /// Statements without semicolons, which TypeScript ends at the line's end and JavaScript must end there too.

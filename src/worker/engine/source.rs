@@ -14,7 +14,7 @@ pub struct Hooks {
 
 impl Default for Hooks {
     fn default() -> Self {
-        Self { prepare: prepare_source, shareable, share: true }
+        Self { prepare: prepare_source, shareable: crate::source::shareable, share: true }
     }
 }
 
@@ -27,12 +27,6 @@ pub fn prepare_source(source: &str) -> Result<String, String> {
         let code = findings.first().map_or_else(String::new, |finding| format!("{}: ", finding.code));
         format!("{code}{}", crate::source::render(&findings, source))
     })
-}
-
-/// Whether runs may share an instance of this source; see [`Hooks::shareable`].
-#[must_use]
-pub fn shareable(_source: &str) -> Option<Vec<String>> {
-    None
 }
 
 /// A shareable source with a last line that freezes what its top level binds, so that no run can leave anything in it. It is
