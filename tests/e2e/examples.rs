@@ -64,7 +64,7 @@ fn copied(into: &Path, shop: &str) -> Vec<PathBuf> {
 }
 
 /// Types a command; what it printed.
-fn typed(command: &str, server: &str) -> String {
+pub fn typed(command: &str, server: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_everloop"));
     let path = format!("{}:{}", program.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
     let output = Command::new("sh")
@@ -80,7 +80,7 @@ fn typed(command: &str, server: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn until_there(server: &str, name: &str, dev: &mut Process) {
+pub fn until_there(server: &str, name: &str, dev: &mut Process) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let asked = Command::new(env!("CARGO_BIN_EXE_everloop"))

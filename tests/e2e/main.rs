@@ -10,4 +10,5 @@ mod lost_grants;
 mod points;
 mod shop;
 mod shutdown;
+mod tour;
 mod workload;
