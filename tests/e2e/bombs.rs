@@ -1,0 +1,107 @@
+//! Code that would take its worker down, and code that no longer is what was recorded: it is stopped, said so, and left alone by
+//! everybody else.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::checker;
+use crate::crash::{LIMIT, acknowledged};
+use crate::fleet::{Fleet, StoreKind};
+use crate::shop::Shop;
+use crate::workload::{Log, apply_all, drive};
+
+const ENDLESS: &str = "export default async function endless() { for (;;) {} }";
+const HUNGRY: &str = "export default async function hungry() { const kept = []; for (;;) kept.push(new Array(10000).fill(kept.length)); }";
+const DEEP: &str =
+    "export default async function deep() { const down = (n) => down(n + 1) + 1; try { return down(0); } catch { return down(0); } }";
+
+async fn start(server: &str, workflow: &str, id: &str) {
+    let body = json!({"workflow": workflow, "id": id});
+    let answer = reqwest::Client::new().post(format!("{server}/v1/namespaces/default/runs")).json(&body).send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+}
+
+async fn view(server: &str, id: &str, query: &str) -> Value {
+    let url = format!("{server}/v1/namespaces/default/runs/{id}{query}");
+    reqwest::get(url).await.expect("an answer").json().await.expect("json")
+}
+
+/// Reads the run until it is as wanted.
+async fn until(server: &str, id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let view = view(server, id, "").await;
+        if wanted(&view) {
+            return view;
+        }
+        assert!(Instant::now() < deadline, "{id} is never {what}: {view:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn post(server: &str, path: &str, body: Value) -> Value {
+    let answer = reqwest::Client::new().post(format!("{server}{path}")).json(&body).send().await.expect("an answer");
+    let (status, text) = (answer.status(), answer.text().await.expect("text"));
+    assert!(status.is_success(), "POST {path}: {status} {text}");
+    serde_json::from_str(&text).expect("json")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_25_bombs_end_with_a_typed_error_and_leave_their_neighbours_alone() {
+    let (shop, log) = (Shop::open().await, Log::default());
+    let mut fleet = Fleet::start(StoreKind::File, 1).await;
+    apply_all(&fleet, &shop).await;
+    fleet.add_worker();
+    let server = fleet.server(0);
+    let bombs = [("endless", ENDLESS), ("hungry", HUNGRY), ("deep", DEEP)];
+    for (name, source) in bombs {
+        fleet.apply(name, source, json!({})).await;
+        start(&server, name, name).await;
+    }
+    drive(vec![server.clone()], log.clone(), "neighbour", 36).await;
+    for (name, _) in bombs {
+        let view = view(&server, name, "?wait=60s").await;
+        assert_eq!(view["status"], "Failed", "{view:#?}");
+        assert_eq!(view["error"]["type"], "TurnLimitExceeded", "{view:#?}");
+    }
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+    assert!(fleet.workers.values_mut().all(crate::fleet::Process::is_alive), "the worker outlives them");
+}
+
+const RECORDED: &str = "import { signal } from \"everloop\";
+export default async function changing() { const first = await step({ n: 1 }); await signal(\"go\"); return [first.token > 0, await step({ n: 2 })].length; }";
+const DIFFERENT: &str = "import { signal, sleep } from \"everloop\";
+export default async function changing() { await sleep(\"1ms\"); await signal(\"go\"); return \"different\"; }";
+const MENDED: &str = "import { signal } from \"everloop\";
+export default async function changing() { await step({ n: 1 }); await signal(\"go\"); return \"mended\"; }";
+
+/// A run that is moved to code which asks for something else is blocked with both sides told, and goes on with code that fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_a_run_blocked_by_other_code_goes_on_with_fitting_code() {
+    let shop = Shop::open().await;
+    let mut fleet = Fleet::start(StoreKind::Redis, 1).await;
+    fleet.add_worker();
+    let server = fleet.server(0);
+    let activities = json!({"step": {"http": {"url": format!("{}/step", shop.url)}}});
+    fleet.apply("changing", RECORDED, activities.clone()).await;
+    start(&server, "changing", "c").await;
+    until(&server, "c", "waiting for the signal", |view| view["turns"] == 2).await;
+    let run = "/v1/namespaces/default/runs/c";
+
+    fleet.apply("changing", DIFFERENT, activities.clone()).await;
+    post(&server, &format!("{run}/pause"), json!({})).await;
+    post(&server, &format!("{run}/resume"), json!({"version": "current"})).await;
+    post(&server, &format!("{run}/signals/go"), json!(null)).await;
+    let blocked = until(&server, "c", "blocked", |view| view["status"] == "Blocked").await;
+    assert_eq!(blocked["blocked"]["reason"], "Nondeterminism", "{blocked:#?}");
+    let message = blocked["blocked"]["message"].as_str().expect("a message");
+    assert!(message.contains("step") && message.contains("sleep"), "both sides are told: {message}");
+
+    fleet.apply("changing", MENDED, activities).await;
+    post(&server, &format!("{run}/resume"), json!({"version": "current"})).await;
+    let closed = view(&server, "c", "?wait=30s").await;
+    assert_eq!(closed["result"], "mended", "{closed:#?}");
+    let executions = shop.ledger.executions.lock().expect("no panic while it is held");
+    assert!(executions.values().all(|tokens| tokens.len() == 1), "no replay runs an activity: {executions:?}");
+}
