@@ -11,7 +11,7 @@ use crate::shop::Shop;
 use crate::workload::{Log, apply_all, drive};
 
 const RUNS: usize = 120;
-const STOPS_WITHIN: Duration = Duration::from_secs(60);
+const STOPS_WITHIN: Duration = Duration::from_mins(1);
 
 async fn world(kind: StoreKind, services: usize) -> (Fleet, Shop, Log) {
     let shop = Shop::open().await;

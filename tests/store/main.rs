@@ -2,6 +2,12 @@
 //!
 //! A store is plugged in at one place: `stores.rs`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    reason = "helpers of tests: a panic is the failure, and what they make goes where an option is asked for"
+)]
+
 mod conformance;
 #[path = "../support/redis.rs"]
 #[allow(dead_code, reason = "the crash tests use more of it")]

@@ -1,5 +1,11 @@
 //! The Redis store against a real server: each operation, its refusals and its repeats; what it costs; what survives.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    reason = "helpers of tests: a panic is the failure, and what they make goes where an option is asked for"
+)]
+
 #[path = "../support/redis.rs"]
 mod server;
 mod world;
