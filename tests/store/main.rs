@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::unnecessary_wraps,
+    clippy::unused_self,
     reason = "helpers of tests: a panic is the failure, and what they make goes where an option is asked for"
 )]
 
