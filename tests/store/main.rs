@@ -6,7 +6,9 @@
     clippy::unwrap_used,
     clippy::unnecessary_wraps,
     clippy::unused_self,
-    reason = "helpers of tests: a panic is the failure, and what they make goes where an option is asked for"
+    clippy::cast_possible_truncation,
+    clippy::items_after_statements,
+    reason = "tests: a panic is the failure, numbers are small, and what helpers make goes where an option is asked for"
 )]
 
 mod conformance;
