@@ -23,9 +23,9 @@ pub fn render(findings: &[Finding], text: &str) -> String {
 fn render_one(out: &mut String, finding: &Finding, text: &str) {
     // Writing to a string cannot fail.
     let _ = match (finding.line, finding.column) {
-        (0, _) => writeln!(out, "{}: {}", finding.place, finding.message),
-        (line, 0) => writeln!(out, "{}:{line}: {}", finding.place, finding.message),
-        (line, column) => writeln!(out, "{}:{line}:{column}: {}", finding.place, finding.message),
+        (0, _) => writeln!(out, "{}: {} ({})", finding.place, finding.message, finding.code),
+        (line, 0) => writeln!(out, "{}:{line}: {} ({})", finding.place, finding.message, finding.code),
+        (line, column) => writeln!(out, "{}:{line}:{column}: {} ({})", finding.place, finding.message, finding.code),
     };
     let line = (finding.line as usize).checked_sub(1).and_then(|at| text.lines().nth(at));
     if let Some(line) = line {

@@ -308,7 +308,7 @@ fn sources_are_bounded() {
 #[test]
 fn a_rendered_finding_points_at_the_name() {
     let source = "export default async (order) => {\n\tconst payment = await validatAndPay(order);\n};\n";
-    let expected = "main.js:2:24: `validatAndPay` is not defined\n  |\n2 | \tconst payment = await validatAndPay(order);\n  | \t                      ^^^^^^^^^^^^^\nhelp: did you mean `validateAndPay`?\n";
+    let expected = "main.js:2:24: `validatAndPay` is not defined (UnknownName)\n  |\n2 | \tconst payment = await validatAndPay(order);\n  | \t                      ^^^^^^^^^^^^^\nhelp: did you mean `validateAndPay`?\n";
     assert_eq!(render(&findings(source), source), expected);
 }
 
@@ -322,5 +322,5 @@ fn rendering_bounds_long_lines_and_survives_any_position() {
     assert_eq!(carets.find('^'), shown.find("nope"));
     let odd =
         Finding { code: Code::SyntaxError, message: "m".into(), help: String::new(), place: "p".into(), line: 99, column: 99, length: 99 };
-    assert_eq!(render(&[Finding { line: 0, ..odd.clone() }, odd], "x"), "p: m\n\np:99:99: m\n");
+    assert_eq!(render(&[Finding { line: 0, ..odd.clone() }, odd], "x"), "p: m (SyntaxError)\n\np:99:99: m (SyntaxError)\n");
 }

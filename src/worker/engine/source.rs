@@ -23,10 +23,7 @@ impl Default for Hooks {
 /// # Errors
 /// A sentence, when it cannot be read.
 pub fn prepare_source(source: &str) -> Result<String, String> {
-    crate::source::strip_types(source, crate::source::SOURCE_PLACE).map_err(|findings| {
-        let code = findings.first().map_or_else(String::new, |finding| format!("{}: ", finding.code));
-        format!("{code}{}", crate::source::render(&findings, source))
-    })
+    crate::source::strip_types(source, crate::source::SOURCE_PLACE).map_err(|findings| crate::source::render(&findings, source))
 }
 
 /// A shareable source with a last line that freezes what its top level binds, so that no run can leave anything in it. It is
