@@ -10,6 +10,7 @@ mod examples;
 mod fleet;
 mod lost_grants;
 mod points;
+mod reload;
 mod shop;
 mod shutdown;
 mod tour;
