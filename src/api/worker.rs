@@ -107,7 +107,7 @@ pub struct TurnWork {
     pub number: u32,
     /// Number of the next command.
     pub next_command: CommandNo,
-    /// Time of the turn before; this one's may not be earlier.
+    /// The later one of the turn before and of this grant: this turn's time may not be earlier.
     pub at: TimeMs,
     /// When the run was accepted.
     pub started_at: TimeMs,

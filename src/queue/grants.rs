@@ -24,7 +24,7 @@ pub fn turn(grant: TurnGrant) -> Result<TurnWork, StoreError> {
         seq: grant.record.seq,
         number: grant.record.turns,
         next_command: grant.record.next_command,
-        at: grant.record.at,
+        at: grant.record.at.max(grant.now),
         started_at: grant.record.started_at,
         deaths: grant.record.deaths,
         events: grant.events.iter().map(|event| Json::trusted(event).map_err(damaged)).collect::<Result<_, _>>()?,

@@ -117,6 +117,8 @@ pub struct TurnGrant {
     /// The first events of the mailbox, as JSON texts, at most [`crate::api::limits::CLAIM_EVENTS_MAX`]
     /// and about [`crate::api::limits::COMMIT_BYTES_MAX`]; at least one when there is one.
     pub events: Vec<String>,
+    /// The store's clock at the grant: no event in it is later, so its turn must not be earlier.
+    pub now: TimeMs,
 }
 
 /// A lease on an attempt that was granted.

@@ -78,7 +78,7 @@ async fn rule_3_a_turn_that_passes_mail_is_given_that_mail_next() {
         assert_eq!(grants.attempts.len(), 1);
         let record = world.record(id).await;
         if slots == 1 {
-            assert_eq!(grants.turns, [TurnGrant { run: run(id), record, events: vec![signal(1)] }]);
+            assert_eq!(grants.turns, [TurnGrant { run: run(id), record, events: vec![signal(1)], now: grants.turns[0].now }]);
             assert_eq!(world.store.counts(world.partition(id)).await.unwrap().ready_turns.len(), 0);
         } else {
             assert_eq!((grants.turns.len(), record.phase), (0, Phase::Ready));
@@ -169,7 +169,10 @@ async fn a_claim_repeated_hands_out_what_it_was_granted_and_a_new_one_does_not()
     let Claimed::Granted { grants: again, more, .. } = world.claim_again("p/0", "s1", 1, (2, 0), 20, true).await else {
         panic!("s1 lives")
     };
-    assert_eq!((again, more), (grants, true));
+    // It is the same lease, told at a later time.
+    let told = |grants: Grants| grants.turns.into_iter().map(|turn| TurnGrant { now: TimeMs(0), ..turn }).collect::<Vec<_>>();
+    assert!(again.turns.iter().zip(&grants.turns).all(|(again, first)| again.now >= first.now));
+    assert_eq!((again.attempts.clone(), told(again), more), (grants.attempts.clone(), told(grants), true));
     assert_eq!(world.claimed("p/0", "s1", 2, 20).await.turns.len(), 1);
     assert_eq!(world.claim("p/0", "unknown", 1, 1, 1, 20).await, Claimed::SessionLost);
 }

@@ -80,7 +80,10 @@ async fn mail_that_comes_during_a_turn_is_granted_with_the_answer_or_queued() {
         let record = world.record(id).await;
         assert_eq!(record.mail, 1);
         if turns == 1 {
-            assert_eq!(grants.turns, [TurnGrant { run: run(id), record: record.clone(), events: vec![signal(1)] }]);
+            assert_eq!(
+                grants.turns,
+                [TurnGrant { run: run(id), record: record.clone(), events: vec![signal(1)], now: grants.turns[0].now }]
+            );
             assert_eq!((record.phase, record.seq, record.epoch), (Phase::Leased, 2, 2));
         } else {
             assert_eq!((grants, record.phase), (Grants::default(), Phase::Ready));

@@ -121,7 +121,7 @@ pub(super) fn drop_turn(tx: &mut Tx<'_>, row: &mut RunRow) -> Result<(), Fault> 
 /// The grant of a turn that is leased.
 pub(super) fn turn(tx: &mut Tx<'_>, row: &RunRow) -> Result<TurnGrant, Fault> {
     let events = mailbox::peek(tx, &row.at(), 0)?;
-    Ok(TurnGrant { run: row.key.clone(), record: row.record.clone(), events })
+    Ok(TurnGrant { run: row.key.clone(), record: row.record.clone(), events, now: tx.clock() })
 }
 
 /// The grant of an attempt that is leased.

@@ -109,7 +109,7 @@ impl Fields {
         let mut fields = self.list()?;
         let turns = fields.list()?.all(|list| {
             let mut grant = list.list()?;
-            Ok(TurnGrant { run: grant.parsed::<RunKey>()?, record: grant.record()?, events: grant.texts()? })
+            Ok(TurnGrant { run: grant.parsed::<RunKey>()?, record: grant.record()?, events: grant.texts()?, now: grant.time()? })
         })?;
         let attempts = fields.list()?.all(|list| {
             let mut grant = list.list()?;

@@ -73,7 +73,7 @@ end
 -- Puts a turn that the record says is leased into the answer; the bytes of its mail.
 local function hand_out_turn(run, r)
   local events, size = read_mail(run, r, 0)
-  turns[#turns + 1] = {run, '', events}
+  turns[#turns + 1] = {run, '', events, clock}
   return size
 end
 
