@@ -41,7 +41,8 @@ pub async fn heartbeat(State(service): State<Shared>, TokenPath { token }: Token
     let now = service.clock.now();
     let deadline = match service.heartbeat_ms(&token.version, &token.name).await? {
         Some(heartbeat) => TimeMs(now.0.saturating_add(heartbeat)).min(token.started_at.plus(start_to_close)),
-        None => now.plus(start_to_close),
+        // Never earlier than the lease already has: this clock is an estimate.
+        None => now.max(token.started_at).plus(start_to_close),
     };
     if service.store.extend(&token.run, &token.claim(), deadline).await? { Ok(Json(Extended { deadline })) } else { Err(lost().into()) }
 }
