@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::harness::{Worker, server, turn_item};
-use crate::api::worker::{ItemResult, Work};
+use crate::api::worker::{ItemResult, TurnWork, Work};
 
 #[tokio::test]
 async fn a_waiting_poll_gets_what_a_start_and_a_signal_make_ready() {
