@@ -1,6 +1,6 @@
 //! What every store must do: one conformance suite, run on all of them.
 //!
-//! A store is plugged in at one place: `stores.rs`.
+//! A store is plugged in at one place: `stores.rs`. What holds for Redis alone is in `redis/`.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 )]
 
 mod conformance;
+mod redis;
 #[path = "../support/redis.rs"]
 #[allow(dead_code, reason = "the crash tests use more of it")]
 mod server;

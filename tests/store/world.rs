@@ -111,6 +111,11 @@ pub fn accepted(committed: Committed) -> Grants {
     }
 }
 
+/// The same leases, whenever they were told.
+pub fn without_clock(turns: Vec<TurnGrant>) -> Vec<TurnGrant> {
+    turns.into_iter().map(|turn| TurnGrant { now: TimeMs(0), ..turn }).collect()
+}
+
 /// What a finish granted, and what became of its turn.
 pub fn finished(finished: Finished) -> (Option<Result<(), Refusal>>, Grants) {
     match finished {
@@ -195,6 +200,19 @@ impl World {
         self.store.commit(commit).await.unwrap()
     }
 
+    /// A run that waits for activity 0, leased to the session as request 2.
+    pub async fn stepping(&self, id: &str, by: &str) -> AttemptGrant {
+        let grant = self.leased(id, by, 10).await;
+        let turn = scheduling(&grant.record.head, 2, &[0]);
+        accepted(self.commit(id, by, 1, turn, 20, offer(by, 2, 0, 1)).await).attempts.remove(0)
+    }
+
+    /// The end of an attempt by who has it, at 30.
+    pub fn finish_of(&self, grant: &AttemptGrant, event: String) -> Finish {
+        let attempt = claim_of(&grant.attempt);
+        Finish { run: grant.run.clone(), attempt, outcome: Outcome::Settled { event }, turn: None, now: TimeMs(30), offer: None }
+    }
+
     pub async fn finish(&self, id: &str, attempt: AttemptClaim, turn: Option<Turn>, now: u64, offer: Option<Offer>) -> Finished {
         let outcome = Outcome::Settled { event: completed(attempt.command) };
         self.store.finish(Finish { run: run(id), attempt, outcome, turn, now: TimeMs(now), offer }).await.unwrap()
@@ -204,6 +222,11 @@ impl World {
         let cancel = event == CANCEL;
         let deliver = Deliver { run: run(id), event: event.into(), cancel, key: key.into(), now: TimeMs(now), offer: None };
         self.store.deliver(deliver).await.unwrap()
+    }
+
+    /// An event for a run, at 15.
+    pub fn delivery(&self, id: &str, event: &str, key: &str) -> Deliver {
+        Deliver { run: run(id), event: event.into(), cancel: event == CANCEL, key: key.into(), now: TimeMs(15), offer: None }
     }
 
     pub fn claim_by(&self, partition: Partition, by: &str, seq: u64, turns: u16, attempts: u16, now: u64) -> Claim {
@@ -224,12 +247,21 @@ impl World {
         self.claimed(self.claim_by(place(id), by, seq, turns, attempts, now)).await.0
     }
 
+    /// The same, with the whole answer.
+    pub async fn try_claim(&self, id: &str, by: &str, seq: u64, turns: u16, attempts: u16, now: u64) -> Claimed {
+        self.store.claim(self.claim_by(place(id), by, seq, turns, attempts, now)).await.unwrap()
+    }
+
     pub async fn control(&self, id: &str, kind: ControlKind, head: u64, now: u64) -> Controlled {
         self.store.control(Control { run: run(id), kind, head: Head(head), key: String::new(), now: TimeMs(now) }).await.unwrap()
     }
 
     pub async fn fire(&self, id: &str, now: u64) -> Fired {
         self.store.fire(Fire { partition: place(id), now: TimeMs(now), offer: None }).await.unwrap()
+    }
+
+    pub async fn fire_to(&self, id: &str, now: u64, offer: Option<Offer>) -> Fired {
+        self.store.fire(Fire { partition: place(id), now: TimeMs(now), offer }).await.unwrap()
     }
 
     pub async fn release_turn(&self, id: &str, by: &str, seq: u64, blocked: &str, keeps_context: bool, now: u64) -> bool {

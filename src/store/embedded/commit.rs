@@ -22,11 +22,12 @@ use crate::store::op::{AttemptGrant, Commit, Committed, Grants, Offer, Turn};
 pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Fault> {
     let Some(mut row) = tx.load(&commit.run)? else { return Ok(Committed::Refused(Refusal::NotFound)) };
     let (now, turn, session) = (tx.now(commit.now), &commit.turn, commit.session.as_str());
+    let taken_by = TakenBy { session, seq: commit.seq };
     let events = mailbox::first(tx, &row, turn.consumed)?;
     let names = Names::of(turn);
     match judge_leased(&row.record, &names.claim(turn, &events), session, commit.seq, now) {
         Verdict::Refuse(refusal) => return Ok(Committed::Refused(refusal)),
-        Verdict::Repeat => return Ok(Committed::Accepted { grants: still_leased(tx, &row, session, commit.offer.as_ref())? }),
+        Verdict::Repeat => return Ok(Committed::Accepted { grants: still_leased(tx, &row, taken_by, commit.offer.as_ref())? }),
         Verdict::Accept => {}
     }
     if !sessions::is_alive(tx, row.partition, session)? {
@@ -37,7 +38,6 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
     }
     let mut slots = Slots::of(tx, row.partition, commit.offer.as_ref())?;
     mailbox::consume(tx, &mut row, turn.consumed)?;
-    let taken_by = TakenBy { session, seq: commit.seq };
     let grants = apply(tx, &mut row, turn, &events, taken_by, &mut slots, now)?;
     tx.save(&row)?;
     Ok(Committed::Accepted { grants })
@@ -103,19 +103,24 @@ pub(super) fn apply(
         }
     }
     let phase = run::next(row.record.phase, input).ok_or_else(|| Fault::transition("a commit on a run that takes none"))?;
+    let mut still_held = false;
     match (row.record.phase, phase) {
-        (Phase::Leased, Phase::Leased) => {}
+        (Phase::Leased, Phase::Leased) => still_held = true,
         (Phase::Leased, _) => grant::drop_turn(tx, row)?,
         (_, Phase::Leased) => {
             // An optimistic turn that goes on in the next commit: from here on it is under a lease.
             grant::unready(tx, row)?;
             grant::hold(tx, row, by.session, by.seq)?;
+            still_held = true;
         }
         (Phase::Ready, Phase::Waiting) => grant::unready(tx, row)?,
         (_, _) => {}
     }
     row.record.phase = phase;
     let mut grants = Grants { attempts: schedule(tx, row, &turn.schedule, entry, slots, now)?, turns: Vec::new() };
+    if still_held {
+        grants.turns.push(grant::turn(tx, row)?);
+    }
     grants.turns.extend(grant::ready(tx, row, slots, now)?);
     Ok(grants)
 }
@@ -172,19 +177,20 @@ fn schedule(
     Ok(grants)
 }
 
-/// The answer to a repeat: what the session still has of what it was granted then. The last entry is the one that the caller
-/// repeats, so it is not sent back.
-pub(super) fn still_leased(tx: &mut Tx<'_>, row: &RunRow, session: &str, offer: Option<&Offer>) -> Result<Grants, Fault> {
+/// The answer to a repeat: what the session still has of what it was granted then, and the turn itself when it goes on. The
+/// last entry is the one that the caller repeats, so it is not sent back.
+pub(super) fn still_leased(tx: &mut Tx<'_>, row: &RunRow, by: TakenBy<'_>, offer: Option<&Offer>) -> Result<Grants, Fault> {
     let mut grants = Grants::default();
-    let Some(offer) = offer else { return Ok(grants) };
+    let offered = offer.map(|offer| offer.seq);
     for attempt in &row.record.attempts {
-        if attempt.phase == AttemptPhase::Leased && attempt.session == session && attempt.seq == offer.seq {
+        if attempt.phase == AttemptPhase::Leased && attempt.session == by.session && Some(attempt.seq) == offered {
             let brought = attempt.turn + 1 == row.record.turns;
             let entry = if brought { String::new() } else { grant::entry(tx, row, attempt)? };
             grants.attempts.push(grant::attempt(row, attempt, entry)?);
         }
     }
-    if row.record.phase == Phase::Leased && row.record.session == session && row.record.seq == offer.seq {
+    let seq = row.record.seq;
+    if row.record.phase == Phase::Leased && row.record.session == by.session && (seq == by.seq || Some(seq) == offered) {
         grants.turns.push(grant::turn(tx, row)?);
     }
     Ok(grants)

@@ -19,7 +19,8 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
     if let Some(turn) = &finish.turn
         && row.record.head == turn.id.to_string()
     {
-        let grants = still_leased(tx, &row, &claim.session, finish.offer.as_ref())?;
+        let taken_by = TakenBy { session: &claim.session, seq: claim.seq };
+        let grants = still_leased(tx, &row, taken_by, finish.offer.as_ref())?;
         return Ok(Finished::Accepted { turn: Some(Ok(())), grants });
     }
     if row.record.phase == Phase::Closed {

@@ -31,7 +31,11 @@ pub(super) async fn run(store: &RedisStore, run: &RunKey) -> Result<Option<RunSt
     record.attempts.sort_by_key(|attempt| attempt.command);
     record.attempts_beside = 0;
     let (entry, last, mail) = (answer.text()?, answer.text()?, answer.text()?);
-    let first = if entry.is_empty() { mail } else { first_event(&entry).map_err(|e| answer.damaged(e))? };
+    let mut first = if entry.is_empty() { String::new() } else { first_event(&entry).map_err(|e| answer.damaged(e))? };
+    if first.is_empty() {
+        // Before its first turn, or terminated before it.
+        first = mail;
+    }
     Ok(Some(RunState { record, first, last }))
 }
 

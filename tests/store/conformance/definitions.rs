@@ -1,12 +1,16 @@
 //! Defining workflows.
 
-use everloop::api::Version;
+use everloop::api::{DurationMs, Version};
 use everloop::store::op::{Define, Started};
 
 use crate::on_every_store;
 use crate::world::{World, name};
 
-on_every_store!(a_repeated_definition_changes_nothing, a_new_version_takes_over_and_the_old_one_stays_readable);
+on_every_store!(
+    a_repeated_definition_changes_nothing,
+    a_new_version_takes_over_and_the_old_one_stays_readable,
+    a_definition_is_current_everywhere_and_the_later_one_wins,
+);
 
 async fn a_repeated_definition_changes_nothing(world: World) {
     let again = world.store.define(world.definition()).await.unwrap();
@@ -39,5 +43,30 @@ async fn a_new_version_takes_over_and_the_old_one_stays_readable(world: World) {
             Started::VersionChanged(record) => assert_eq!(record, defined.record),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+async fn a_definition_is_current_everywhere_and_the_later_one_wins(world: World) {
+    let again = world.store.define(world.definition()).await.unwrap();
+    assert!(again.unchanged);
+    let newer = Define { version: Version::of("newer"), definition: "newer".into(), ..world.definition() };
+    let defined = world.store.define(newer).await.unwrap();
+    assert_eq!((defined.unchanged, defined.record.generation > again.record.generation), (false, true));
+    let other = Define { retention: DurationMs(9), ..world.definition() };
+    assert!(!world.store.define(other).await.unwrap().unchanged, "back again, with another retention");
+    assert_eq!(world.store.definition(&world.version).await.unwrap().as_deref(), Some("definition"));
+    assert_eq!(world.store.definition(&Version::of("newer")).await.unwrap().as_deref(), Some("newer"));
+    assert_eq!(world.store.definition(&Version::of("none")).await.unwrap(), None);
+    let record = world.store.workflow(&name("shop"), &name("order")).await.unwrap().unwrap();
+    assert_eq!((record.version.clone(), record.retention_ms), (world.version.clone(), 9));
+    assert_eq!(world.store.workflow(&name("shop"), &name("none")).await.unwrap(), None);
+    world.store.define(Define { name: name("a"), ..world.definition() }).await.unwrap();
+    let all = world.store.workflows(&name("shop")).await.unwrap();
+    assert_eq!(all.iter().map(|w| w.name.as_str()).collect::<Vec<_>>(), ["a", "order"]);
+    for n in 0..40 {
+        assert!(
+            matches!(world.store.start(world.start_of(&format!("r{n}"), 10)).await.unwrap(), Started::New { .. }),
+            "in every partition"
+        );
     }
 }

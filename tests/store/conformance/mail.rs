@@ -14,6 +14,7 @@ on_every_store!(
     a_waiting_run_becomes_ready_or_is_granted_by_an_event,
     a_full_mailbox_refuses_events_from_outside_but_no_cancel,
     keys_of_consumed_events_are_remembered_up_to_a_bound,
+    mail_cancel_lasts_until_the_cancel_is_consumed,
 );
 
 async fn an_event_is_accepted_once_by_its_key_and_in_order(world: World) {
@@ -115,4 +116,16 @@ async fn keys_of_consumed_events_are_remembered_up_to_a_bound(world: World) {
     assert_eq!(world.deliver("a", &signal(count - 1), &format!("k{}", count - 1), 15).await, Delivered::Repeat);
     assert_eq!(world.deliver("a", &signal(count - kept + 2), &format!("k{}", count - kept + 2), 15).await, Delivered::Repeat);
     assert!(matches!(world.deliver("a", &signal(0), "k0", 15).await, Delivered::Accepted { .. }), "long forgotten");
+}
+
+async fn mail_cancel_lasts_until_the_cancel_is_consumed(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    world.deliver("a", &signal(1), "k1", 15).await;
+    world.deliver("a", CANCEL, "k2", 15).await;
+    world.deliver("a", &signal(2), "k3", 15).await;
+    let grants = accepted(world.commit("a", "s1", 1, turn(&grant.record.head, 2), 20, offer("s1", 2, 1, 0)).await);
+    assert_eq!(grants.turns[0].record.mail_cancel, 1);
+    let turn = Turn { consumed: 2, ..turn(&grants.turns[0].record.head, 3) };
+    let grants = accepted(world.commit("a", "s1", 2, turn, 20, offer("s1", 3, 1, 0)).await);
+    assert_eq!((grants.turns[0].record.mail_cancel, grants.turns[0].record.mail), (0, 1));
 }

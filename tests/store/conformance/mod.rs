@@ -1,7 +1,12 @@
 //! What the port promises, operation by operation, on every store.
 
+mod activities;
+mod control;
 mod definitions;
+mod due;
 mod mail;
 mod optimistic;
+mod reading;
+mod sessions;
 mod starts;
 mod turns;

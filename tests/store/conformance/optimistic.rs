@@ -1,6 +1,6 @@
 //! Results and the optimistic turns that come with them.
 
-use everloop::api::TimeMs;
+use everloop::api::{RunStatus, TimeMs};
 use everloop::machine::commit::{AttemptClaim, Refusal};
 use everloop::machine::run::Phase;
 use everloop::store::op::*;
@@ -14,6 +14,7 @@ on_every_store!(
     an_optimistic_turn_passes_mail_once_and_takes_the_lease_with_it,
     passed_mail_without_a_slot_stays_in_its_place,
     no_optimistic_turn_passes_a_cancel_or_closes_over_mail,
+    a_run_goes_from_start_to_end_in_three_operations,
 );
 
 async fn an_optimistic_turn_is_one_operation_per_step(world: World) {
@@ -120,4 +121,23 @@ async fn no_optimistic_turn_passes_a_cancel_or_closes_over_mail(world: World) {
     assert_eq!(world.record("a").await.mail_cancel, 0);
     let step = Turn { consumed: 0, at: TimeMs(26), ..turn("0000000000000002", 3) };
     assert_eq!(finished(world.finish("a", claim_of(&attempts[0].attempt), Some(step), 26, None).await).0, Some(Ok(())));
+}
+
+async fn a_run_goes_from_start_to_end_in_three_operations(world: World) {
+    let mut watch = world.store.watch();
+    let grant = world.stepping("a", "s1").await;
+    assert_eq!((grant.attempt.command, grant.entry.as_str(), grant.attempt.session.as_str()), (0, "", "s1"));
+    let last = Turn { consumed: 0, ..closing(&world.record("a").await.head, 3) };
+    let finish = Finish { turn: Some(last), offer: offer("s1", 3, 1, 1), ..world.finish_of(&grant, completed(0)) };
+    assert_eq!(world.store.finish(finish.clone()).await.unwrap(), Finished::Accepted { turn: Some(Ok(())), grants: Grants::default() });
+    assert_eq!(world.store.finish(finish).await.unwrap(), Finished::Accepted { turn: Some(Ok(())), grants: Grants::default() }, "a repeat");
+    let state = world.store.run(&run("a")).await.unwrap().unwrap();
+    assert_eq!(state.record.status(), RunStatus::Completed);
+    assert_eq!((state.record.turns, state.record.mail, state.record.attempts.len()), (2, 0, 0));
+    assert_eq!(state.first, STARTED);
+    assert!(state.last.contains(&completed(0)));
+    let entries = world.journal("a").await;
+    assert_eq!(entries[0], turn("0000000000000000", 2).entry.with_events(&[STARTED]));
+    assert_eq!(entries.iter().map(|e| e.len() as u64).sum::<u64>(), state.record.journal_bytes);
+    assert_eq!(watch.recv().await.unwrap(), Wake::Closed(run("a")), "nothing else was published: all was granted");
 }

@@ -19,6 +19,8 @@ on_every_store!(
     a_closing_turn_sees_newer_mail_once,
     the_end_of_a_run_drops_what_could_still_happen_to_it,
     a_turn_handed_back_is_ready_again_or_blocks_the_run,
+    rule_1_a_leased_commit_is_refused_for_each_reason_and_repeated_for_its_turn_id,
+    a_released_turn_goes_to_its_holder_first_and_to_anyone_after_the_affinity,
 );
 
 async fn a_turn_is_committed_once_and_its_repeat_is_answered_alike(world: World) {
@@ -108,7 +110,7 @@ async fn mail_that_is_left_is_granted_or_queued_for_who_has_the_context(world: W
     assert_eq!(world.record("a").await, grant.record);
     // The answer was lost: the repeat brings the lease again.
     let repeat = accepted(world.commit("a", "s1", 1, one, 13, offer("s1", 2, 1, 0)).await);
-    assert_eq!(repeat.turns, grants.turns);
+    assert_eq!(without_clock(repeat.turns), without_clock(grants.turns.clone()));
 
     // No slot: the run is ready, for its holder at once and for others after the affinity.
     accepted(world.commit("a", "s1", 2, turn(&grant.record.head, 2), 20, offer("s1", 3, 0, 0)).await);
@@ -212,4 +214,45 @@ async fn a_turn_handed_back_is_ready_again_or_blocks_the_run(world: World) {
     assert_eq!(world.claim("a", "s2", 2, 9, 0, 500).await.turns, []);
     assert!(matches!(world.deliver("a", &signal(1), "", 13).await, Delivered::Accepted { grant: None }));
     assert_eq!(world.record("a").await.mail, 2);
+}
+
+async fn rule_1_a_leased_commit_is_refused_for_each_reason_and_repeated_for_its_turn_id(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    let head = grant.record.head.clone();
+    let refused = |refusal| Committed::Refused(refusal);
+    assert_eq!(world.commit("none", "s1", 1, turn(&head, 2), 20, None).await, refused(Refusal::NotFound));
+    assert_eq!(world.commit("a", "s1", 1, turn(&Head(99).to_string(), 2), 20, None).await, refused(Refusal::HeadMoved));
+    assert_eq!(world.commit("a", "s2", 1, turn(&head, 2), 20, None).await, refused(Refusal::LeaseLost));
+    assert_eq!(world.commit("a", "s1", 7, turn(&head, 2), 20, None).await, refused(Refusal::LeaseLost));
+    let ahead = Turn { at: TimeMs(21), ..turn(&head, 2) };
+    assert_eq!(world.commit("a", "s1", 1, ahead, 20, None).await, refused(Refusal::TimeAhead));
+    assert_eq!(world.record("a").await, grant.record, "nothing was changed");
+
+    let first = accepted(world.commit("a", "s1", 1, scheduling(&head, 2, &[0]), 20, offer("s1", 2, 1, 1)).await);
+    let after = world.record("a").await;
+    let again = accepted(world.commit("a", "s1", 1, scheduling(&head, 2, &[0]), 20, offer("s1", 2, 1, 1)).await);
+    assert_eq!(again.attempts.len(), 1);
+    assert_eq!(again.attempts[0].attempt, first.attempts[0].attempt);
+    assert_eq!(again.attempts[0].entry, "", "the caller repeats the entry");
+    assert_eq!(world.record("a").await, after, "a repeat changes nothing");
+}
+
+async fn a_released_turn_goes_to_its_holder_first_and_to_anyone_after_the_affinity(world: World) {
+    world.leased("a", "s1", 10).await;
+    world.open("s2").await;
+    let what = Released::Turn { session: session("s1"), seq: 1, blocked: String::new(), head: Head(9), keeps_context: true };
+    let release = Release { run: run("a"), what, now: TimeMs(100) };
+    assert!(world.store.release(release.clone()).await.unwrap());
+    assert!(!world.store.release(release).await.unwrap(), "a repeat");
+    let Claimed::Granted { grants, more, next_at } = world.try_claim("a", "s2", 1, 8, 8, 149).await else { panic!("s2 lives") };
+    assert_eq!((grants, more, next_at), (Grants::default(), false, TimeMs(150)));
+    assert_eq!(world.claim("a", "s1", 2, 8, 8, 149).await.turns.len(), 1);
+    let what = Released::Turn { session: session("s1"), seq: 2, blocked: String::new(), head: Head(9), keeps_context: false };
+    assert!(world.store.release(Release { run: run("a"), what, now: TimeMs(149) }).await.unwrap());
+    let grant = world.claim("a", "s2", 2, 8, 8, 149).await.turns.remove(0);
+    assert_eq!((grant.record.epoch, grant.record.session.as_str(), grant.events), (3, "s2", vec![STARTED.to_owned()]));
+    let what = Released::Turn { session: session("s2"), seq: 2, blocked: r#"{"reason":"x"}"#.into(), head: Head(9), keeps_context: true };
+    assert!(world.store.release(Release { run: run("a"), what, now: TimeMs(149) }).await.unwrap());
+    let record = world.record("a").await;
+    assert_eq!((record.status(), record.head, record.mail), (RunStatus::Blocked, Head(9).to_string(), 1));
 }

@@ -23,9 +23,10 @@ if phase == LEASED then
 end
 r[HEAD] = head
 if kind == 'terminate' then
+  local never_ran = r[TURNS] == 0
   call('RPUSH', P .. 'j:' .. run, detail)
   r[TURNS], r[JOURNAL_BYTES] = r[TURNS] + 1, r[JOURNAL_BYTES] + #detail
-  close_run(run, r, terminated)
+  close_run(run, r, terminated, never_ran)
 elseif kind == 'pause' then
   if phase == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
   r[PHASE], r[WHY] = BLOCKED, detail

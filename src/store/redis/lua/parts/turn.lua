@@ -50,11 +50,13 @@ local function forget_timers(run, r)
 end
 
 -- Ends a run: everything that could still happen to it goes, but for places in queues of attempts, which are checked at claims.
-local function close_run(run, r, status)
+-- Of a run that never took a turn the first event stays: it has the input.
+local function close_run(run, r, status, never_ran)
   if r[TIMERS] > 0 then forget_timers(run, r) end
   for _, a in ipairs(all_attempts(run, r)) do forget_attempt(run, a) end
   if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
-  call('DEL', P .. 'm:' .. run, P .. 'a:' .. run)
+  call('DEL', P .. 'a:' .. run)
+  if never_ran then call('LTRIM', P .. 'm:' .. run, 0, 0) else call('DEL', P .. 'm:' .. run) end
   end_turn_lease(r)
   r[PHASE], r[CLOSED_AS], r[CLOSED_AT], r[HOLDER], r[WHY] = CLOSED, status, now, '', ''
   r[MAIL], r[MAIL_CANCEL], r[TIMERS], r[ATTEMPTS], r[BESIDE] = 0, 0, 0, {}, 0

@@ -5,6 +5,7 @@ use everloop::store::op::*;
 use everloop::store::redis::{RedisConfig, RedisStore};
 use everloop::store::{Store, StoreError};
 
+use super::{OnRedis, config};
 use crate::server::{FIT, MEMORY, RedisServer};
 use crate::world::*;
 
@@ -32,7 +33,7 @@ async fn unfit_servers_are_refused_with_what_to_change() {
     let store = RedisStore::open(config(&server, Durability::Strict)).await.unwrap();
     let other = RedisConfig { partitions: 8, ..config(&server, Durability::Strict) };
     let Err(StoreError::Unfit(lines)) = RedisStore::open(other).await else { panic!("other partitions") };
-    assert!(lines[0].contains("16 partitions"), "{lines:?}");
+    assert!(lines[0].contains("2 partitions"), "{lines:?}");
     let again = RedisStore::open(config(&server, Durability::Strict)).await.unwrap();
     assert_eq!(store.info(), again.info());
     redis::cmd("HSET").arg("{e}:meta").arg("format").arg(99).exec(&mut connection).unwrap();
@@ -50,55 +51,55 @@ async fn a_server_that_hides_its_settings_is_used() {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9() {
-    let mut world = World::on(RedisServer::start(&FIT), Durability::Strict).await;
+    let mut world = OnRedis::on(RedisServer::start(&FIT), Durability::Strict).await;
     let mut watch = world.store.watch();
     let attempt = world.stepping("p/1", "s1").await;
-    let sleeping = world.started("p/2", "s1").await;
-    world.accepted("p/2", "s1", 1, Turn { timers: vec![timer(0, 200)], ..turn(&sleeping.record.head, 2) }, None).await;
-    world.deliver("p/1", &signal(1), "k").await;
-    let before = (world.record("p/1").await, world.record("p/2").await, world.entries("p/1").await);
+    let sleeping = world.leased("p/2", "s1", 10).await;
+    accepted(world.commit("p/2", "s1", 1, Turn { timers: vec![timer(0, 200)], ..turn(&sleeping.record.head, 2) }, 20, None).await);
+    world.deliver("p/1", &signal(1), "k", 15).await;
+    let before = (world.record("p/1").await, world.record("p/2").await, world.journal("p/1").await);
     world.server.kill();
     let error = world.store.run(&run("p/1")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     world.server.kill_and_restart();
     // The subscription comes back by itself and says so.
     while watch.recv().await.unwrap() != Wake::All {}
-    assert_eq!((world.record("p/1").await, world.record("p/2").await, world.entries("p/1").await), before);
-    assert_eq!(world.deliver("p/1", &signal(1), "k").await, Delivered::Repeat);
-    assert_eq!(world.fire("p/2", 200, None).await.timers, 1);
-    assert!(matches!(world.finish(world.finish_of(&attempt, completed(0))).await, Finished::Accepted { .. }));
-    assert_eq!(world.claimed("p/1", "s1", 3, 300).await.turns.len(), 2);
+    assert_eq!((world.record("p/1").await, world.record("p/2").await, world.journal("p/1").await), before);
+    assert_eq!(world.deliver("p/1", &signal(1), "k", 15).await, Delivered::Repeat);
+    assert_eq!(world.fire("p/2", 200).await.timers, 1);
+    assert!(matches!(world.store.finish(world.finish_of(&attempt, completed(0))).await.unwrap(), Finished::Accepted { .. }));
+    assert_eq!(world.claim("p/1", "s1", 3, 8, 8, 300).await.turns.len(), 2);
 }
 
 #[tokio::test]
 async fn a_full_server_refuses_before_it_changes_anything() {
-    let world = World::new().await;
-    world.store.start(world.start_of("a")).await.unwrap();
+    let world = OnRedis::new().await;
+    world.store.start(world.start_of("a", 10)).await.unwrap();
     let mut connection = world.server.connection();
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec(&mut connection).unwrap();
-    let error = world.store.start(world.start_of("b")).await.unwrap_err();
+    let error = world.store.start(world.start_of("b", 10)).await.unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     let error = world.store.deliver(world.delivery("a", &signal(1), "k")).await.unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("0").exec(&mut connection).unwrap();
     assert_eq!(world.store.run(&run("b")).await.unwrap(), None);
-    assert!(matches!(world.deliver("a", &signal(1), "k").await, Delivered::Accepted { .. }));
+    assert!(matches!(world.deliver("a", &signal(1), "k", 15).await, Delivered::Accepted { .. }));
 }
 
 #[tokio::test]
 async fn scripts_that_the_server_forgot_are_sent_again_and_a_newer_record_is_refused() {
-    let world = World::new().await;
+    let world = OnRedis::new().await;
     let mut connection = world.server.connection();
     redis::cmd("SCRIPT").arg("FLUSH").exec(&mut connection).unwrap();
-    world.started("a", "s1").await;
-    let key = format!("{{e{}}}:r:shop/a", world.partition("a").0);
+    world.leased("a", "s1", 10).await;
+    let key = format!("{{e{}}}:r:shop/a", place("a").0);
     let mut record = world.record("a").await;
     record.format = 9;
     redis::cmd("SET").arg(&key).arg(record.encode()).exec(&mut connection).unwrap();
     let error = world.store.deliver(world.delivery("a", &signal(1), "k")).await.unwrap_err();
     assert!(matches!(&error, StoreError::Damaged { detail, .. } if detail.contains("newer everloop")), "{error:?}");
     assert!(matches!(world.store.run(&run("a")).await, Err(StoreError::Damaged { .. })));
-    assert_eq!(world.fire("a", 100, None).await.timers, 0);
+    assert_eq!(world.fire("a", 100).await.timers, 0);
 }
 
 #[tokio::test]

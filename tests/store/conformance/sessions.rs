@@ -4,50 +4,54 @@ use everloop::api::TimeMs;
 use everloop::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX};
 use everloop::machine::commit::Refusal;
 use everloop::machine::run::Phase;
-use everloop::store::Store;
 use everloop::store::op::*;
 
+use crate::on_every_store;
 use crate::world::*;
 
-#[tokio::test]
-async fn a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back() {
-    let world = World::new().await;
-    let (s1, partition) = (session("s1"), world.partition("p/1"));
+on_every_store!(
+    a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back,
+    between_tombstone_and_release_nothing_of_a_session_is_accepted,
+    sessions_expire_at_their_deadline_and_not_when_they_are_renewed,
+    rule_4_an_attempt_lost_too_often_fails_with_worker_lost,
+    an_offer_is_used_unless_another_living_session_has_the_run_in_memory,
+);
+
+async fn a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back(world: World) {
+    let (s1, partition) = (session("s1"), place("p/1"));
     let attempt = world.stepping("p/1", "s1").await;
-    let turn_grant = world.started("p/2", "s1").await;
+    let turn_grant = world.leased("p/2", "s1", 10).await;
     assert_eq!(world.store.counts(partition).await.unwrap().leases, [("s1".to_owned(), 2)].into());
     let ended = world.store.end_session(partition, &s1, &[run("p/2")], TimeMs(40)).await.unwrap();
     assert_eq!(ended, Ended { turns: 1, attempts: 1, more: false });
     assert_eq!(world.store.end_session(partition, &s1, &[], TimeMs(40)).await.unwrap(), Ended::default(), "a repeat");
 
-    assert!(!world.store.open_session(partition, &s1, &name(POOL), TimeMs(LATE)).await.unwrap());
-    assert!(!world.store.renew_session(partition, &s1, TimeMs(LATE)).await.unwrap());
-    assert_eq!(world.claim("p/1", "s1", 9, 1, 1, 40).await, Claimed::SessionLost);
-    assert_eq!(world.finish(world.finish_of(&attempt, completed(0))).await, Finished::AttemptLost);
-    let commit = world.commit("p/2", "s1", 1, turn(&turn_grant.record.head, 2), None).await;
+    assert!(!world.store.open_session(partition, &s1, &name(POOL), LATE).await.unwrap());
+    assert!(!world.store.renew_session(partition, &s1, LATE).await.unwrap());
+    assert_eq!(world.try_claim("p/1", "s1", 9, 1, 1, 40).await, Claimed::SessionLost);
+    assert_eq!(world.store.finish(world.finish_of(&attempt, completed(0))).await.unwrap(), Finished::AttemptLost);
+    let commit = world.commit("p/2", "s1", 1, turn(&turn_grant.record.head, 2), 20, None).await;
     assert_eq!(commit, Committed::Refused(Refusal::LeaseLost));
 
-    world.open("p/1", "s2").await;
-    let grants = world.claimed("p/1", "s2", 1, 40).await;
+    world.open("s2").await;
+    let grants = world.claim("p/1", "s2", 1, 8, 8, 40).await;
     assert_eq!((grants.attempts[0].attempt.attempt, grants.attempts[0].attempt.losses), (1, 1));
     assert_eq!((grants.turns[0].record.deaths, grants.turns[0].record.epoch), (1, 2));
-    let start = Start { offer: offer("s1", 9, 1, 1), ..world.start_of("p/3") };
+    let start = Start { offer: offer("s1", 9, 1, 1), ..world.start_of("p/3", 10) };
     assert!(matches!(world.store.start(start).await.unwrap(), Started::New { grant: None, .. }), "its offers are none");
 }
 
-#[tokio::test]
-async fn between_tombstone_and_release_nothing_of_a_session_is_accepted() {
-    let world = World::new().await;
-    let partition = world.partition("p/1");
-    let grant = world.started("p/1", "s1").await;
+async fn between_tombstone_and_release_nothing_of_a_session_is_accepted(world: World) {
+    let partition = place("p/1");
+    let grant = world.leased("p/1", "s1", 10).await;
     let schedule = (0..SLICE_MAX as u32 + 50).map(activity).collect();
     let turn = Turn { schedule, next_command: 1_000, ..turn(&grant.record.head, 2) };
-    let granted = world.accepted("p/1", "s1", 1, turn, offer("s1", 2, 0, 1_000)).await.attempts;
+    let granted = accepted(world.commit("p/1", "s1", 1, turn, 20, offer("s1", 2, 0, 1_000)).await).attempts;
     assert_eq!(granted.len(), SLICE_MAX + 50);
     let first = world.store.end_session(partition, &session("s1"), &[], TimeMs(40)).await.unwrap();
     assert_eq!(first, Ended { turns: 0, attempts: SLICE_MAX as u32, more: true });
     for grant in &granted {
-        assert_eq!(world.finish(world.finish_of(grant, completed(grant.attempt.command))).await, Finished::AttemptLost);
+        assert_eq!(world.store.finish(world.finish_of(grant, completed(grant.attempt.command))).await.unwrap(), Finished::AttemptLost);
     }
     assert_eq!(world.store.expired_sessions(partition, TimeMs(40)).await.unwrap(), [session("s1")], "its end is not finished");
     let second = world.store.end_session(partition, &session("s1"), &[], TimeMs(40)).await.unwrap();
@@ -55,10 +59,8 @@ async fn between_tombstone_and_release_nothing_of_a_session_is_accepted() {
     assert!(world.store.expired_sessions(partition, TimeMs(40)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn sessions_expire_at_their_deadline_and_not_when_they_are_renewed() {
-    let world = World::new().await;
-    let partition = world.partition("a");
+async fn sessions_expire_at_their_deadline_and_not_when_they_are_renewed(world: World) {
+    let partition = place("a");
     let open = |by: &'static str, deadline| async move { (by, deadline) };
     for (by, deadline) in [open("s1", 100).await, open("s2", 200).await] {
         assert!(world.store.open_session(partition, &session(by), &name(POOL), TimeMs(deadline)).await.unwrap());
@@ -70,16 +72,14 @@ async fn sessions_expire_at_their_deadline_and_not_when_they_are_renewed() {
     assert!(!world.store.renew_session(partition, &session("s3"), TimeMs(300)).await.unwrap(), "never opened");
 }
 
-#[tokio::test]
-async fn rule_4_an_attempt_lost_too_often_fails_with_worker_lost() {
-    let world = World::new().await;
-    let partition = world.partition("a");
+async fn rule_4_an_attempt_lost_too_often_fails_with_worker_lost(world: World) {
+    let partition = place("a");
     world.stepping("a", "s0").await;
     for n in 0..ATTEMPT_LOSSES_MAX {
         world.store.end_session(partition, &session(&format!("s{n}")), &[], TimeMs(40)).await.unwrap();
         let next = format!("s{}", n + 1);
-        world.open("a", &next).await;
-        let grants = world.claimed("a", &next, 1, 100).await;
+        world.open(&next).await;
+        let grants = world.claim("a", &next, 1, 8, 8, 100).await;
         if n + 1 < ATTEMPT_LOSSES_MAX {
             assert_eq!((grants.attempts[0].attempt.attempt, grants.attempts[0].attempt.losses), (1, n + 1));
         } else {
@@ -91,23 +91,21 @@ async fn rule_4_an_attempt_lost_too_often_fails_with_worker_lost() {
     }
 }
 
-#[tokio::test]
-async fn an_offer_is_used_unless_another_living_session_has_the_run_in_memory() {
-    let world = World::new().await;
-    let grant = world.started("a", "s1").await;
-    world.accepted("a", "s1", 1, turn(&grant.record.head, 2), None).await;
-    world.open("a", "s2").await;
+async fn an_offer_is_used_unless_another_living_session_has_the_run_in_memory(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    accepted(world.commit("a", "s1", 1, turn(&grant.record.head, 2), 20, None).await);
+    world.open("s2").await;
     let by = |offer| Deliver { offer, ..world.delivery("a", &signal(1), "") };
     assert_eq!(world.store.deliver(by(offer("s2", 1, 1, 0))).await.unwrap(), Delivered::Accepted { grant: None });
     assert_eq!(world.record("a").await.phase, Phase::Ready);
-    let grant = world.claimed("a", "s1", 2, 15).await.turns.remove(0);
-    world.accepted("a", "s1", 2, turn(&grant.record.head, 3), None).await;
-    world.store.end_session(world.partition("a"), &session("s1"), &[], TimeMs(20)).await.unwrap();
+    let grant = world.claim("a", "s1", 2, 8, 8, 15).await.turns.remove(0);
+    accepted(world.commit("a", "s1", 2, turn(&grant.record.head, 3), 20, None).await);
+    world.store.end_session(place("a"), &session("s1"), &[], TimeMs(20)).await.unwrap();
     let Delivered::Accepted { grant: Some(grant) } = world.store.deliver(by(offer("s2", 1, 1, 0))).await.unwrap() else {
         panic!("the holder is gone")
     };
     assert_eq!((grant.record.session.as_str(), grant.record.seq), ("s2", 1));
     let other = Some(Offer { pool: name("gpu"), ..offer("s2", 1, 1, 0).unwrap() });
-    let start = Start { offer: other, ..world.start_of("b") };
+    let start = Start { offer: other, ..world.start_of("b", 10) };
     assert!(matches!(world.store.start(start).await.unwrap(), Started::New { grant: None, .. }), "another pool's offer is none");
 }

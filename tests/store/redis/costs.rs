@@ -1,11 +1,11 @@
 //! What operations cost: calls per step, bytes per idle run.
 
-use everloop::store::Store;
 use everloop::store::op::*;
 
+use super::OnRedis;
 use crate::world::*;
 
-impl World {
+impl OnRedis {
     fn reset_calls(&self) {
         redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut self.server.connection()).unwrap();
     }
@@ -29,12 +29,12 @@ impl World {
 
 #[tokio::test]
 async fn rule_14_a_plain_step_makes_at_most_eight_calls() {
-    let world = World::new().await;
+    let world = OnRedis::new().await;
     let grant = world.stepping("a", "s1").await;
-    let turn = Turn { consumed: 0, ..scheduling(&world.record("a").await.head, 3, 1) };
+    let turn = Turn { consumed: 0, ..scheduling(&world.record("a").await.head, 3, &[1]) };
     world.reset_calls();
     let finish = Finish { turn: Some(turn), offer: offer("s1", 3, 1, 1), ..world.finish_of(&grant, completed(0)) };
-    let Finished::Accepted { turn: Some(Ok(())), grants } = world.finish(finish).await else { panic!("accepted") };
+    let Finished::Accepted { turn: Some(Ok(())), grants } = world.store.finish(finish).await.unwrap() else { panic!("accepted") };
     assert_eq!(grants.attempts.len(), 1);
     let calls = world.calls();
     println!("a plain step: {calls:?}");
@@ -43,25 +43,25 @@ async fn rule_14_a_plain_step_makes_at_most_eight_calls() {
 
 #[tokio::test]
 async fn a_one_step_run_is_three_scripts_of_bounded_calls() {
-    let world = World::new().await;
-    world.open("a", "s1").await;
+    let world = OnRedis::new().await;
+    world.open("s1").await;
     world.reset_calls();
     let sum = |calls: Vec<(String, u64)>, what: &str| {
         println!("{what}: {calls:?}");
         calls.iter().map(|(_, n)| n).sum::<u64>()
     };
-    let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of("a") };
+    let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of("a", 10) };
     let Started::New { grant: Some(grant), .. } = world.store.start(start).await.unwrap() else { panic!("granted") };
     assert!(sum(world.calls(), "start") <= 9);
     world.reset_calls();
-    world.accepted("a", "s1", 1, scheduling(&grant.record.head, 2, 0), offer("s1", 2, 0, 1)).await;
+    accepted(world.commit("a", "s1", 1, scheduling(&grant.record.head, 2, &[0]), 20, offer("s1", 2, 0, 1)).await);
     assert!(sum(world.calls(), "first turn") <= 9);
 }
 
 #[tokio::test]
 async fn a_sleeping_run_takes_few_bytes() {
-    let world = World::new().await;
-    world.open("p/0", "s1").await;
+    let world = OnRedis::new().await;
+    world.open("s1").await;
     const RUNS: u64 = 2_000;
     let entry = |id: u64| {
         let before = format!(
@@ -77,10 +77,10 @@ async fn a_sleeping_run_takes_few_bytes() {
             before = world.used_memory();
         }
         let id = format!("p/order-{n:06}");
-        let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of(&id) };
+        let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of(&id, 10) };
         let Started::New { grant: Some(grant), .. } = world.store.start(start).await.unwrap() else { panic!("granted") };
         let sleep = Turn { entry: entry(n), timers: vec![timer(0, 1_700_000_000_000 + n)], ..turn(&grant.record.head, n + 9) };
-        world.accepted(&id, "s1", 1, sleep, None).await;
+        accepted(world.commit(&id, "s1", 1, sleep, 20, None).await);
     }
     let per_run = (world.used_memory() - before) / RUNS;
     let mut connection = world.server.connection();

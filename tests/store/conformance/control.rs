@@ -1,0 +1,50 @@
+//! Pausing, resuming, terminating.
+
+use everloop::api::{Head, RunStatus, TimeMs, Version};
+use everloop::machine::commit::Refusal;
+use everloop::machine::record::PAUSED_PREFIX;
+use everloop::machine::run::Phase;
+use everloop::store::op::*;
+
+use crate::on_every_store;
+use crate::world::*;
+
+on_every_store!(
+    pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version,
+    terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue,
+);
+
+async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
+    let paused = ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") };
+    let resume = ControlKind::Resume { version: Some(Version::of("newer")) };
+    let Controlled::NotApplicable(_) = world.store.control(control(resume.clone(), 50)).await.unwrap() else { panic!("not paused") };
+    let Controlled::Done(record) = world.store.control(control(paused.clone(), 51)).await.unwrap() else { panic!("paused") };
+    assert_eq!((record.status(), record.session.as_str()), (RunStatus::Paused, ""));
+    assert_eq!(world.store.control(control(paused.clone(), 51)).await.unwrap(), Controlled::Done(record.clone()), "a repeat");
+    assert_eq!(world.store.control(control(paused, 52)).await.unwrap(), Controlled::Done(record), "paused already");
+    let refused = world.commit("a", "s1", 1, turn(&grant.record.head, 2), 20, None).await;
+    assert_eq!(refused, Committed::Refused(Refusal::Blocked));
+    assert!(matches!(world.deliver("a", &signal(1), "k", 15).await, Delivered::Accepted { grant: None }));
+    assert_eq!(world.record("a").await.phase, Phase::Blocked);
+    assert!(world.claim("a", "s1", 2, 8, 8, 30).await.turns.is_empty());
+    let Controlled::Done(record) = world.store.control(control(resume, 53)).await.unwrap() else { panic!("resumed") };
+    assert_eq!((record.phase, record.version.as_str(), record.mail), (Phase::Ready, Version::of("newer").as_str(), 2));
+    assert_eq!(world.claim("a", "s1", 2, 8, 8, 30).await.turns[0].events, [STARTED.to_owned(), signal(1)]);
+}
+
+async fn terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue(world: World) {
+    world.store.start(world.start_of("a", 10)).await.unwrap();
+    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
+    let terminate = ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() };
+    let Controlled::Done(record) = world.store.control(control(terminate.clone(), 50)).await.unwrap() else { panic!("done") };
+    assert_eq!((record.status(), record.turns, record.closed_at), (RunStatus::Terminated, 1, TimeMs(20)));
+    assert_eq!(world.store.control(control(terminate, 51)).await.unwrap(), Controlled::Done(record), "a repeat");
+    let pause = ControlKind::Pause { blocked: String::new() };
+    assert_eq!(world.store.control(control(pause, 52)).await.unwrap(), Controlled::Closed(RunStatus::Terminated));
+    let state = world.store.run(&run("a")).await.unwrap().unwrap();
+    assert_eq!((state.first.as_str(), state.last.as_str()), (STARTED, r#"{"events":[],"commands":["why"]}"#));
+    let counts = world.store.counts(place("a")).await.unwrap();
+    assert!(counts.ready_turns.is_empty(), "{counts:?}");
+}
