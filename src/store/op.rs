@@ -112,7 +112,7 @@ pub struct Offer {
 pub struct TurnGrant {
     /// The run.
     pub run: RunKey,
-    /// The record after the grant: phase leased.
+    /// The record after the operation: phase leased.
     pub record: RunRecord,
     /// The first events of the mailbox, as JSON texts, at most [`crate::api::limits::CLAIM_EVENTS_MAX`]
     /// and about [`crate::api::limits::COMMIT_BYTES_MAX`]; at least one when there is one.

@@ -12,6 +12,7 @@
 )]
 
 mod conformance;
+mod model;
 mod redis;
 #[path = "../support/redis.rs"]
 #[allow(dead_code, reason = "the crash tests use more of it")]

@@ -128,6 +128,9 @@ impl Taking<'_> {
             attempts::unqueue(tx, &row, index)?;
             attempts::lease(tx, &mut row, index, self.session, self.claim.seq, self.now)?;
             tx.save(&row)?;
+            if let Some(turn) = self.grants.turns.iter_mut().find(|turn| turn.run == row.key) {
+                turn.record.clone_from(&row.record);
+            }
             if let Some(attempt) = row.record.attempts.get(index).filter(|attempt| attempt.phase == AttemptPhase::Leased) {
                 let entry = grant::entry(tx, &row, attempt)?;
                 self.add_attempt(grant::attempt(&row, attempt, entry)?);

@@ -177,20 +177,21 @@ fn schedule(
     Ok(grants)
 }
 
-/// The answer to a repeat: what the session still has of what it was granted then, and the turn itself when it goes on. The
-/// last entry is the one that the caller repeats, so it is not sent back.
+/// The answer to a repeat: what is still leased of what the first answer granted: the turn that goes on to its own (session,
+/// request), the rest to the offer. The last entry is the one that the caller repeats, so it is not sent back.
 pub(super) fn still_leased(tx: &mut Tx<'_>, row: &RunRow, by: TakenBy<'_>, offer: Option<&Offer>) -> Result<Grants, Fault> {
     let mut grants = Grants::default();
-    let offered = offer.map(|offer| offer.seq);
+    let by_offer = |session: &str, seq: Seq| offer.is_some_and(|offer| offer.session.as_str() == session && offer.seq == seq);
     for attempt in &row.record.attempts {
-        if attempt.phase == AttemptPhase::Leased && attempt.session == by.session && Some(attempt.seq) == offered {
+        if attempt.phase == AttemptPhase::Leased && by_offer(&attempt.session, attempt.seq) {
             let brought = attempt.turn + 1 == row.record.turns;
             let entry = if brought { String::new() } else { grant::entry(tx, row, attempt)? };
             grants.attempts.push(grant::attempt(row, attempt, entry)?);
         }
     }
-    let seq = row.record.seq;
-    if row.record.phase == Phase::Leased && row.record.session == by.session && (seq == by.seq || Some(seq) == offered) {
+    let record = &row.record;
+    let goes_on = record.session == by.session && record.seq == by.seq;
+    if record.phase == Phase::Leased && (goes_on || by_offer(&record.session, record.seq)) {
         grants.turns.push(grant::turn(tx, row)?);
     }
     Ok(grants)

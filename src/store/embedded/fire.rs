@@ -21,7 +21,7 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
     let now = tx.now(fire.now);
     let mut fired = Fired::default();
     let mut slots = Slots::of(tx, fire.partition, fire.offer.as_ref())?;
-    let mut became_ready = Vec::new();
+    let (mut became_ready, mut to_give_up) = (Vec::new(), Vec::new());
     let due = due::first(tx, fire.partition, limits::SLICE_MAX)?;
     for thing in due.into_iter().take_while(|thing| thing.at <= now) {
         let mut row = tx.load_named(&thing.run)?.ok_or_else(|| Fault::transition("something due of a run that is not there"))?;
@@ -38,9 +38,17 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
                 attempts::retry(tx, &mut row, index, now)?;
                 fired.retries += 1;
             }
-            DueKind::Schedule => fired.timed_out.extend(unbegun(tx, &row, &thing, now)?),
+            DueKind::Schedule => {
+                to_give_up.push(thing);
+                continue;
+            }
         }
         tx.save(&row)?;
+    }
+    // After the back-offs that ended with them: the caller is told of attempts as they stand.
+    for thing in to_give_up {
+        let row = tx.load_named(&thing.run)?.ok_or_else(|| Fault::transition("a run that is gone"))?;
+        fired.timed_out.extend(unbegun(tx, &row, &thing, now)?);
     }
     let deadlines = leases::first_due(tx, fire.partition, limits::SLICE_MAX)?;
     for (_, run, command) in deadlines.into_iter().take_while(|(deadline, _, _)| *deadline <= now) {

@@ -113,9 +113,7 @@ pub(super) fn end(tx: &mut Tx<'_>, partition: Partition, session: &str, executin
     // The tombstone comes first, for what the releases themselves ask about the session.
     let ending = SessionRow { state: State::Ending, at: TimeMs(0) };
     set(tx, partition, session, before.as_ref(), &ending)?;
-    let mut slice = leases::list(tx, partition, session, limits::SLICE_MAX)?;
-    // Attempts return to their queues in the order in which they would have timed out.
-    slice.sort_by_key(|lease| lease.deadline);
+    let slice = leases::list(tx, partition, session, limits::SLICE_MAX)?;
     let mut ended = Ended::default();
     for lease in &slice {
         lose(tx, lease, executing, now, &mut ended)?;

@@ -1,8 +1,11 @@
 //! What the store depends on, checked when it is opened: each line of a refusal says what is wrong and what to type.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use super::connection::{Call, Connections};
+use redis::{ErrorKind, ServerErrorKind};
+
+use super::connection::{Call, Connections, connection_config, store_error};
 use super::decode::Fields;
 use super::scripts::SCRIPTS;
 use super::{STORE_FORMAT, keys};
@@ -16,6 +19,35 @@ const VALKEY_MAJOR_MIN: u32 = 8;
 /// The settings that matter.
 const SETTINGS: [&str; 7] =
     ["maxmemory", "maxmemory-policy", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error"];
+
+/// How often a server that loads its data is asked again, and how often that is said.
+const LOADING_ASK: Duration = Duration::from_millis(100);
+const LOADING_SAY: Duration = Duration::from_secs(5);
+
+/// Waits until the server has loaded its data, however long that takes: until then it refuses every call with `LOADING`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when it cannot be reached.
+pub(super) async fn loaded(client: &redis::Client) -> Result<(), StoreError> {
+    let mut said: Option<Instant> = None;
+    loop {
+        let answer = async {
+            let mut connection = client.get_multiplexed_async_connection_with_config(&connection_config()).await?;
+            redis::cmd("PING").query_async::<String>(&mut connection).await
+        };
+        match answer.await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
+                if said.is_none_or(|at| at.elapsed() >= LOADING_SAY) {
+                    tracing::info!("the store's server is loading its data; waiting for it");
+                    said = Some(Instant::now());
+                }
+                tokio::time::sleep(LOADING_ASK).await;
+            }
+            Err(error) => return Err(store_error(OPERATION, &error)),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
 
 /// Checks version, scripting and settings; answers kind and version, such as `redis 7.0.15`.
 pub(super) async fn server(connections: &Connections, durability: Durability) -> Result<String, StoreError> {

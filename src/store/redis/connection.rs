@@ -141,16 +141,20 @@ impl Connections {
         if let Some(current) = slot.current() {
             return Ok(current);
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE_CALLS_MAX);
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&connection_config()).await?;
         load_scripts(&mut connection).await?;
         *number += 1;
         *slot.current.write().unwrap_or_else(PoisonError::into_inner) = Some((*number, connection.clone()));
         Ok((*number, connection))
     }
+}
+
+/// How a connection is made; how long an answer may take is the caller's.
+pub(super) fn connection_config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE_CALLS_MAX)
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {

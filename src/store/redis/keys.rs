@@ -16,7 +16,7 @@
 //! | `{e<P>}:ix:<namespace>` | sorted set | ids of runs by start |
 //! | `{e<P>}:qt:<pool>` | sorted set | ready runs by the ms from which anyone may claim them |
 //! | `{e<P>}:qh:<session>` | sorted set | those of them that prefer a session, as long as they do |
-//! | `{e<P>}:qa:<queue>` | list | queued attempts `<run>#<command>#<queued at>` |
+//! | `{e<P>}:qa:<queue>` | sorted set | queued attempts `<run>#<command>`, by when they were queued |
 //! | `{e<P>}:d` | sorted set | timers `T\|<run>#<command>#<uid's end>` and back-offs `R\|<run>#<command>` by due |
 //! | `{e<P>}:g` | sorted set | attempts with a schedule time-out by that |
 //! | `{e<P>}:s` | sorted set | sessions by deadline, 0 while one is being ended |

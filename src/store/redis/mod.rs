@@ -75,7 +75,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects, checks the server, and reads or creates the store.
+    /// Connects, waits while the server loads its data, checks it, and reads or creates the store.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be reached; [`StoreError::Unfit`] with a line for each thing to change.
@@ -87,6 +87,7 @@ impl RedisStore {
         let client = redis::Client::open(config.url.as_str())
             .map_err(|e| unfit(format!("the address of the store is not one ({e}): write redis://host:6379/0 or unix:///path")))?;
         let connections = Connections::new(client.clone(), config.connections, config.response_timeout);
+        checks::loaded(&client).await?;
         let server = checks::server(&connections, config.durability).await?;
         let meta = checks::meta(&connections, config.partitions).await?;
         let channel = keys::channel(&meta.id);

@@ -6,7 +6,7 @@ use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
 use crate::api::limits::{IDEMPOTENCY_KEYS_KEPT, UNREAD_EVENTS_MAX};
 use crate::api::{RunStatus, TimeMs};
-use crate::machine::record::{PAUSED_PREFIX, RunRecord};
+use crate::machine::record::RunRecord;
 use crate::store::op::{Control, ControlKind, Controlled, Deliver, Delivered, Start, Started};
 use crate::store::port::StoreError;
 
@@ -107,7 +107,6 @@ pub(super) async fn control(store: &RedisStore, control: Control) -> Result<Cont
         .arg(control.head.to_string())
         .arg(detail)
         .arg(RunRecord::closed_number(RunStatus::Terminated))
-        .arg(PAUSED_PREFIX)
         .arg(control.key)
         .arg(IDEMPOTENCY_KEYS_KEPT);
     let mut answer = store.fields(script, partition, call).await?;

@@ -14,8 +14,7 @@ local events = {}
 if consumed > 0 then events = call('LRANGE', P .. 'm:' .. run, 0, consumed - 1) end
 local verdict = judge(r, turn, #before + #after + length(events))
 if verdict == 'Repeat' then
-  if not offer then offer = {session, -1, r[POOL], 0, 0, 0} end -- only a turn that went on can be leased
-  hand_out_again(run, r, seq)
+  hand_out_again(run, r, session, seq)
   return {'accepted', grants()}
 end
 if verdict then return {'refused', verdict} end

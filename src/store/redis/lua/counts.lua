@@ -2,7 +2,7 @@
 --
 -- KEYS[1] the partition's prefix
 -- RETURNS {{pool, ready turns...}, {queue, attempts...}, {session, leases...}, due}
--- A queue may hold attempts that have ended; they go at the next claim. The same holds for timers of closed runs.
+-- Timers of closed runs may be among what is due.
 local call, P = redis.call, KEYS[1]
 local pools, queues, leases = {}, {}, {}
 
@@ -14,7 +14,7 @@ local function count(list, name, number)
 end
 
 for _, pool in ipairs(call('SMEMBERS', P .. 'pools')) do count(pools, pool, call('ZCARD', P .. 'qt:' .. pool)) end
-for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do count(queues, queue, call('LLEN', P .. 'qa:' .. queue)) end
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do count(queues, queue, call('ZCARD', P .. 'qa:' .. queue)) end
 for _, session in ipairs(call('ZRANGE', P .. 's', 0, -1)) do
   local own = call('ZSCORE', P .. 'l:' .. session, '') and 1 or 0
   count(leases, session, call('ZCARD', P .. 'l:' .. session) - own + call('ZCARD', P .. 'x:' .. session))

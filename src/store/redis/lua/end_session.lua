@@ -25,6 +25,7 @@ end
 local function lose_turn(run, r)
   if r[PHASE] ~= LEASED or r[SESSION] ~= session then return end
   if executing[run] then r[DEATHS] = r[DEATHS] + 1 end
+  if r[HOLDER] == session then r[HOLDER] = '' end
   end_turn_lease(r)
   touch(run)
   if r[DEATHS] >= tonumber(ARGV[8]) then
@@ -41,7 +42,7 @@ local function lose_attempt(run, r, command)
   a[LOSSES] = a[LOSSES] + 1
   if a[LOSSES] >= losses_max then
     drop(run, r, a, place)
-    call('ZREM', P .. 'g', run .. '#' .. command)
+    call('ZREM', P .. 'g', attempt_member(run, command))
     local lost = '{"ActivityFailed":{"command":%d,"attempt":%d,"error":{"type":"WorkerLost","message":"the worker was lost %d times while it ran this activity"}}}'
     if mail(run, r, format(lost, command, a[ATTEMPT], a[LOSSES])) then make_ready(run, r) end
   else

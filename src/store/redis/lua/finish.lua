@@ -14,7 +14,7 @@ take_offer(ARGV[8])
 local r = load_one(run)
 if not r then return {'missing'} end
 if turn and r[HEAD] == turn[ID] then
-  hand_out_again(run, r, seq)
+  hand_out_again(run, r, session, seq)
   return {'accepted', 'Accepted', grants()}
 end
 if r[PHASE] == CLOSED then return {'lost'} end
@@ -33,13 +33,12 @@ touch(run)
 if not settled then
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
   put(run, a, place)
-  call('ZADD', P .. 'd', ARGV[11], format('R|%s#%010d', run, command))
+  call('ZADD', P .. 'd', ARGV[11], 'R|' .. attempt_member(run, command))
   finish_up()
   return {'accepted', '', grants()}
 end
 
-if a[STATE] == BACKING_OFF then call('ZREM', P .. 'd', format('R|%s#%010d', run, command)) end
-call('ZREM', P .. 'g', run .. '#' .. command)
+if a[STATE] == HELD then call('ZREM', P .. 'g', attempt_member(run, command)) else forget_attempt(run, r, a) end
 drop(run, r, a, place)
 
 local verdict = ''

@@ -13,10 +13,10 @@ if ARGV[4] == 'turn' then
   if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return 0 end
   alive[session] = true
   end_turn_lease(r)
-  r[HOLDER] = ARGV[9] == '1' and session or ''
   if ARGV[7] ~= '' then
-    r[PHASE], r[WHY], r[HEAD] = BLOCKED, ARGV[7], ARGV[8]
+    r[PHASE], r[WHY], r[HEAD], r[HOLDER] = BLOCKED, ARGV[7], ARGV[8], '' -- no context stands at the new head
   else
+    if ARGV[9] == '1' then r[HOLDER] = session elseif r[HOLDER] == session then r[HOLDER] = '' end
     make_ready(run, r)
   end
 else

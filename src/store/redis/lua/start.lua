@@ -16,7 +16,7 @@ if not current then return {'missing'} end
 if parse(current)[2] ~= version then return {'version', current} end
 
 r = {
-  RECORD_FORMAT, ARGV[4], name, version, ARGV[8], WAITING, ARGV[5], 0, '', 0, '', 0, 0, 0, now, 0, 0, 0, 0, 0, hash, '', 0, 0,
+  RECORD_FORMAT, ARGV[4], name, version, ARGV[8], WAITING, ARGV[5], 0, '', 0, '', 0, 0, now, now, 0, 0, 0, 0, 0, hash, '', 0, 0,
   tonumber(ARGV[9]), {}, 0,
 }
 runs[run] = r

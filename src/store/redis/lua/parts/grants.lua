@@ -3,12 +3,14 @@
 -- Keys: l:<session> leases of a session, scored by when they end: `` the session's own deadline (only a session that lives
 -- has it), `t|<run>` a turn, `a|<run>#<command>` an attempt. m:<run> mailbox. qt:<pool> ready runs, scored by the ms from
 -- which anyone may claim them. qh:<session> those of them that prefer a session, as long as they do: a hint, checked at the claim.
--- qa:<queue> queued attempts `<run>#<command>#<queued at, ms>`, checked at the claim. queues: the names of those.
--- k:<run> idempotency keys. g attempts with a schedule time-out `<run>#<command>`, scored by it.
+-- qa:<queue> queued attempts `<run>#<command>`, scored by the ms since which they wait, in PLACES parts of a ms so that no two
+-- have the same place. queues: the names of those.
+-- k:<run> idempotency keys. g attempts with a schedule time-out `<run>#<command>`, scored by it; the command with ten digits.
 local AFFINITY_MS, OVERTAKES_MS = 50, 20
 local CLAIM_EVENTS_MAX, ANSWER_BYTES_MAX = 1000, 4194304
 local FAR = 9007199254740991 -- a turn's lease ends with its session only
 local EXTERNAL = '-'
+local PLACES = 4096 -- a double still tells so many parts of a ms apart in the year 2200
 
 local turns, attempts = {}, {} -- what this call grants
 local wakes, woken = {}, {}
@@ -106,14 +108,24 @@ local function queue_of(r, a)
   return 'queue:' .. a[QUEUE]
 end
 
+local function attempt_member(run, command) return format('%s#%010d', run, command) end
+
+-- Puts an attempt at the end of its queue.
+local last_places = {}
 local function queue_attempt(run, r, a, place)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = QUEUED, '', 0, 0
   put(run, a, place)
-  local queue = queue_of(r, a)
-  if call('RPUSH', P .. 'qa:' .. queue, run .. '#' .. a[COMMAND] .. '#' .. format('%d', now)) == 1 then
+  local queue, at = queue_of(r, a), now
+  local key = P .. 'qa:' .. queue
+  local last = last_places[queue] or tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+  if last then
+    at = math.max(now, last + 1 / PLACES)
+  else
     call('SADD', P .. 'queues', queue)
     wake((a[QUEUE] == '' and 'p|' .. match(P, '%d+') .. '|' .. r[POOL]) or 'q|' .. match(P, '%d+') .. '|' .. a[QUEUE])
   end
+  call('ZADD', key, at, attempt_member(run, a[COMMAND]))
+  last_places[queue] = at
 end
 
 -- Makes a run ready: its turn is granted to the offer, or put into its pool's queue.
@@ -154,32 +166,30 @@ local function remember_key(run, r, key, kept)
   call('ZREMRANGEBYRANK', keys, 0, -1 - r[MAIL] - kept)
 end
 
--- The attempt that a place in a queue stands for, or nothing when it no longer does; true when a newer program has to say.
-local function queued_at(member, queue)
-  local run, command = match(member, '^([^#]*)#(%d+)#')
-  local r, newer = load(run)
-  if not r then return nil, newer end
-  local a, place = find(run, r, tonumber(command))
-  if a and a[STATE] == QUEUED and queue_of(r, a) == queue then return {run, r, a, place} end
-end
-
--- Grants the first of a queue, and drops the places that stand for nothing; bytes of the answer before and after.
+-- Grants the first of a queue; the bytes of the answer, and whether more is queued. What a newer program wrote is passed over.
 local function claim_attempts(queue, want, session, seq, size)
-  local key = P .. 'qa:' .. queue
-  local left = call('LLEN', key)
-  while left > 0 do
-    local member = call('LINDEX', key, 0)
-    local found, newer = queued_at(member, queue)
-    if found and (#attempts >= want or size >= ANSWER_BYTES_MAX) then return size, true end
-    call('LPOP', key)
-    left = left - 1
-    if newer then call('RPUSH', key, member) end
-    if found then
-      size = size + grant_attempt(found[1], found[2], found[3], found[4], session, seq)
-      touch(found[1])
+  local key, passed = P .. 'qa:' .. queue, 0
+  while true do
+    local page = call('ZRANGE', key, passed, passed + 31)
+    if #page == 0 then return size, false end
+    for i = 1, #page do
+      local run, command = match(page[i], '^([^#]*)#(%d+)$')
+      local r, newer = load(run)
+      local a, place
+      if r then a, place = find(run, r, tonumber(command)) end
+      if newer then
+        passed = passed + 1
+      elseif #attempts >= want or size >= ANSWER_BYTES_MAX then
+        return size, true
+      else
+        call('ZREM', key, page[i])
+        if a and a[STATE] == QUEUED then
+          size = size + grant_attempt(run, r, a, place, session, seq)
+          touch(run)
+        end
+      end
     end
   end
-  return size, false
 end
 
 -- Lease members in the order of kind, run and command: {kind, run, command}.
@@ -197,13 +207,14 @@ local function in_order(members)
   return list
 end
 
--- Removes what stands outside of the record for an attempt that ends; its place in a queue goes at the claim.
-local function forget_attempt(run, a)
+-- Removes what stands outside of the record for an attempt that ends.
+local function forget_attempt(run, r, a)
   if a[STATE] == HELD then
     call('ZREM', P .. 'l:' .. a[BY], 'a|' .. run .. '#' .. a[COMMAND])
-  elseif a[STATE] == BACKING_OFF then
-    call('ZREM', P .. 'd', format('R|%s#%010d', run, a[COMMAND]))
+  elseif a[STATE] == QUEUED then
+    call('ZREM', P .. 'qa:' .. queue_of(r, a), attempt_member(run, a[COMMAND]))
+  else
+    call('ZREM', P .. 'd', 'R|' .. attempt_member(run, a[COMMAND]))
   end
-  call('ZREM', P .. 'g', run .. '#' .. a[COMMAND])
+  call('ZREM', P .. 'g', attempt_member(run, a[COMMAND]))
 end
-

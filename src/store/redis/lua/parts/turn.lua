@@ -49,11 +49,11 @@ local function forget_timers(run, r)
   end
 end
 
--- Ends a run: everything that could still happen to it goes, but for places in queues of attempts, which are checked at claims.
+-- Ends a run: everything that could still happen to it goes.
 -- Of a run that never took a turn the first event stays: it has the input.
 local function close_run(run, r, status, never_ran)
   if r[TIMERS] > 0 then forget_timers(run, r) end
-  for _, a in ipairs(all_attempts(run, r)) do forget_attempt(run, a) end
+  for _, a in ipairs(all_attempts(run, r)) do forget_attempt(run, r, a) end
   if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
   call('DEL', P .. 'a:' .. run)
   if never_ran then call('LTRIM', P .. 'm:' .. run, 0, 0) else call('DEL', P .. 'm:' .. run) end
@@ -103,10 +103,10 @@ local function schedule(run, r, list, number)
   local slots = 0
   for i = 1, #list do
     local new = list[i]
-    local a = {new[1], QUEUED, 1, number, 0, '', 0, r[AT], 0, new[2], new[3], new[4], ''}
+    local a = {new[1], QUEUED, 1, number, 0, '', 0, now, 0, new[2], new[3], new[4], ''}
     if i == 1 and offered(r) and offer[OFFER_ACTIVITIES] > 0 then
-      local head = call('LINDEX', P .. 'qa:pool:' .. r[POOL], 0)
-      local young = not head or (offer[OFFER_FAIR] == 0 and now - tonumber(match(head, '(%d+)$')) < OVERTAKES_MS)
+      local since = tonumber(call('ZRANGE', P .. 'qa:pool:' .. r[POOL], 0, 0, 'WITHSCORES')[2])
+      local young = not since or (offer[OFFER_FAIR] == 0 and now - since < OVERTAKES_MS)
       if young then slots = offer[OFFER_ACTIVITIES] end
     end
     local place = add(r, a)
@@ -117,7 +117,7 @@ local function schedule(run, r, list, number)
     else
       queue_attempt(run, r, a, place)
     end
-    if new[5] > 0 then call('ZADD', P .. 'g', new[5], run .. '#' .. new[1]) end
+    if new[5] > 0 then call('ZADD', P .. 'g', new[5], attempt_member(run, new[1])) end
   end
 end
 
@@ -136,16 +136,12 @@ local function apply_turn(run, r, turn, before, after, events, from_mailbox, ses
   schedule(run, r, turn[SCHEDULE], number)
 end
 
--- A repeat: what is still leased to whom the first answer was for. The caller has the last entry: it is the one repeated.
-local function hand_out_again(run, r, turn_seq)
-  if not offer then return end
-  if r[PHASE] == LEASED and r[SESSION] == offer[BY_WHOM] and (r[SEQ] == offer[OFFER_SEQ] or r[SEQ] == turn_seq) then
-    hand_out_turn(run, r)
-  end
+-- A repeat: what is still leased of what the first answer granted: the turn that goes on to its own (session, request), the
+-- rest to the offer. The caller has the last entry: it is the one repeated.
+local function hand_out_again(run, r, session, seq)
+  local function by_offer(holder, number) return offer and holder == offer[BY_WHOM] and number == offer[OFFER_SEQ] end
+  if r[PHASE] == LEASED and ((r[SESSION] == session and r[SEQ] == seq) or by_offer(r[SESSION], r[SEQ])) then hand_out_turn(run, r) end
   for _, a in ipairs(all_attempts(run, r)) do
-    if a[STATE] == HELD and a[BY] == offer[BY_WHOM] and a[BY_SEQ] == offer[OFFER_SEQ] then
-      hand_out_attempt(run, r, a, a[TURN] + 1 == r[TURNS] and '' or nil)
-    end
+    if a[STATE] == HELD and by_offer(a[BY], a[BY_SEQ]) then hand_out_attempt(run, r, a, a[TURN] + 1 == r[TURNS] and '' or nil) end
   end
 end
-

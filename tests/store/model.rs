@@ -1,0 +1,370 @@
+//! Two stores are one: random sequences of operations, repeats and stale ones among them, get the same answers and leave the
+//! same visible state in memory and on Redis.
+
+use everloop::api::{Head, RunStatus, TimeMs};
+use everloop::machine::commit::AttemptClaim;
+use everloop::machine::record::{EXTERNAL, PAUSED_PREFIX, RunRecord};
+use everloop::machine::turn::NewAttempt;
+use everloop::store::Store;
+use everloop::store::op::*;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestError, TestRunner};
+
+use crate::stores;
+use crate::world::*;
+
+const RUNS: [&str; 5] = ["a", "b", "p/1", "p/2", "p/3"];
+const SESSIONS: [&str; 3] = ["s1", "s2", "s3"];
+const QUEUE: &str = "shop/drivers";
+const CASES: u32 = 100;
+const STEPS: usize = 120;
+
+/// A step as chance gives it; what it comes to depends on what is there.
+#[derive(Debug, Clone)]
+struct Step {
+    kind: u8,
+    run: usize,
+    by: usize,
+    pick: usize,
+    flags: u16,
+    ticks: u64,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (0..40_u8, 0..RUNS.len(), 0..SESSIONS.len(), 0..4_usize, any::<u16>(), 0..40_u64).prop_map(|(kind, run, by, pick, flags, ticks)| Step {
+        kind,
+        run,
+        by,
+        pick,
+        flags,
+        ticks,
+    })
+}
+
+/// An operation with its arguments.
+#[derive(Debug, Clone)]
+enum Call {
+    Start(Start),
+    Deliver(Deliver),
+    Control(Control),
+    Open(usize, TimeMs),
+    Renew(usize, TimeMs),
+    End(usize, Vec<usize>, TimeMs),
+    Expired(TimeMs),
+    Claim(Claim),
+    Commit(Commit),
+    Finish(Finish),
+    Release(Release),
+    Extend(usize, AttemptClaim, TimeMs),
+    Fire(Fire),
+    Sweep(TimeMs),
+}
+
+/// A turn lease that was granted once; it may be over.
+#[derive(Debug, Clone)]
+struct TurnLease {
+    run: usize,
+    session: String,
+    seq: u64,
+    base: String,
+    events: u32,
+}
+
+/// What the driver remembers of the answers.
+struct Driver {
+    now: u64,
+    seq: u64,
+    head: u64,
+    turns: Vec<TurnLease>,
+    attempts: Vec<(usize, AttemptClaim)>,
+    last: Option<Call>,
+}
+
+fn bit(step: &Step, n: u32) -> bool {
+    step.flags & (1 << n) != 0
+}
+
+impl Driver {
+    fn fresh(&mut self) -> Head {
+        self.head += 1;
+        Head(self.head)
+    }
+
+    fn offer(&mut self, step: &Step) -> Option<Offer> {
+        if !bit(step, 15) {
+            return None;
+        }
+        self.seq += 1;
+        let offer = offer(SESSIONS[step.by], self.seq, u16::from(bit(step, 14)), u16::from(bit(step, 13)) * 2)?;
+        Some(Offer { fair: bit(step, 12) && bit(step, 11), ..offer })
+    }
+
+    /// A turn on the base, in one of many shapes.
+    async fn turn(&mut self, world: &World, step: &Step, run: usize, base: &str, consumed: u32) -> Turn {
+        let next = world.store.run(&self::run(RUNS[run])).await.unwrap().map_or(0, |state| state.record.next_command);
+        let (mut schedule, mut timers) = (Vec::new(), Vec::new());
+        let mut command = next;
+        for n in 0..u32::from(step.flags & 3) {
+            let queue = if bit(step, 2) && n == 0 { QUEUE.to_owned() } else { String::new() };
+            let give_up_at = TimeMs(if bit(step, 3) { self.now + 200 } else { 0 });
+            schedule.push(NewAttempt { queue, give_up_at, ..activity(command) });
+            command += 1;
+        }
+        if bit(step, 4) {
+            timers.push(timer(command, self.now + 30 * step.ticks));
+            command += 1;
+        }
+        let cancel_timers = if bit(step, 5) { (0..next).collect() } else { vec![] };
+        let close = (bit(step, 6) && bit(step, 7)).then_some(RunStatus::Completed);
+        if close.is_some() {
+            (schedule, timers) = (vec![], vec![]);
+        }
+        let id = self.fresh();
+        let (continued, insist) = (close.is_none() && bit(step, 8) && bit(step, 9), bit(step, 10));
+        let shape = turn(base, id.0);
+        Turn { consumed, next_command: command + 1, schedule, timers, cancel_timers, close, continued, insist, ..shape }
+    }
+
+    async fn call(&mut self, world: &World, step: &Step) -> Option<Call> {
+        self.now += step.ticks;
+        let now = TimeMs(self.now);
+        let key = if bit(step, 0) { format!("k{}", step.pick) } else { String::new() };
+        Some(match step.kind {
+            0..=3 => {
+                let head = self.fresh();
+                Call::Start(Start { head, offer: self.offer(step), ..world.start_of(RUNS[step.run], self.now) })
+            }
+            4..=7 => {
+                let cancel = bit(step, 1) && bit(step, 2);
+                let event = if cancel { CANCEL.into() } else { signal(step.pick) };
+                Call::Deliver(Deliver { run: run(RUNS[step.run]), event, cancel, key, now, offer: self.offer(step) })
+            }
+            8..=16 => {
+                let lease = self.turns.get(self.turns.len().checked_sub(1 + step.pick)?)?.clone();
+                let consumed = lease.events.saturating_sub(u32::from(bit(step, 11)));
+                let turn = self.turn(world, step, lease.run, &lease.base, consumed).await;
+                let offer = self.offer(step);
+                Call::Commit(Commit { run: run(RUNS[lease.run]), session: session(&lease.session), seq: lease.seq, turn, now, offer })
+            }
+            17..=24 => {
+                let (at, attempt) = self.attempts.get(self.attempts.len().checked_sub(1 + step.pick)?)?.clone();
+                let retries = bit(step, 12);
+                let outcome = if retries {
+                    Outcome::Retry { at: TimeMs(self.now + 50), error: "Error: again".into() }
+                } else {
+                    Outcome::Settled { event: completed(attempt.command) }
+                };
+                let turn = match world.store.run(&run(RUNS[at])).await.unwrap() {
+                    Some(state) if !retries && !bit(step, 11) && attempt.session != EXTERNAL => {
+                        Some(self.turn(world, step, at, &state.record.head, 0).await)
+                    }
+                    _ => None,
+                };
+                Call::Finish(Finish { run: run(RUNS[at]), attempt, outcome, turn, now, offer: self.offer(step) })
+            }
+            25..=28 => {
+                self.seq += 1;
+                let partition = place(RUNS[step.run]);
+                let (turns, attempts) = (step.flags & 3, (step.flags >> 2) & 3);
+                if bit(step, 8) && bit(step, 9) {
+                    let by = Claimer::External { queue: QUEUE.into() };
+                    Call::Claim(Claim { partition, by, seq: self.seq, turns: 0, attempts, again: false, now })
+                } else {
+                    Call::Claim(world.claim_by(partition, SESSIONS[step.by], self.seq, turns, attempts, self.now))
+                }
+            }
+            29..=30 => Call::Fire(Fire { partition: place(RUNS[step.run]), now, offer: self.offer(step) }),
+            31 => {
+                let lease = self.turns.get(self.turns.len().checked_sub(1 + step.pick)?)?.clone();
+                let blocked = if bit(step, 1) { r#"{"reason":"NonDeterminism","message":""}"#.into() } else { String::new() };
+                let head = self.fresh();
+                let (session, seq, keeps_context) = (session(&lease.session), lease.seq, bit(step, 2));
+                let what = Released::Turn { session, seq, blocked, head, keeps_context };
+                Call::Release(Release { run: run(RUNS[lease.run]), what, now })
+            }
+            32 => {
+                let (at, attempt) = self.attempts.get(self.attempts.len().checked_sub(1 + step.pick)?)?.clone();
+                if bit(step, 1) {
+                    Call::Extend(at, attempt, TimeMs(self.now + 500))
+                } else {
+                    Call::Release(Release { run: run(RUNS[at]), what: Released::Attempt(attempt), now })
+                }
+            }
+            33..=34 => {
+                let kind = match step.pick {
+                    0 => ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") },
+                    1 if bit(step, 3) => ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() },
+                    _ => ControlKind::Resume { version: None },
+                };
+                Call::Control(Control { run: run(RUNS[step.run]), kind, head: self.fresh(), key, now })
+            }
+            35 => Call::Open(step.by, TimeMs(self.now + 400)),
+            36 if bit(step, 0) => Call::Renew(step.by, TimeMs(self.now + 400)),
+            36 => Call::Expired(now),
+            37 if bit(step, 0) && bit(step, 1) => Call::End(step.by, vec![step.run], now),
+            37 => Call::Sweep(now),
+            _ => self.last.clone()?,
+        })
+    }
+
+    /// Remembers what was granted.
+    fn learn(&mut self, grants: &Grants) {
+        let index = |run: &everloop::api::RunKey| RUNS.iter().position(|id| self::run(id) == *run).expect("a known run");
+        for grant in &grants.turns {
+            let record = &grant.record;
+            self.turns.push(TurnLease {
+                run: index(&grant.run),
+                session: record.session.clone(),
+                seq: record.seq,
+                base: record.head.clone(),
+                events: u32::try_from(grant.events.len()).unwrap(),
+            });
+        }
+        self.attempts.extend(grants.attempts.iter().map(|grant| (index(&grant.run), claim_of(&grant.attempt))));
+    }
+}
+
+/// Grants without what differs by nature: the store's clock, and which attempts stand beside a record.
+fn told(grants: Grants) -> Grants {
+    let turns = without_clock(grants.turns).into_iter().map(|turn| TurnGrant { record: bare(turn.record), ..turn });
+    Grants { turns: turns.collect(), ..grants }
+}
+
+fn bare(record: RunRecord) -> RunRecord {
+    RunRecord { attempts: vec![], attempts_beside: 0, ..record }
+}
+
+fn one(grant: Option<TurnGrant>) -> Grants {
+    told(Grants { turns: grant.into_iter().collect(), attempts: vec![] })
+}
+
+/// What a store answers, in words, and what it grants.
+async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
+    let say = |what: &dyn std::fmt::Debug| (format!("{what:?}"), Grants::default());
+    match call.clone() {
+        Call::Start(start) => match store.start(start).await.unwrap() {
+            Started::New { record, grant } => (format!("new {record:?}"), one(grant)),
+            Started::Existing(record) => say(&("existing", bare(record))),
+            Started::Taken(record) => say(&("taken", bare(record))),
+            other => say(&other),
+        },
+        Call::Deliver(deliver) => match store.deliver(deliver).await.unwrap() {
+            Delivered::Accepted { grant } => ("accepted".into(), one(grant)),
+            other => say(&other),
+        },
+        Call::Control(control) => match store.control(control).await.unwrap() {
+            Controlled::Done(record) => say(&("done", bare(record))),
+            Controlled::NotApplicable(record) => say(&("not applicable", bare(record))),
+            other => say(&other),
+        },
+        Call::Open(by, deadline) => {
+            let mut all = Vec::new();
+            for partition in partitions() {
+                all.push(store.open_session(partition, &session(SESSIONS[by]), &name(POOL), deadline).await.unwrap());
+            }
+            say(&all)
+        }
+        Call::Renew(by, deadline) => {
+            let mut all = Vec::new();
+            for partition in partitions() {
+                all.push(store.renew_session(partition, &session(SESSIONS[by]), deadline).await.unwrap());
+            }
+            say(&all)
+        }
+        Call::End(by, executing, now) => {
+            let executing: Vec<_> = executing.iter().map(|at| run(RUNS[*at])).collect();
+            let mut all = Vec::new();
+            for partition in partitions() {
+                all.push(store.end_session(partition, &session(SESSIONS[by]), &executing, now).await.unwrap());
+            }
+            say(&all)
+        }
+        Call::Expired(now) => {
+            let mut all = Vec::new();
+            for partition in partitions() {
+                all.push(store.expired_sessions(partition, now).await.unwrap());
+            }
+            say(&all)
+        }
+        Call::Claim(claim) => match store.claim(claim).await.unwrap() {
+            Claimed::Granted { grants, more, next_at } => (format!("granted {more} {next_at:?}"), told(grants)),
+            Claimed::SessionLost => say(&"lost"),
+        },
+        Call::Commit(commit) => match store.commit(commit).await.unwrap() {
+            Committed::Accepted { grants } => ("accepted".into(), told(grants)),
+            other => say(&other),
+        },
+        Call::Finish(finish) => match store.finish(finish).await.unwrap() {
+            Finished::Accepted { turn, grants } => (format!("accepted {turn:?}"), told(grants)),
+            other => say(&other),
+        },
+        Call::Release(release) => say(&store.release(release).await.unwrap()),
+        Call::Extend(at, attempt, deadline) => say(&store.extend(&run(RUNS[at]), &attempt, deadline).await.unwrap()),
+        Call::Fire(fire) => {
+            let fired = store.fire(fire).await.unwrap();
+            let words = format!("{} {} {:?} {} {:?}", fired.timers, fired.retries, fired.timed_out, fired.more, fired.next_due);
+            (words, told(fired.grants))
+        }
+        Call::Sweep(now) => {
+            let mut all = Vec::new();
+            for partition in partitions() {
+                all.push(store.sweep(partition, now).await.unwrap());
+            }
+            say(&all)
+        }
+    }
+}
+
+/// Everything that a store shows.
+async fn visible(store: &dyn Store) -> Vec<String> {
+    let mut all = Vec::new();
+    for id in RUNS {
+        all.push(format!("{id} {:?}", store.run(&run(id)).await.unwrap()));
+        all.push(format!("{id} {:?}", store.journal(&run(id), 0, usize::MAX).await.unwrap()));
+    }
+    for partition in partitions() {
+        let counts = store.counts(partition).await.unwrap();
+        all.push(format!("{partition:?} {counts:?}"));
+    }
+    all
+}
+
+async fn compare(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let (memory, redis) = (World::on(stores::memory().await).await, World::on(stores::redis().await).await);
+    let mut driver = Driver { now: 10, seq: 100, head: 0x1000, turns: vec![], attempts: vec![], last: None };
+    for world in [&memory, &redis] {
+        for by in SESSIONS {
+            world.open(by).await;
+        }
+    }
+    let mut calls = Vec::new();
+    for step in steps {
+        let Some(call) = driver.call(&memory, &step).await else { continue };
+        calls.push(call.clone());
+        let (words, grants) = answer(&*memory.store, &call).await;
+        let other = answer(&*redis.store, &call).await;
+        prop_assert!(words == other.0 && grants == other.1, "answers: {}", difference(&calls, &(words, grants), &other));
+        for (one, two) in visible(&*memory.store).await.iter().zip(&visible(&*redis.store).await) {
+            prop_assert!(one == two, "state: {}", difference(&calls, one, two));
+        }
+        driver.learn(&grants);
+        driver.last = Some(call);
+    }
+    Ok(())
+}
+
+/// The sequence that two stores took differently.
+fn difference(calls: &[Call], memory: &dyn std::fmt::Debug, redis: &dyn std::fmt::Debug) -> String {
+    let calls: String = calls.iter().map(|call| format!("{call:?}\n")).collect();
+    format!("memory {memory:?}\n Redis {redis:?}\nafter\n{calls}")
+}
+
+#[test]
+fn random_operations_do_the_same_in_memory_and_on_redis() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let config = Config { cases: CASES, max_shrink_iters: 400, failure_persistence: None, ..Config::default() };
+    let checked = TestRunner::new(config).run(&prop::collection::vec(step(), 1..STEPS), |steps| runtime.block_on(compare(steps)));
+    if let Err(TestError::Fail(reason, _)) = checked {
+        panic!("{reason}");
+    }
+}
