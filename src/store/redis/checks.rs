@@ -7,7 +7,7 @@ use redis::{ErrorKind, ServerErrorKind};
 
 use super::connection::{Call, Connections, connection_config, store_error};
 use super::decode::Fields;
-use super::scripts::SCRIPTS;
+use super::scripts::{LIBRARY_PREFIX, SCRIPTS};
 use super::{STORE_FORMAT, keys};
 use crate::store::op::Durability;
 use crate::store::port::StoreError;
@@ -47,6 +47,24 @@ pub(super) async fn loaded(client: &redis::Client) -> Result<(), StoreError> {
             Ok(_) => return Ok(()),
         }
     }
+}
+
+/// Removes the libraries of other versions of this program, once a start: else each release would leave one. A version that is
+/// still in use sends its own again with its next call.
+pub(super) async fn forget_other_libraries(connections: &Connections) -> Result<(), StoreError> {
+    let mut list = redis::cmd("FUNCTION");
+    list.arg("LIST").arg("LIBRARYNAME").arg(format!("{LIBRARY_PREFIX}*"));
+    let libraries: Vec<HashMap<String, redis::Value>> = connections.send(OPERATION, 0, list).await?;
+    for library in libraries {
+        let Some(redis::Value::BulkString(name)) = library.get("library_name") else { continue };
+        if name != SCRIPTS.library.as_bytes() {
+            let mut delete = redis::cmd("FUNCTION");
+            delete.arg("DELETE").arg(name);
+            // Another replica may have done it first.
+            let _ = connections.ask::<redis::Value>(OPERATION, delete).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks version, scripting and settings; answers kind and version, such as `redis 7.0.15`.

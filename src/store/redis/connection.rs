@@ -1,11 +1,14 @@
-//! Connections: pipelined, about four, replaced when they break. Nothing is sent twice, except after `NOSCRIPT`, which says
-//! that nothing was run.
+//! Connections: pipelined, about four, replaced when they break. Nothing is sent twice, except after the answer that a
+//! function is not there, which says that nothing was run.
 
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, ToRedisArgs, Value};
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisError, ServerErrorKind, ToRedisArgs, Value,
+};
 
 use super::scripts::{SCRIPTS, Script};
 use crate::store::port::StoreError;
@@ -28,8 +31,8 @@ impl Call {
     }
 
     pub fn with_keys(script: &'static Script, keys: &[&str]) -> Self {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&script.hash).arg(keys.len()).arg(keys);
+        let mut command = redis::cmd("FCALL");
+        command.arg(&script.function).arg(keys.len()).arg(keys);
         Self { script, command }
     }
 
@@ -77,7 +80,7 @@ impl Connections {
         let operation = call.script.operation;
         self.in_time(operation, by, |mut connection| async move {
             match call.command.query_async(&mut connection).await {
-                Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                Err(e) if is_unknown_function(&e) => {
                     load_scripts(&mut connection).await?;
                     call.command.query_async(&mut connection).await
                 }
@@ -149,6 +152,12 @@ impl Connections {
     }
 }
 
+/// A client of the server at `url`. Calls are small and somebody waits for each: none is held back to fill a packet.
+pub(super) fn client(url: &str) -> Result<Client, RedisError> {
+    let info = url.into_connection_info()?;
+    Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
 /// How a connection is made; how long an answer may take is the caller's.
 pub(super) fn connection_config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
@@ -158,11 +167,17 @@ pub(super) fn connection_config() -> AsyncConnectionConfig {
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-    let mut pipeline = redis::pipe();
-    for script in SCRIPTS.all() {
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.code).ignore();
+    let loaded = redis::cmd("FUNCTION").arg("LOAD").arg(&SCRIPTS.code).query_async::<String>(connection).await;
+    match loaded {
+        // The name has the hash of the text: what is there is the same.
+        Err(error) if error.detail().is_some_and(|detail| detail.contains("already exists")) => Ok(()),
+        loaded => loaded.map(|_| ()),
     }
-    pipeline.query_async(connection).await
+}
+
+/// The server has lost the library: nothing was run.
+fn is_unknown_function(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError) && error.detail().is_some_and(|detail| detail.contains("Function not found"))
 }
 
 /// What an error of the server or of the connection means for the caller.

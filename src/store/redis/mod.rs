@@ -84,11 +84,12 @@ impl RedisStore {
         if config.partitions == 0 {
             return Err(unfit("the number of partitions is 0: give at least 1".to_owned()));
         }
-        let client = redis::Client::open(config.url.as_str())
+        let client = connection::client(&config.url)
             .map_err(|e| unfit(format!("the address of the store is not one ({e}): write redis://host:6379/0 or unix:///path")))?;
         let connections = Connections::new(client.clone(), config.connections, config.response_timeout);
         checks::loaded(&client).await?;
         let server = checks::server(&connections, config.durability).await?;
+        checks::forget_other_libraries(&connections).await?;
         let meta = checks::meta(&connections, config.partitions).await?;
         let channel = keys::channel(&meta.id);
         let watch = Watch::start(client, channel.clone()).await?;

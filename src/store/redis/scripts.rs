@@ -1,4 +1,6 @@
-//! The scripts: each is its parts and its own file in one text, known to the server by the hash of the whole.
+//! The scripts: one library of functions, a function for each operation. The server reads the library once, so that a call
+//! costs what it does and not the making of its helpers (measured: 20 of 50 microseconds). The library is named for the hash
+//! of its text: two versions of this program use one server side by side, each with its own.
 
 use std::sync::LazyLock;
 
@@ -6,59 +8,70 @@ use std::sync::LazyLock;
 pub(super) struct Script {
     /// What it does, for errors: completes "failed to ...".
     pub operation: &'static str,
-    pub code: String,
-    /// SHA-1 of the code, hexadecimal.
-    pub hash: String,
+    /// Its name in the server.
+    pub function: String,
 }
 
-const RECORD: &str = include_str!("lua/parts/record.lua");
-const GRANTS: &str = include_str!("lua/parts/grants.lua");
-const TURN: &str = include_str!("lua/parts/turn.lua");
+/// The names of all libraries of this program, of any version, begin so.
+pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
-fn script(operation: &'static str, parts: &[&str]) -> Script {
-    let code = parts.concat();
-    let hash = redis::Script::new(&code).get_hash().to_owned();
-    Script { operation, code, hash }
-}
+/// The parts that operations share, in their order.
+const PARTS: [&str; 4] = [
+    include_str!("lua/parts/record.lua"),
+    include_str!("lua/parts/grants.lua"),
+    include_str!("lua/parts/turn.lua"),
+    include_str!("lua/parts/library.lua"),
+];
 
 macro_rules! scripts {
-    ($($name:ident = $operation:literal, [$($part:ident),*], $file:literal;)*) => {
+    ($($name:ident = $operation:literal, $begin:ident;)*) => {
         /// All scripts, by operation.
-        pub(super) struct Scripts { $(pub $name: Script,)* }
-
-        impl Scripts {
-            pub fn all(&self) -> Vec<&Script> {
-                vec![$(&self.$name,)*]
-            }
+        pub(super) struct Scripts {
+            /// The name of the library.
+            pub library: String,
+            /// Its whole text.
+            pub code: String,
+            $(pub $name: Script,)*
         }
 
         /// Put together once.
-        pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
-            $($name: script($operation, &[$($part,)* include_str!(concat!("lua/", $file, ".lua"))]),)*
+        pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
+            let mut body = PARTS.concat();
+            $(body.push_str(&format!(
+                "\nregister('{}', {}, function()\n{}\nend)\n",
+                stringify!($name), stringify!($begin), include_str!(concat!("lua/", stringify!($name), ".lua"))
+            ));)*
+            let hash = redis::Script::new(&body).get_hash().to_owned();
+            let library = format!("{LIBRARY_PREFIX}{hash}");
+            Scripts {
+                code: format!("#!lua name={library}\nlocal HASH = '{hash}'\n{body}"),
+                $($name: Script { operation: $operation, function: format!("{}_{hash}", stringify!($name)) },)*
+                library,
+            }
         });
     };
 }
 
 scripts! {
-    start = "start a run", [RECORD, GRANTS], "start";
-    deliver = "deliver an event", [RECORD, GRANTS], "deliver";
-    control = "control a run", [RECORD, GRANTS, TURN], "control";
-    claim = "claim work", [RECORD, GRANTS], "claim";
-    claim_external = "claim work", [RECORD, GRANTS], "claim_external";
-    commit = "commit a turn", [RECORD, GRANTS, TURN], "commit";
-    finish = "finish an attempt", [RECORD, GRANTS, TURN], "finish";
-    release = "release a lease", [RECORD, GRANTS], "release";
-    extend = "extend a lease", [RECORD], "extend";
-    open_session = "open a session", [], "open_session";
-    renew_session = "renew a session", [], "renew_session";
-    end_session = "end a session", [RECORD, GRANTS], "end_session";
-    expired_sessions = "find expired sessions", [RECORD], "expired_sessions";
-    fire = "fire what is due", [RECORD, GRANTS], "fire";
-    sweep = "sweep closed runs", [RECORD], "sweep";
-    run = "read a run", [RECORD], "run";
-    journal = "read a journal", [RECORD], "journal";
-    counts = "count", [], "counts";
-    generation = "keep a definition", [], "generation";
-    define = "define a workflow", [], "define";
-    meta = "open the store", [], "meta";
+    start = "start a run", on_runs;
+    deliver = "deliver an event", on_runs;
+    control = "control a run", on_runs;
+    claim = "claim work", on_runs;
+    claim_external = "claim work", on_runs;
+    commit = "commit a turn", on_runs;
+    finish = "finish an attempt", on_runs;
+    release = "release a lease", on_runs;
+    extend = "extend a lease", on_runs;
+    open_session = "open a session", plain;
+    renew_session = "renew a session", plain;
+    end_session = "end a session", on_runs;
+    expired_sessions = "find expired sessions", on_runs;
+    fire = "fire what is due", on_runs;
+    sweep = "sweep closed runs", on_runs;
+    run = "read a run", on_runs;
+    journal = "read a journal", on_runs;
+    counts = "count", plain;
+    generation = "keep a definition", plain;
+    define = "define a workflow", plain;
+    meta = "open the store", plain;
 }

@@ -17,7 +17,7 @@ impl OnRedis {
             let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
             Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
         });
-        let outside = ["evalsha", "info", "config|resetstat", "client|setinfo", "ping", "hello"];
+        let outside = ["fcall", "info", "config|resetstat", "client|setinfo", "ping", "hello"];
         calls.filter(|(name, _)| !outside.contains(&name.as_str())).collect()
     }
 

@@ -90,7 +90,7 @@ async fn a_full_server_refuses_before_it_changes_anything() {
 async fn scripts_that_the_server_forgot_are_sent_again_and_a_newer_record_is_refused() {
     let world = OnRedis::new().await;
     let mut connection = world.server.connection();
-    redis::cmd("SCRIPT").arg("FLUSH").exec(&mut connection).unwrap();
+    redis::cmd("FUNCTION").arg("FLUSH").exec(&mut connection).unwrap();
     world.leased("a", "s1", 10).await;
     let key = format!("{{e{}}}:r:shop/a", place("a").0);
     let mut record = world.record("a").await;
@@ -100,6 +100,31 @@ async fn scripts_that_the_server_forgot_are_sent_again_and_a_newer_record_is_ref
     assert!(matches!(&error, StoreError::Damaged { detail, .. } if detail.contains("newer everloop")), "{error:?}");
     assert!(matches!(world.store.run(&run("a")).await, Err(StoreError::Damaged { .. })));
     assert_eq!(world.fire("a", 100).await.timers, 0);
+}
+
+#[tokio::test]
+async fn two_versions_of_the_scripts_stand_side_by_side_and_a_start_removes_what_others_left() {
+    let world = OnRedis::new().await;
+    let mut connection = world.server.connection();
+    let libraries = |connection: &mut redis::Connection| -> Vec<String> {
+        let list: Vec<std::collections::HashMap<String, redis::Value>> = redis::cmd("FUNCTION").arg("LIST").query(connection).unwrap();
+        list.iter().map(|library| redis::from_redis_value_ref(&library["library_name"]).unwrap()).collect()
+    };
+    let own = libraries(&mut connection);
+    let other = "#!lua name=everloop_other\nredis.register_function('commit_other', function() return 1 end)";
+    let foreign = "#!lua name=shop\nredis.register_function('price', function() return 1 end)";
+    for library in [other, foreign] {
+        redis::cmd("FUNCTION").arg("LOAD").arg(library).exec(&mut connection).unwrap();
+    }
+    world.leased("a", "s1", 10).await;
+    let again = RedisStore::open(config(&world.server, Durability::None)).await.unwrap();
+    let mut left = libraries(&mut connection);
+    left.retain(|name| !own.contains(name));
+    assert_eq!(left, ["shop"]);
+    // The other version is still in use: it sends its own again.
+    redis::cmd("FUNCTION").arg("DELETE").arg(&own[0]).exec(&mut connection).unwrap();
+    assert!(again.run(&run("a")).await.unwrap().is_some());
+    assert!(libraries(&mut connection).contains(&own[0]));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 -- KEYS[1] the partition's prefix
 -- RETURNS {{pool, ready turns...}, {queue, attempts...}, {session, leases...}, due}
 -- Timers of closed runs may be among what is due.
-local call, P = redis.call, KEYS[1]
 local pools, queues, leases = {}, {}, {}
 
 local function count(list, name, number)

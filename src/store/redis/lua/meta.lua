@@ -3,7 +3,7 @@
 -- KEYS[1] the hash of it
 -- ARGV[1] format  [2] id of a new store  [3] its partitions
 -- RETURNS {format, id, partitions}
-local call, key = redis.call, KEYS[1]
+local key = KEYS[1]
 if call('EXISTS', key) == 0 then
   call('HSET', key, 'format', ARGV[1], 'id', ARGV[2], 'partitions', ARGV[3], 'created', call('TIME')[1] * 1000)
 end

@@ -12,9 +12,15 @@ local FAR = 9007199254740991 -- a turn's lease ends with its session only
 local EXTERNAL = '-'
 local PLACES = 4096 -- a double still tells so many parts of a ms apart in the year 2200
 
-local turns, attempts = {}, {} -- what this call grants
-local wakes, woken = {}, {}
-local alive = {}
+local turns, attempts -- what this call grants
+local wakes, woken
+local alive -- sessions that were looked up
+local last_places -- of queues, as this call has filled them
+local offer
+
+local function begin_grants()
+  turns, attempts, wakes, woken, alive, last_places, offer = {}, {}, {}, {}, {}, {}, nil
+end
 
 local function is_alive(session)
   local known = alive[session]
@@ -27,7 +33,6 @@ end
 
 -- What a waiting session offers: {session, seq, pool, turns, activities, fair}; an empty text is none.
 local BY_WHOM, OFFER_SEQ, OFFER_POOL, OFFER_TURNS, OFFER_ACTIVITIES, OFFER_FAIR = 1, 2, 3, 4, 5, 6
-local offer = nil
 local function take_offer(text)
   if text ~= '' then offer = parse(text) end
 end
@@ -111,7 +116,6 @@ end
 local function attempt_member(run, command) return format('%s#%010d', run, command) end
 
 -- Puts an attempt at the end of its queue.
-local last_places = {}
 local function queue_attempt(run, r, a, place)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = QUEUED, '', 0, 0
   put(run, a, place)

@@ -5,8 +5,8 @@
 -- ARGV[2] the channel of wakes
 -- Keys: r:<run> record, a:<run> the attempts beyond INLINE_MAX. A run is `<namespace>/<id>`: never a `#`, a `|` or a brace.
 -- Records are the MessagePack arrays of `machine::record`; the numbers below are the places of their fields.
-local call, pack, parse, match, format = redis.call, cmsgpack.pack, cmsgpack.unpack, string.match, string.format
-local P, WAKES = KEYS[1], ARGV[2]
+local call, pack, parse, match, format -- what a server gives to a call only, not to a library that is loaded
+local KEYS, ARGV, P, WAKES -- of this call
 local RECORD_FORMAT, INLINE_MAX = 1, 8
 
 local FORMAT, UID, WORKFLOW, VERSION, POOL, PHASE, HEAD, EPOCH, SESSION, SEQ = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
@@ -18,12 +18,15 @@ local COMMAND, STATE, ATTEMPT, TURN, LOSSES, BY, BY_SEQ = 1, 2, 3, 4, 5, 6, 7
 local SCHEDULED_AT, BEGUN_AT, QUEUE, TIMEOUT, HEARTBEAT, LAST_ERROR = 8, 9, 10, 11, 12, 13
 local QUEUED, HELD, BACKING_OFF = 0, 1, 2
 
--- The clock of the server, and the time of this call: never ahead of it.
-local clock = call('TIME')
-clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local now = math.min(tonumber(ARGV[1]), clock)
+local clock, now -- the clock of the server, and the time of this call: never ahead of it
+local runs, changed, bytes
 
-local runs, changed, bytes = {}, {}, {}
+local function begin_records()
+  clock = call('TIME')
+  clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  now = math.min(tonumber(ARGV[1]), clock)
+  runs, changed, bytes = {}, {}, {}
+end
 
 -- The run's record; false when there is none. Of a record that a newer program wrote: false, true.
 local function load(run)
