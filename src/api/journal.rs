@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{Attempt, CommandNo, Head, Uid, Version};
 use super::json::Json;
-use super::run::RunError;
+use super::run::{RunError, RunStatus};
 use super::time::{DurationMs, TimeMs};
 
 /// The version of the format that this program writes. It reads 1 to this; a newer one is refused.
@@ -216,10 +216,21 @@ impl Command {
         }
     }
 
+    /// How the run ends by it, when it closes the run.
+    #[must_use]
+    pub fn end(&self) -> Option<RunStatus> {
+        match self {
+            Self::Complete { .. } => Some(RunStatus::Completed),
+            Self::Fail { .. } => Some(RunStatus::Failed),
+            Self::Cancel { .. } => Some(RunStatus::Cancelled),
+            Self::ScheduleActivity { .. } | Self::StartTimer { .. } | Self::CancelTimer { .. } => None,
+        }
+    }
+
     /// Whether it closes the run.
     #[must_use]
     pub fn closes(&self) -> bool {
-        matches!(self, Self::Complete { .. } | Self::Fail { .. } | Self::Cancel { .. })
+        self.end().is_some()
     }
 }
 

@@ -91,9 +91,7 @@ pub fn effects(commands: &[Command], definition: &Definition, namespace: &str, a
                     effects.cancel_timers.push(*timer);
                 }
             }
-            Command::Complete { .. } => effects.close = Some(RunStatus::Completed),
-            Command::Fail { .. } => effects.close = Some(RunStatus::Failed),
-            Command::Cancel { .. } => effects.close = Some(RunStatus::Cancelled),
+            Command::Complete { .. } | Command::Fail { .. } | Command::Cancel { .. } => effects.close = command.end(),
         }
     }
     Ok(effects)

@@ -9,6 +9,7 @@ use crate::api::run::{Blocked, Doing, PendingActivity};
 use crate::api::{Command, Event, Json, RunError, RunKey, RunStatus, RunView, TimeMs};
 use crate::machine::record::{AttemptRecord, RunRecord};
 use crate::machine::run::Phase;
+use crate::queue::watchers::Ended;
 use crate::store::StoreError;
 use crate::store::op::RunState;
 
@@ -89,14 +90,40 @@ pub fn whole(run: &RunKey, state: &RunState) -> Result<RunView, StoreError> {
         view.input = Some(input);
     }
     if view.status.is_closed() && !state.last.is_empty() {
-        match last_command(&state.last)? {
-            Some(Command::Complete { result, .. }) => view.result = Some(result),
-            Some(Command::Fail { error, .. }) => view.error = Some(error),
-            Some(Command::Cancel { reason, .. }) => view.error = Some(RunError::new(RunStatus::Cancelled.as_str(), reason)),
-            Some(Command::ScheduleActivity { .. } | Command::StartTimer { .. } | Command::CancelTimer { .. }) | None => {}
-        }
+        (view.result, view.error) = last_command(&state.last)?.map_or((None, None), outcome);
     }
     Ok(view)
+}
+
+/// A run as it was, after it has ended.
+#[must_use]
+pub fn ended(view: RunView, ended: &Ended) -> RunView {
+    let (result, error) = outcome(ended.command.clone());
+    RunView {
+        version: ended.version.clone(),
+        status: ended.status,
+        doing: Doing::Closed,
+        turns: ended.turns,
+        timers: 0,
+        unread: 0,
+        activities: Vec::new(),
+        session: String::new(),
+        result,
+        error,
+        blocked: None,
+        closed_at: Some(ended.at),
+        ..view
+    }
+}
+
+/// What the last command of a run makes of it.
+fn outcome(last: Command) -> (Option<Json>, Option<RunError>) {
+    match last {
+        Command::Complete { result, .. } => (Some(result), None),
+        Command::Fail { error, .. } => (None, Some(error)),
+        Command::Cancel { reason, .. } => (None, Some(RunError::new(RunStatus::Cancelled.as_str(), reason))),
+        Command::ScheduleActivity { .. } | Command::StartTimer { .. } | Command::CancelTimer { .. } => (None, None),
+    }
 }
 
 /// The commands of an entry, not yet read.

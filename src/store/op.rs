@@ -387,6 +387,8 @@ pub enum Committed {
     Accepted {
         /// What was granted. A turn of this run is granted when mail is left, or when the turn is continued.
         grants: Grants,
+        /// When it was applied; of a run that it closed: when it closed, in a repeat too.
+        at: TimeMs,
     },
     /// A closing turn, and mail has come since the claim: apply these too and commit again, insisting. The lease stays.
     MoreEvents(Vec<String>),
@@ -437,6 +439,8 @@ pub enum Finished {
         turn: Option<Result<(), Refusal>>,
         /// What was granted.
         grants: Grants,
+        /// See [`Committed::Accepted`].
+        at: TimeMs,
     },
     /// The attempt is not the caller's, or the run has ended: nothing was changed.
     AttemptLost,

@@ -291,11 +291,11 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
             Claimed::SessionLost => say(&"lost"),
         },
         Call::Commit(commit) => match store.commit(commit).await.unwrap() {
-            Committed::Accepted { grants } => ("accepted".into(), told(grants)),
+            Committed::Accepted { grants, at } => (format!("accepted {at:?}"), told(grants)),
             other => say(&other),
         },
         Call::Finish(finish) => match store.finish(finish).await.unwrap() {
-            Finished::Accepted { turn, grants } => (format!("accepted {turn:?}"), told(grants)),
+            Finished::Accepted { turn, grants, at } => (format!("accepted {turn:?} {at:?}"), told(grants)),
             other => say(&other),
         },
         Call::Release(release) => say(&store.release(release).await.unwrap()),

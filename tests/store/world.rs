@@ -106,7 +106,7 @@ pub fn closing(base: &str, id: u64) -> Turn {
 /// What a commit granted.
 pub fn accepted(committed: Committed) -> Grants {
     match committed {
-        Committed::Accepted { grants } => grants,
+        Committed::Accepted { grants, .. } => grants,
         other => panic!("not accepted: {other:?}"),
     }
 }
@@ -119,7 +119,7 @@ pub fn without_clock(turns: Vec<TurnGrant>) -> Vec<TurnGrant> {
 /// What a finish granted, and what became of its turn.
 pub fn finished(finished: Finished) -> (Option<Result<(), Refusal>>, Grants) {
     match finished {
-        Finished::Accepted { turn, grants } => (turn, grants),
+        Finished::Accepted { turn, grants, .. } => (turn, grants),
         other => panic!("not accepted: {other:?}"),
     }
 }

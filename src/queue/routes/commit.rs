@@ -17,7 +17,7 @@ use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::sessions::pool_of;
 use crate::queue::turns::Unfit;
 use crate::queue::waiters::Granted;
-use crate::queue::watchers::News;
+use crate::queue::watchers::{Closing, Ended, News};
 use crate::store::StoreError;
 use crate::store::op::{Commit, Committed, Finish, Finished, Grants, Offer, Outcome, Release, Released, Turn};
 use crate::telemetry::metrics::ReasonLabels;
@@ -158,6 +158,7 @@ impl By<'_> {
             Some(Broken::Unknown(detail)) => return Ok((ItemResult::Unknown { detail: detail.clone() }, Grants::default())),
             None => {}
         }
+        let end = self.end(&run, &turn);
         let turn = match self.service.turn(&run, &self.worker, turn).await {
             Ok(turn) => turn,
             Err(Unfit::Store(error)) => return Err(error),
@@ -168,7 +169,7 @@ impl By<'_> {
                 return refused(reason);
             }
         };
-        let (due, news) = (first_due(&turn), news_of(&turn));
+        let due = first_due(&turn);
         let op = Commit {
             run: run.clone(),
             session: self.session.clone(),
@@ -178,8 +179,8 @@ impl By<'_> {
             offer: self.offer(offer),
         };
         Ok(match self.service.store.commit(op).await? {
-            Committed::Accepted { grants } => {
-                self.committed(&run, due, news);
+            Committed::Accepted { grants, at } => {
+                self.committed(&run, due, end, at);
                 (ItemResult::Accepted, grants)
             }
             Committed::MoreEvents(events) => {
@@ -211,13 +212,13 @@ impl By<'_> {
     ) -> Result<(ItemResult, Grants), StoreError> {
         let outcome = self.service.outcome(tried, outcome).await?;
         // The turn was computed from a completed outcome; without that it has no ground.
+        let end = turn.as_ref().and_then(|turn| self.end(&run, turn));
         let (turn, unfit) = self.optimistic(&run, turn, &outcome, broken).await?;
         let due = turn.as_ref().and_then(first_due);
-        let news = turn.as_ref().map_or(News::Turn, news_of);
         let now = self.service.clock.for_store();
         let finish = Finish { run: run.clone(), attempt, outcome, turn, now, offer: self.offer(offer) };
-        let (turn, grants) = match self.service.store.finish(finish).await? {
-            Finished::Accepted { turn, grants } => (turn, grants),
+        let (turn, grants, at) = match self.service.store.finish(finish).await? {
+            Finished::Accepted { turn, grants, at } => (turn, grants, at),
             Finished::AttemptLost => {
                 *broken = Some(Broken::Refused);
                 return Ok((attempt_lost(), Grants::default()));
@@ -229,7 +230,7 @@ impl By<'_> {
         };
         let result = match (turn, unfit) {
             (Some(Ok(())), _) => {
-                self.committed(&run, due, news);
+                self.committed(&run, due, end, at);
                 ItemResult::Accepted
             }
             (Some(Err(refusal)), _) => {
@@ -279,9 +280,21 @@ impl By<'_> {
         })
     }
 
-    fn committed(&self, run: &RunKey, due: Option<TimeMs>, news: News) {
+    /// The end that a turn would bring. Until it is dropped nobody who waits here for it asks the store.
+    fn end(&self, run: &RunKey, turn: &TurnCommit) -> Option<End> {
+        let command = turn.commands.last()?;
+        let status = command.end()?;
+        let (version, command) = (turn.version.clone(), command.clone());
+        let ended = Ended { status, at: TimeMs(0), turns: turn.number + 1, version, command };
+        Some(End { closing: self.service.watchers.closing(run), ended })
+    }
+
+    fn committed(&self, run: &RunKey, due: Option<TimeMs>, end: Option<End>, at: TimeMs) {
         self.service.metrics.turns.inc();
-        self.service.watchers.tell(run, news);
+        match end {
+            Some(End { closing, ended }) => closing.ended(Ended { at, ..ended }),
+            None => self.service.watchers.tell(run, News::Turn),
+        }
         if let Some(due) = due {
             self.service.due(self.service.partition(run), due);
         }
@@ -296,8 +309,10 @@ fn attempt_lost() -> ItemResult {
     ItemResult::Refused { reason: Code::AttemptLost.as_str().to_owned() }
 }
 
-fn news_of(turn: &Turn) -> News {
-    if turn.close.is_some() { News::End } else { News::Turn }
+/// The end of a run on its way to the store.
+struct End {
+    closing: Closing,
+    ended: Ended,
 }
 
 /// When the first thing that a turn sets falls due.

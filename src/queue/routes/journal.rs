@@ -11,7 +11,6 @@ use crate::api::{DurationMs, Json, limits};
 use crate::queue::border::extract::{Params, RunPath, wait};
 use crate::queue::border::problem::{Answer, run_not_found};
 use crate::queue::service::Shared;
-use crate::queue::watchers::News;
 use crate::store::StoreError;
 
 /// The query of a journal.
@@ -39,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub async fn journal(State(service): State<Shared>, RunPath { run }: RunPath, Params(query): Params<Query>) -> Answer<Answered<Page>> {
     let wait = wait(query.wait);
     if wait > Duration::ZERO {
-        wait_until(&service, &run, News::Turn, wait, LOOK_EVERY, |state| state.record.turns > query.from).await?;
+        wait_until(&service, &run, wait, LOOK_EVERY, |state| state.record.turns > query.from).await?;
     }
     let page = service.store.journal(&run, query.from, limits::JOURNAL_PAGE_BYTES).await?.ok_or_else(|| run_not_found(&run))?;
     let damaged = |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read a journal", detail: error.to_string() };

@@ -12,7 +12,7 @@ use crate::queue::border::extract::{Namespace, Params, RunPath, wait};
 use crate::queue::border::problem::{Answer, Refused, run_not_found};
 use crate::queue::service::{Service, Shared};
 use crate::queue::view;
-use crate::queue::watchers::News;
+use crate::queue::watchers::{News, Watch};
 use crate::store::op::{List, RunState};
 
 /// The query of a run.
@@ -36,37 +36,59 @@ pub struct ListQuery {
 /// Runs in a page when the client does not say.
 const LIST_PAGE: usize = 100;
 /// The end of a run is published, but a word can be missed.
-pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// `GET /v1/namespaces/{ns}/runs/{id}`; with `?wait=` it answers when the run has ended, or after that time.
 pub async fn get(State(service): State<Shared>, RunPath { run }: RunPath, Params(query): Params<Query>) -> Answer<Json<RunView>> {
-    wait_for_end(&service, &run, wait(query.wait)).await.map(Json)
+    wait_for_end(&service, &run, wait(query.wait), None).await.map(Json)
 }
 
-/// The run, as soon as it has ended, or as it is after `wait`.
-pub async fn wait_for_end(service: &Service, run: &RunKey, wait: Duration) -> Result<RunView, Refused> {
-    let state = wait_until(service, run, News::End, wait, LOOK_EVERY, |_| false).await?;
-    Ok(view::whole(run, &state)?)
+/// The run, as soon as it has ended, or as it is after `wait`. `known`: as it is now, when the caller knows that.
+pub async fn wait_for_end(service: &Service, run: &RunKey, wait: Duration, known: Option<(Watch, RunView)>) -> Result<RunView, Refused> {
+    let until = Instant::now() + wait;
+    let (watch, mut known) = match known {
+        Some((watch, view)) => (watch, Some(view)),
+        None => (service.watchers.watch(run, News::End), None),
+    };
+    loop {
+        let mut told = std::pin::pin!(watch.changed.notified());
+        told.as_mut().enable();
+        let view = match known.take() {
+            Some(view) => view,
+            None => view::whole(run, &service.store.run(run).await?.ok_or_else(|| run_not_found(run))?)?,
+        };
+        if let Some(ended) = watch.ended().filter(|_| !view.status.is_closed()) {
+            return Ok(view::ended(view, &ended));
+        }
+        let now = Instant::now();
+        if view.status.is_closed() || now >= until || service.shutdown.is_cancelled() {
+            return Ok(view);
+        }
+        tokio::select! {
+            () = told => known = watch.ended().map(|_| view),
+            () = tokio::time::sleep_until(until.min(now + LOOK_EVERY).into()) => {}
+            () = service.shutdown.cancelled() => {}
+        }
+    }
 }
 
-/// The run, as soon as it has ended or `enough` is true, or as it is after `wait`.
+/// Waits until the run has ended or `enough` is true, at most for `wait`.
 pub async fn wait_until(
     service: &Service,
     run: &RunKey,
-    news: News,
     wait: Duration,
     look_every: Duration,
     enough: impl Fn(&RunState) -> bool,
-) -> Result<RunState, Refused> {
+) -> Result<(), Refused> {
     let until = Instant::now() + wait;
-    let watch = service.watchers.watch(run, news);
+    let watch = service.watchers.watch(run, News::Turn);
     loop {
         let mut told = std::pin::pin!(watch.changed.notified());
         told.as_mut().enable();
         let state = service.store.run(run).await?.ok_or_else(|| run_not_found(run))?;
         let now = Instant::now();
         if state.record.status().is_closed() || enough(&state) || now >= until || service.shutdown.is_cancelled() {
-            return Ok(state);
+            return Ok(());
         }
         tokio::select! {
             () = told => {}

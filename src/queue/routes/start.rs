@@ -1,7 +1,7 @@
 //! Starting a run.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::runs::{LOOK_EVERY, wait_for_end};
+use super::runs::wait_for_end;
 use crate::api::http::StartRun;
 use crate::api::{Code, DurationMs, Event, Name, Problem, RunId, RunKey, RunView, Uid};
 use crate::machine::record::RunRecord;
@@ -50,21 +50,12 @@ pub async fn start(
         None => run_id(&namespace, key.0.as_deref())?,
     };
     let run = RunKey { namespace, id };
+    // Before it begins: its end may come at once.
     let watch = service.watchers.watch(&run, News::End);
-    let mut told = std::pin::pin!(watch.changed.notified());
-    told.as_mut().enable();
     let (new, record) = service.start(&run, &start, by_key).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-    let (wait, began) = (wait(query.wait), Instant::now());
-    let view = if wait > Duration::ZERO {
-        if new {
-            // Nothing has happened to it yet: look when there is something to see.
-            let _ = tokio::time::timeout(wait.min(LOOK_EVERY), told).await;
-        }
-        wait_for_end(&service, &run, wait.saturating_sub(began.elapsed())).await?
-    } else {
-        RunView { input: Some(start.input), ..view::summary(&run, &record)? }
-    };
+    let (wait, view) = (wait(query.wait), RunView { input: Some(start.input), ..view::summary(&run, &record)? });
+    let view = if wait > Duration::ZERO { wait_for_end(&service, &run, wait, new.then_some((watch, view))).await? } else { view };
     Ok((status, Json(view)))
 }
 

@@ -27,7 +27,10 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
     let names = Names::of(turn);
     match judge_leased(&row.record, &names.claim(turn, &events), session, commit.seq, now) {
         Verdict::Refuse(refusal) => return Ok(Committed::Refused(refusal)),
-        Verdict::Repeat => return Ok(Committed::Accepted { grants: still_leased(tx, &row, taken_by, commit.offer.as_ref())? }),
+        Verdict::Repeat => {
+            let grants = still_leased(tx, &row, taken_by, commit.offer.as_ref())?;
+            return Ok(Committed::Accepted { grants, at: applied_at(&row, now) });
+        }
         Verdict::Accept => {}
     }
     if !sessions::is_alive(tx, row.partition, session)? {
@@ -40,7 +43,7 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
     mailbox::consume(tx, &mut row, turn.consumed)?;
     let grants = apply(tx, &mut row, turn, &events, taken_by, &mut slots, now)?;
     tx.save(&row)?;
-    Ok(Committed::Accepted { grants })
+    Ok(Committed::Accepted { grants, at: now })
 }
 
 /// The heads of a turn, as records have them.
@@ -175,6 +178,11 @@ fn schedule(
         }
     }
     Ok(grants)
+}
+
+/// When what a repeat repeats was applied, as far as anybody asks.
+pub(super) fn applied_at(row: &RunRow, now: TimeMs) -> TimeMs {
+    if row.record.phase == Phase::Closed { row.record.closed_at } else { now }
 }
 
 /// The answer to a repeat: what is still leased of what the first answer granted: the turn that goes on to its own (session,

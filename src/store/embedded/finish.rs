@@ -1,7 +1,7 @@
 //! An attempt has an outcome: it is settled, with or without an optimistic turn, or tried again.
 
 use super::attempts;
-use super::commit::{Names, TakenBy, apply, still_leased};
+use super::commit::{Names, TakenBy, applied_at, apply, still_leased};
 use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::mailbox::{self, Mail};
@@ -21,7 +21,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
     {
         let taken_by = TakenBy { session: &claim.session, seq: claim.seq };
         let grants = still_leased(tx, &row, taken_by, finish.offer.as_ref())?;
-        return Ok(Finished::Accepted { turn: Some(Ok(())), grants });
+        return Ok(Finished::Accepted { turn: Some(Ok(())), grants, at: applied_at(&row, now) });
     }
     if row.record.phase == Phase::Closed {
         return Ok(Finished::AttemptLost);
@@ -43,7 +43,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
         Outcome::Retry { at, error } => {
             attempts::back_off(tx, &mut row, index, *at, error)?;
             tx.save(&row)?;
-            return Ok(Finished::Accepted { turn: None, grants: Grants::default() });
+            return Ok(Finished::Accepted { turn: None, grants: Grants::default(), at: now });
         }
     };
     let mut slots = Slots::of(tx, row.partition, finish.offer.as_ref())?;
@@ -57,7 +57,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
                 let taken_by = TakenBy { session: &claim.session, seq: claim.seq };
                 let grants = apply(tx, &mut row, turn, events, taken_by, &mut slots, now)?;
                 tx.save(&row)?;
-                return Ok(Finished::Accepted { turn: Some(Ok(())), grants });
+                return Ok(Finished::Accepted { turn: Some(Ok(())), grants, at: now });
             }
             Verdict::Refuse(refusal) => refused = Some(Err(refusal)),
             // Answered above: the head is not the turn's.
@@ -69,5 +69,5 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
         grants.turns.extend(grant::ready(tx, &mut row, &mut slots, now)?);
     }
     tx.save(&row)?;
-    Ok(Finished::Accepted { turn: refused, grants })
+    Ok(Finished::Accepted { turn: refused, grants, at: now })
 }

@@ -1,5 +1,6 @@
 //! Operations on attempts: finish, extend.
 
+use super::decode::Made;
 use super::scripts::SCRIPTS;
 use super::turns::refusal;
 use super::{RedisStore, encode};
@@ -36,7 +37,9 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
                 "Accepted" => Some(Ok(())),
                 name => Some(Err(refusal(name).ok_or_else(|| answer.damaged(format_args!("unknown refusal {name}")))?)),
             };
-            Ok(Finished::Accepted { turn, grants: answer.grants()? })
+            let schedule = finish.turn.as_ref().map_or(&[][..], |turn| &turn.schedule);
+            let (grants, at) = answer.grants_of(Made { schedule, offer: finish.offer.as_ref() })?;
+            Ok(Finished::Accepted { turn, grants, at })
         }
         "lost" => Ok(Finished::AttemptLost),
         "missing" => Ok(Finished::NotFound),

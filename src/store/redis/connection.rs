@@ -177,7 +177,8 @@ async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<(), Redi
 
 /// The server has lost the library: nothing was run.
 fn is_unknown_function(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError) && error.detail().is_some_and(|detail| detail.contains("Function not found"))
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+        && error.detail().is_some_and(|detail| detail.contains("Function not found"))
 }
 
 /// What an error of the server or of the connection means for the caller.

@@ -2,9 +2,11 @@
 
 use redis::Value;
 
-use crate::api::{RunKey, TimeMs};
+use crate::api::{CommandNo, Name, RunKey, TimeMs, Uid, Version};
+use crate::machine::activity::AttemptPhase;
 use crate::machine::record::{AttemptRecord, RunRecord};
-use crate::store::op::{AttemptGrant, Grants, TurnGrant};
+use crate::machine::turn::NewAttempt;
+use crate::store::op::{AttemptGrant, Grants, Offer, TurnGrant};
 use crate::store::port::StoreError;
 
 /// The fields of an array, read in their order.
@@ -106,12 +108,17 @@ impl Fields {
     }
 
     pub fn grants(&mut self) -> Result<Grants, StoreError> {
+        self.grants_of(Made::default()).map(|(grants, _)| grants)
+    }
+
+    /// Grants, and when the operation was applied.
+    pub fn grants_of(&mut self, made: Made<'_>) -> Result<(Grants, TimeMs), StoreError> {
         let mut fields = self.list()?;
         let turns = fields.list()?.all(|list| {
             let mut grant = list.list()?;
             Ok(TurnGrant { run: grant.parsed::<RunKey>()?, record: grant.record()?, events: grant.texts()?, now: grant.time()? })
         })?;
-        let attempts = fields.list()?.all(|list| {
+        let mut attempts = fields.list()?.all(|list| {
             let mut grant = list.list()?;
             Ok(AttemptGrant {
                 run: grant.parsed()?,
@@ -122,7 +129,53 @@ impl Fields {
                 entry: grant.text()?,
             })
         })?;
-        Ok(Grants { turns, attempts })
+        let (mut fresh, now) = (fields.list()?, fields.time()?);
+        if !fresh.is_empty() {
+            let (run, uid, workflow): (RunKey, Uid, Name) = (fresh.parsed()?, fresh.parsed()?, fresh.parsed()?);
+            let (version, turn): (Version, u32) = (fresh.parsed()?, fresh.small()?);
+            while !fresh.is_empty() {
+                let command = fresh.small()?;
+                let attempt =
+                    made.attempt(command, turn, now).ok_or_else(|| self.damaged(format_args!("no attempt {command} was made")))?;
+                attempts.push(AttemptGrant {
+                    run: run.clone(),
+                    uid: uid.clone(),
+                    workflow: workflow.clone(),
+                    version: version.clone(),
+                    attempt,
+                    entry: String::new(),
+                });
+            }
+        }
+        Ok((Grants { turns, attempts }, now))
+    }
+}
+
+/// What a call brings that makes attempts: an answer names those that it granted, and this has the rest.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Made<'a> {
+    pub schedule: &'a [NewAttempt],
+    pub offer: Option<&'a Offer>,
+}
+
+impl Made<'_> {
+    fn attempt(&self, command: CommandNo, turn: u32, now: TimeMs) -> Option<AttemptRecord> {
+        let (new, offer) = (self.schedule.iter().find(|new| new.command == command)?, self.offer?);
+        Some(AttemptRecord {
+            command,
+            phase: AttemptPhase::Leased,
+            attempt: 1,
+            turn,
+            losses: 0,
+            session: offer.session.to_string(),
+            seq: offer.seq,
+            scheduled_at: now,
+            started_at: now,
+            queue: new.queue.clone(),
+            timeout_ms: new.timeout_ms,
+            heartbeat_ms: new.heartbeat_ms,
+            last_error: String::new(),
+        })
     }
 }
 

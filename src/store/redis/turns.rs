@@ -1,5 +1,6 @@
 //! Operations on turns: claim (attempts too), commit, release.
 
+use super::decode::Made;
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode};
 use crate::machine::commit::Refusal;
@@ -36,12 +37,15 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Committ
         .arg(commit.session.as_str())
         .arg(commit.seq)
         .arg(encode::turn(&commit.turn))
-        .arg(commit.turn.entry.before)
-        .arg(commit.turn.entry.after)
+        .arg(&commit.turn.entry.before)
+        .arg(&commit.turn.entry.after)
         .arg(encode::offer(commit.offer.as_ref()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
-        "accepted" => Ok(Committed::Accepted { grants: answer.grants()? }),
+        "accepted" => {
+            let (grants, at) = answer.grants_of(Made { schedule: &commit.turn.schedule, offer: commit.offer.as_ref() })?;
+            Ok(Committed::Accepted { grants, at })
+        }
         "more" => answer.texts().map(Committed::MoreEvents),
         "refused" => {
             let name = answer.text()?;

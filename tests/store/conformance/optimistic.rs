@@ -129,9 +129,11 @@ async fn a_run_goes_from_start_to_end_in_three_operations(world: World) {
     assert_eq!((grant.attempt.command, grant.entry.as_str(), grant.attempt.session.as_str()), (0, "", "s1"));
     let last = Turn { consumed: 0, ..closing(&world.record("a").await.head, 3) };
     let finish = Finish { turn: Some(last), offer: offer("s1", 3, 1, 1), ..world.finish_of(&grant, completed(0)) };
-    assert_eq!(world.store.finish(finish.clone()).await.unwrap(), Finished::Accepted { turn: Some(Ok(())), grants: Grants::default() });
-    assert_eq!(world.store.finish(finish).await.unwrap(), Finished::Accepted { turn: Some(Ok(())), grants: Grants::default() }, "a repeat");
+    let ended = Finished::Accepted { turn: Some(Ok(())), grants: Grants::default(), at: finish.now };
+    assert_eq!(world.store.finish(finish.clone()).await.unwrap(), ended);
+    assert_eq!(world.store.finish(Finish { now: TimeMs(finish.now.0 + 9), ..finish.clone() }).await.unwrap(), ended, "a repeat");
     let state = world.store.run(&run("a")).await.unwrap().unwrap();
+    assert_eq!(state.record.closed_at, finish.now);
     assert_eq!(state.record.status(), RunStatus::Completed);
     assert_eq!((state.record.turns, state.record.mail, state.record.attempts.len()), (2, 0, 0));
     assert_eq!(state.first, STARTED);

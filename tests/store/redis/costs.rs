@@ -34,7 +34,7 @@ async fn rule_14_a_plain_step_makes_at_most_eight_calls() {
     let turn = Turn { consumed: 0, ..scheduling(&world.record("a").await.head, 3, &[1]) };
     world.reset_calls();
     let finish = Finish { turn: Some(turn), offer: offer("s1", 3, 1, 1), ..world.finish_of(&grant, completed(0)) };
-    let Finished::Accepted { turn: Some(Ok(())), grants } = world.store.finish(finish).await.unwrap() else { panic!("accepted") };
+    let Finished::Accepted { turn: Some(Ok(())), grants, .. } = world.store.finish(finish).await.unwrap() else { panic!("accepted") };
     assert_eq!(grants.attempts.len(), 1);
     let calls = world.calls();
     println!("a plain step: {calls:?}");

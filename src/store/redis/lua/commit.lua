@@ -15,6 +15,7 @@ if consumed > 0 then events = call('LRANGE', P .. 'm:' .. run, 0, consumed - 1) 
 local verdict = judge(r, turn, #before + #after + length(events))
 if verdict == 'Repeat' then
   hand_out_again(run, r, session, seq)
+  if r[PHASE] == CLOSED then now = r[CLOSED_AT] end
   return {'accepted', grants()}
 end
 if verdict then return {'refused', verdict} end

@@ -15,6 +15,7 @@ local r = load_one(run)
 if not r then return {'missing'} end
 if turn and r[HEAD] == turn[ID] then
   hand_out_again(run, r, session, seq)
+  if r[PHASE] == CLOSED then now = r[CLOSED_AT] end
   return {'accepted', 'Accepted', grants()}
 end
 if r[PHASE] == CLOSED then return {'lost'} end

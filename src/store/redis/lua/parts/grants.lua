@@ -13,13 +13,14 @@ local EXTERNAL = '-'
 local PLACES = 4096 -- a double still tells so many parts of a ms apart in the year 2200
 
 local turns, attempts -- what this call grants
+local fresh -- of the attempts that this call has made: {run, uid, workflow, version, turn, command...}; the caller knows the rest
 local wakes, woken
 local alive -- sessions that were looked up
 local last_places -- of queues, as this call has filled them
 local offer
 
 local function begin_grants()
-  turns, attempts, wakes, woken, alive, last_places, offer = {}, {}, {}, {}, {}, {}, nil
+  turns, attempts, fresh, wakes, woken, alive, last_places, offer = {}, {}, {}, {}, {}, {}, {}, nil
 end
 
 local function is_alive(session)
@@ -58,7 +59,7 @@ local function grants()
     local run = turns[i][1]
     turns[i][2] = bytes[run] or pack(runs[run])
   end
-  return {turns, attempts}
+  return {turns, attempts, fresh, now}
 end
 
 -- The mail after the first `from` events, at most what one claim hands out; its bytes.
@@ -92,20 +93,30 @@ end
 
 local function end_turn_lease(r) r[SESSION], r[SEQ] = '', 0 end
 
--- Puts an attempt that is leased into the answer. The entry is empty when this call wrote it.
+-- Puts an attempt that is leased into the answer. The entry is empty when the caller has it.
 local function hand_out_attempt(run, r, a, entry)
   entry = entry or call('LINDEX', P .. 'j:' .. run, a[TURN]) or ''
   attempts[#attempts + 1] = {run, r[UID], r[WORKFLOW], r[VERSION], pack(a), entry}
   return #entry
 end
 
-local function grant_attempt(run, r, a, place, session, seq, entry)
+local function lease_attempt(run, a, place, session, seq)
   local ms = a[TIMEOUT]
   if a[HEARTBEAT] > 0 and a[HEARTBEAT] < ms then ms = a[HEARTBEAT] end
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = HELD, session, seq, now
   put(run, a, place)
   call('ZADD', P .. 'l:' .. session, now + ms, 'a|' .. run .. '#' .. a[COMMAND])
-  return hand_out_attempt(run, r, a, entry)
+end
+
+local function grant_attempt(run, r, a, place, session, seq)
+  lease_attempt(run, a, place, session, seq)
+  return hand_out_attempt(run, r, a)
+end
+
+local function grant_fresh_attempt(run, r, a, place)
+  lease_attempt(run, a, place, offer[BY_WHOM], offer[OFFER_SEQ])
+  if #fresh == 0 then fresh = {run, r[UID], r[WORKFLOW], r[VERSION], a[TURN]} end
+  fresh[#fresh + 1] = a[COMMAND]
 end
 
 local function queue_of(r, a)

@@ -113,7 +113,7 @@ local function schedule(run, r, list, number)
     if new[2] == '' and slots > 0 then
       slots = slots - 1
       offer[OFFER_ACTIVITIES] = offer[OFFER_ACTIVITIES] - 1
-      grant_attempt(run, r, a, place, offer[BY_WHOM], offer[OFFER_SEQ], '')
+      grant_fresh_attempt(run, r, a, place)
     else
       queue_attempt(run, r, a, place)
     end
