@@ -63,7 +63,7 @@ pub struct Poll {
     pub session: SessionId,
     /// The number of this request, from 1.
     pub seq: Seq,
-    /// It is a repeat: its answer was lost. With number 0 and no free slots it asks for all leases of the session.
+    /// It is a repeat: its answer was lost.
     #[serde(default)]
     pub again: bool,
     /// Free slots for turns.
@@ -85,6 +85,39 @@ pub struct Work {
     /// Activities to run.
     #[serde(default)]
     pub activities: Vec<ActivityWork>,
+}
+
+/// Answer of `GET /v1/worker/session/{id}/leases`: what the store has leased to the session.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Leases {
+    /// The store's clock.
+    pub now: TimeMs,
+    /// Turns.
+    pub turns: Vec<TurnLease>,
+    /// Attempts.
+    pub activities: Vec<ActivityLease>,
+}
+
+/// A turn that is leased, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TurnLease {
+    /// The run.
+    pub run: RunKey,
+    /// The request that it was granted to.
+    pub seq: Seq,
+}
+
+/// An attempt that is leased, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ActivityLease {
+    /// The run.
+    pub run: RunKey,
+    /// The number of the `ScheduleActivity`.
+    pub command: CommandNo,
+    /// From 1.
+    pub attempt: Attempt,
+    /// The request that it was granted to.
+    pub seq: Seq,
 }
 
 /// A turn that is leased to the worker.
@@ -280,9 +313,9 @@ pub struct TurnCommit {
     /// More of this turn follows in the next commit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continued: bool,
-    /// It has seen `MoreEvents` before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub insist: bool,
+    /// Of a closing turn that was answered `MoreEvents`: the first answer's `mail`. 0 before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: u32,
 }
 
 /// What an attempt came to.
@@ -331,10 +364,12 @@ pub enum ItemResult {
         /// A `machine::commit::Refusal`.
         reason: String,
     },
-    /// The closing turn must see these first; then commit again with `insist`. The lease stays.
+    /// The closing turn must see these first; then commit again, with `seen`. The lease stays.
     MoreEvents {
         /// Each an `Event`.
         events: Vec<Json>,
+        /// How many events the mailbox has in all, those of the turn included.
+        mail: u32,
     },
     /// Nothing was changed. Forget the context and the lease.
     Refused {
@@ -346,4 +381,9 @@ pub enum ItemResult {
         /// What was seen.
         detail: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }

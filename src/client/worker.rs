@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::definition::{Activity, Definition};
 use crate::api::http::Journal;
-use crate::api::worker::{CommitAnswer, Item, OpenSession, Poll, Renew, Renewed, SessionOpened, Work};
+use crate::api::worker::{CommitAnswer, Item, Leases, OpenSession, Poll, Renew, Renewed, SessionOpened, Work};
 use crate::api::{Code, Problem, RunKey, Seq, SessionId, Version};
 
 /// A call that was not answered as asked.
@@ -157,6 +157,14 @@ impl WorkerClient {
             return Ok(SessionStream { response, buffer: Vec::new() });
         }
         Err(refused(operation, response).await)
+    }
+
+    /// What the store has leased to the session.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn leases(&self, session: &SessionId) -> Result<Leases, Error> {
+        self.get("list the leases of the session", &format!("/v1/worker/session/{session}/leases")).await
     }
 
     /// Waits for work.

@@ -7,8 +7,6 @@
 //! | backing off | - | settled (time-out) | - | queued, next attempt | - |
 //! | settled | - | - | - | - | - |
 
-use serde::{Deserialize, Serialize};
-
 /// Where an attempt stands. A settled one is no longer in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AttemptPhase {
@@ -42,19 +40,6 @@ impl AttemptPhase {
             Self::Leased => "leased",
             Self::BackingOff => "backing-off",
         }
-    }
-}
-
-impl Serialize for AttemptPhase {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(self.number())
-    }
-}
-
-impl<'de> Deserialize<'de> for AttemptPhase {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = usize::from(u8::deserialize(deserializer)?);
-        Self::ALL.get(number).copied().ok_or_else(|| serde::de::Error::custom("no such phase of an attempt"))
     }
 }
 

@@ -125,39 +125,11 @@ pub fn holds(attempt: &AttemptRecord, claim: &AttemptClaim) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::record::RECORD_FORMAT;
+    use crate::machine::record::samples;
 
     fn record(phase: Phase) -> RunRecord {
         let (session, seq) = if phase == Phase::Leased { ("s1".to_owned(), 7) } else { (String::new(), 0) };
-        RunRecord {
-            format: RECORD_FORMAT,
-            uid: String::new(),
-            workflow: "w".into(),
-            version: String::new(),
-            pool: "default".into(),
-            phase,
-            head: "base".into(),
-            epoch: 3,
-            session,
-            seq,
-            holder: String::new(),
-            turns: 1,
-            journal_bytes: 0,
-            at: TimeMs(100),
-            started_at: TimeMs(1),
-            mail: 0,
-            mail_cancel: 0,
-            next_command: 1,
-            timers: 0,
-            deaths: 0,
-            input_hash: String::new(),
-            blocked: String::new(),
-            closed: 0,
-            closed_at: TimeMs(0),
-            retention_ms: 0,
-            attempts: vec![],
-            attempts_beside: 0,
-        }
+        RunRecord { phase, head: "base".into(), session, seq, at: TimeMs(100), ..samples::run() }
     }
 
     const TURN: TurnClaim<'static> = TurnClaim { base: "base", id: "next", at: TimeMs(100), closes: false, entry_bytes: 10 };
@@ -217,21 +189,7 @@ mod tests {
 
     #[test]
     fn rule_2_an_attempt_is_held_by_command_number_session_and_nonce() {
-        let attempt = AttemptRecord {
-            command: 4,
-            phase: AttemptPhase::Leased,
-            attempt: 2,
-            turn: 0,
-            losses: 0,
-            session: "s1".into(),
-            seq: 9,
-            scheduled_at: NOW,
-            started_at: NOW,
-            queue: String::new(),
-            timeout_ms: 1,
-            heartbeat_ms: 0,
-            last_error: String::new(),
-        };
+        let attempt = samples::attempt(4);
         let claim = AttemptClaim { command: 4, attempt: 2, session: "s1".into(), seq: 9 };
         assert!(holds(&attempt, &claim));
         for wrong in [

@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod commit;
+mod layout;
 pub mod record;
 pub mod retry;
 pub mod run;

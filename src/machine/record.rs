@@ -1,10 +1,6 @@
 //! What the store keeps of a run: one packed record, the same bytes in both stores.
 //!
-//! MessagePack arrays, because Redis' scripts unpack those in C. The order of the fields is the format: a change of it is a new
-//! [`RECORD_FORMAT`]; fields are only ever added at the end, and a reader fills missing ones with their default. No `nil`
-//! and no boolean is written: an empty string and zero stand for absence.
-
-use serde::{Deserialize, Serialize};
+//! `layout` has the bytes. An empty text and zero stand for absence.
 
 use super::activity::AttemptPhase;
 use super::run::Phase;
@@ -15,7 +11,7 @@ use crate::api::{RunStatus, TimeMs};
 pub const RECORD_FORMAT: u8 = 1;
 
 /// A run. Texts are ids that were checked where they entered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRecord {
     /// [`RECORD_FORMAT`].
     pub format: u8,
@@ -74,7 +70,7 @@ pub struct RunRecord {
 }
 
 /// An activity that has no result yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRecord {
     /// The number of its `ScheduleActivity`.
     pub command: CommandNo,
@@ -100,6 +96,10 @@ pub struct AttemptRecord {
     pub timeout_ms: u64,
     /// Heartbeat time-out in milliseconds; 0 for none.
     pub heartbeat_ms: u64,
+    /// When the first attempt fails that nobody has begun (schedule-to-start); 0 for never, and once somebody has.
+    pub start_by: TimeMs,
+    /// When it fails, whatever its attempts do (schedule-to-close); 0 for never.
+    pub close_by: TimeMs,
     /// What the attempt before failed with: `type: message`, cut to 1,024 bytes.
     pub last_error: String,
 }
@@ -122,24 +122,6 @@ pub enum RecordError {
 }
 
 impl RunRecord {
-    /// The bytes of the store.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        rmp_serde::to_vec(self).expect("a record has only numbers, texts and lists")
-    }
-
-    /// Reads the bytes of the store.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let record: Self = rmp_serde::from_slice(bytes).map_err(|e| RecordError::Damaged(e.to_string()))?;
-        if record.format > RECORD_FORMAT {
-            return Err(RecordError::Newer { found: record.format });
-        }
-        Ok(record)
-    }
-
     /// What its users see.
     #[must_use]
     pub fn status(&self) -> RunStatus {
@@ -168,11 +150,13 @@ impl RunRecord {
 /// How the JSON of a pause begins.
 pub const PAUSED_PREFIX: &str = r#"{"reason":"Paused""#;
 
+/// Records for tests.
 #[cfg(test)]
-mod tests {
+pub(crate) mod samples {
     use super::*;
 
-    pub(crate) fn sample() -> RunRecord {
+    /// A run that waits.
+    pub(crate) fn run() -> RunRecord {
         RunRecord {
             format: RECORD_FORMAT,
             uid: "0190f3a0-0000-7000-8000-000000000000".into(),
@@ -204,19 +188,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn records_survive_the_round_trip_and_newer_ones_are_refused() {
-        let record = sample();
-        assert_eq!(RunRecord::decode(&record.encode()), Ok(record.clone()));
-        let newer = RunRecord { format: RECORD_FORMAT + 1, ..record };
-        assert_eq!(RunRecord::decode(&newer.encode()), Err(RecordError::Newer { found: RECORD_FORMAT + 1 }));
-        assert!(matches!(RunRecord::decode(b"x"), Err(RecordError::Damaged(_))));
+    /// An attempt that request 9 of session `s1` has.
+    pub(crate) fn attempt(command: CommandNo) -> AttemptRecord {
+        AttemptRecord {
+            command,
+            phase: AttemptPhase::Leased,
+            attempt: 2,
+            turn: 0,
+            losses: 0,
+            session: "s1".into(),
+            seq: 9,
+            scheduled_at: TimeMs(1_000),
+            started_at: TimeMs(2_000),
+            queue: String::new(),
+            timeout_ms: 5_000,
+            heartbeat_ms: 500,
+            start_by: TimeMs(0),
+            close_by: TimeMs(61_000),
+            last_error: "Error: again".into(),
+        }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn status_numbers_round_trip() {
         for status in RunStatus::ALL.into_iter().filter(|s| s.is_closed()) {
-            let record = RunRecord { phase: Phase::Closed, closed: RunRecord::closed_number(status), ..sample() };
+            let record = RunRecord { phase: Phase::Closed, closed: RunRecord::closed_number(status), ..samples::run() };
             assert_eq!(record.status(), status);
         }
     }

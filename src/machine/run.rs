@@ -5,12 +5,11 @@
 //! | waiting | ready | - | by what is left (optimistic) | - | blocked (pause) | - | closed |
 //! | ready | ready | leased | by what is left (optimistic) | - | blocked (pause) | - | closed |
 //! | leased | leased | - | by what is left | ready | blocked | - | closed |
-//! | blocked | blocked | - | - | - | blocked | ready or waiting | closed |
+//! | blocked | blocked | - | - | - | blocked | ready | closed |
 //! | closed | - | - | - | - | - | - | - |
 //!
-//! A dash is refused and changes nothing.
-
-use serde::{Deserialize, Serialize};
+//! A dash is refused and changes nothing. A resumed run is ready even without mail: the rest of a turn in parts may be untaken, and
+//! a turn without events changes nothing.
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,19 +43,6 @@ impl Phase {
     }
 }
 
-impl Serialize for Phase {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(self.number())
-    }
-}
-
-impl<'de> Deserialize<'de> for Phase {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = usize::from(u8::deserialize(deserializer)?);
-        Self::ALL.get(number).copied().ok_or_else(|| serde::de::Error::custom("no such phase"))
-    }
-}
-
 /// What happens to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
@@ -78,10 +64,7 @@ pub enum Input {
     /// Nondeterminism, a broken source, a pause.
     Block,
     /// A person lets it go on.
-    Resume {
-        /// Mail is in the box.
-        mail: bool,
-    },
+    Resume,
     /// A person ends it.
     Terminate,
 }
@@ -91,7 +74,7 @@ pub enum Input {
 pub fn next(phase: Phase, input: Input) -> Option<Phase> {
     use Phase::{Blocked, Closed, Leased, Ready, Waiting};
     match (phase, input) {
-        (Waiting | Ready, Input::Mail) | (Leased, Input::Lose) => Some(Ready),
+        (Waiting | Ready, Input::Mail) | (Leased, Input::Lose) | (Blocked, Input::Resume) => Some(Ready),
         (Leased, Input::Mail) | (Ready, Input::Claim) => Some(Leased),
         (Waiting | Ready | Leased, Input::Commit { closes, mail_left, keeps_lease }) => Some(match (closes, keeps_lease, mail_left) {
             (true, _, _) => Closed,
@@ -100,12 +83,11 @@ pub fn next(phase: Phase, input: Input) -> Option<Phase> {
             (false, false, false) => Waiting,
         }),
         (Blocked, Input::Mail) | (Waiting | Ready | Leased | Blocked, Input::Block) => Some(Blocked),
-        (Blocked, Input::Resume { mail }) => Some(if mail { Ready } else { Waiting }),
         (Waiting | Ready | Leased | Blocked, Input::Terminate) => Some(Closed),
         (Waiting | Leased | Blocked, Input::Claim)
         | (Waiting | Ready | Blocked, Input::Lose)
         | (Blocked, Input::Commit { .. })
-        | (Waiting | Ready | Leased, Input::Resume { .. })
+        | (Waiting | Ready | Leased, Input::Resume)
         | (Closed, _) => None,
     }
 }
@@ -119,7 +101,7 @@ mod tests {
     #[test]
     fn every_cell_of_the_table() {
         let commit = |closes, mail_left, keeps_lease| Input::Commit { closes, mail_left, keeps_lease };
-        let rows: [(Input, [Option<Phase>; 5]); 11] = [
+        let rows: [(Input, [Option<Phase>; 5]); 10] = [
             (Input::Mail, [Some(Ready), Some(Ready), Some(Leased), Some(Blocked), None]),
             (Input::Claim, [None, Some(Leased), None, None, None]),
             (commit(false, false, false), [Some(Waiting), Some(Waiting), Some(Waiting), None, None]),
@@ -128,8 +110,7 @@ mod tests {
             (commit(true, true, false), [Some(Closed), Some(Closed), Some(Closed), None, None]),
             (Input::Lose, [None, None, Some(Ready), None, None]),
             (Input::Block, [Some(Blocked), Some(Blocked), Some(Blocked), Some(Blocked), None]),
-            (Input::Resume { mail: true }, [None, None, None, Some(Ready), None]),
-            (Input::Resume { mail: false }, [None, None, None, Some(Waiting), None]),
+            (Input::Resume, [None, None, None, Some(Ready), None]),
             (Input::Terminate, [Some(Closed), Some(Closed), Some(Closed), Some(Closed), None]),
         ];
         for (input, expected) in rows {

@@ -2,7 +2,7 @@
 
 use crate::api::definition::Kind;
 use crate::api::journal::{Birth, Command, Entry, Log};
-use crate::api::{CommandNo, Definition, Head, Json, RunStatus, TimeMs};
+use crate::api::{CommandNo, Definition, DurationMs, Head, Json, RunStatus, TimeMs};
 
 /// The effects of a turn's commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,8 +28,10 @@ pub struct NewAttempt {
     pub timeout_ms: u64,
     /// Heartbeat time-out in milliseconds; 0 for none.
     pub heartbeat_ms: u64,
-    /// When it fails if nobody has begun (schedule-to-start) or ended it (schedule-to-close) by then; 0 for never.
-    pub give_up_at: TimeMs,
+    /// When it fails if nobody has begun it by then (schedule-to-start); 0 for never.
+    pub start_by: TimeMs,
+    /// When it fails if it has not ended by then (schedule-to-close); 0 for never.
+    pub close_by: TimeMs,
 }
 
 /// A timer that a turn asked for.
@@ -70,16 +72,14 @@ pub fn effects(commands: &[Command], definition: &Definition, namespace: &str, a
                     Err(_) => return Err(unknown()),
                 };
                 let timeouts = activity.timeouts.clone().unwrap_or_default();
-                let give_up = match (timeouts.schedule_to_start, timeouts.schedule_to_close) {
-                    (Some(start), Some(close)) => Some(start.min(close)),
-                    (start, close) => start.or(close),
-                };
+                let by = |timeout: Option<DurationMs>| timeout.map_or(TimeMs(0), |timeout| at.plus(timeout));
                 effects.schedule.push(NewAttempt {
                     command: *n,
                     queue,
                     timeout_ms: activity.start_to_close().0.max(1),
                     heartbeat_ms: timeouts.heartbeat.unwrap_or_default().0,
-                    give_up_at: give_up.map_or(TimeMs(0), |d| at.plus(d)),
+                    start_by: by(timeouts.schedule_to_start),
+                    close_by: by(timeouts.schedule_to_close),
                 });
             }
             Command::StartTimer { n, duration, .. } => effects.timers.push(NewTimer { command: *n, due: at.plus(*duration) }),
@@ -168,7 +168,6 @@ impl EntryText {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::DurationMs;
     use crate::api::definition::Activity;
     use crate::api::journal::Event;
 

@@ -57,10 +57,11 @@ macro_rules! around_store {
             end_session(partition: Partition, session: &SessionId, executing: &[RunKey], now: TimeMs) -> op::Ended;
             expired_sessions(partition: Partition, now: TimeMs) -> Vec<SessionId>;
             claim(claim: op::Claim) -> op::Claimed;
+            leases(partition: Partition, session: &SessionId) -> op::Leases;
             commit(commit: op::Commit) -> op::Committed;
             finish(finish: op::Finish) -> op::Finished;
             release(release: op::Release) -> bool;
-            extend(run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> bool;
+            extend(run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Option<TimeMs>;
             fire(fire: op::Fire) -> op::Fired;
             sweep(partition: Partition, now: TimeMs) -> op::Swept;
             run(run: &RunKey) -> Option<op::RunState>;

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::border::problem::Refused;
 use super::service::Service;
 use super::sessions;
-use super::stations::{self, Reason, Seen, Station};
+use super::stations::{self, Seen, Station};
 use super::waiters::{Free, Granted, Seat, Settled};
 use crate::api::worker::Poll;
 use crate::api::{Name, Partition, Seq, SessionId, TimeMs};
 use crate::store::StoreError;
-use crate::store::op::{Claim, Claimed, Claimer};
+use crate::store::op::{self, Claim, Claimer};
 use crate::telemetry::metrics::PoolLabels;
 
 /// How long a poll whose time is over waits for an operation that has its slots; a store answers or gives up long before.
@@ -28,10 +30,13 @@ struct Look<'a> {
     start: usize,
 }
 
-/// What a claim of a session came to.
-enum Looked {
-    Granted(Granted),
-    SessionLost,
+/// What a claim came to.
+struct Claimed {
+    granted: Granted,
+    /// Something is there still.
+    left: bool,
+    /// Something is there for anyone from then on.
+    later: Option<Instant>,
 }
 
 impl<'a> Look<'a> {
@@ -47,11 +52,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn next(&self) -> Option<Reason> {
-        self.station.hints().next(self.start, &self.seen, Instant::now())
-    }
-
-    async fn claim(&mut self, partition: Partition, reason: Option<Reason>, free: Free, again: bool) -> Result<Looked, StoreError> {
+    async fn claim(&self, partition: Partition, free: Free, again: bool) -> Result<Option<Claimed>, StoreError> {
         let claim = Claim {
             partition,
             by: self.by.clone(),
@@ -61,31 +62,44 @@ impl<'a> Look<'a> {
             again,
             now: self.service.clock.for_store(),
         };
-        match self.service.store.claim(claim).await? {
-            Claimed::SessionLost => Ok(Looked::SessionLost),
-            Claimed::Granted { grants, more, next_at } => {
-                if let Some(reason) = reason {
-                    let later = (next_at > TimeMs(0)).then(|| Instant::now() + next_at.since(self.service.clock.now()).to_std());
-                    self.station.hints().looked(reason, &mut self.seen, more, later);
-                }
-                Ok(Looked::Granted(self.service.granted(grants, "claim")))
+        Ok(match self.service.store.claim(claim).await? {
+            op::Claimed::SessionLost => None,
+            op::Claimed::Granted { grants, more, next_at } => {
+                let later = (next_at > TimeMs(0)).then(|| Instant::now() + next_at.since(self.service.clock.now()).to_std());
+                Some(Claimed { granted: self.service.granted(grants, "claim"), left: more, later })
             }
-        }
+        })
     }
 
-    /// Claims wherever something may be, until the slots are full.
+    /// Claims wherever something may be, in all these partitions at once, until the slots are full. `None`: the session has ended.
+    /// What was granted before a failure is in `granted`.
     async fn all(&mut self, mut free: Free, granted: &mut Granted) -> Result<Option<Free>, StoreError> {
-        while !free.is_none() {
-            let Some(reason) = self.next() else { break };
-            match self.claim(reason.partition, Some(reason), free, false).await? {
-                Looked::SessionLost => return Ok(None),
-                Looked::Granted(more) => {
-                    free = free.less(&more);
-                    granted.merge(more);
+        loop {
+            let reasons = self.station.hints().reasons(self.start, &self.seen, free, Instant::now());
+            if reasons.is_empty() {
+                return Ok(Some(free));
+            }
+            let shares = free.shares(reasons.len());
+            let claims = reasons.iter().zip(&shares).map(|(reason, share)| self.claim(reason.partition, *share, false));
+            let (mut failure, mut lost) = (None, false);
+            for ((reason, share), claimed) in reasons.iter().zip(&shares).zip(join_all(claims).await) {
+                match claimed {
+                    Ok(Some(claimed)) => {
+                        free = free.less(&claimed.granted);
+                        let unfilled = share.less(&claimed.granted);
+                        self.station.hints().looked(*reason, &mut self.seen, *share, unfilled, claimed.left, claimed.later);
+                        granted.merge(claimed.granted);
+                    }
+                    Ok(None) => lost = true,
+                    Err(error) => failure = Some(error),
                 }
             }
+            match failure {
+                Some(error) => return Err(error),
+                None if lost => return Ok(None),
+                None => {}
+            }
         }
-        Ok(Some(free))
     }
 }
 
@@ -110,7 +124,6 @@ impl Service {
             let everywhere: Vec<_> = self.partitions().collect();
             free = self.ask_again_at(&mut look, &seat, &poll.session, everywhere, free).await?;
         }
-        let _waiting = Waiting::new(self, &pool);
         let station = look.station.clone();
         loop {
             let mut woken = std::pin::pin!(station.changed.notified());
@@ -130,6 +143,7 @@ impl Service {
                 Settled::Wait if last => self.wait_for_outstanding(&seat, until).await?,
                 Settled::Wait => {
                     let look_at = station.hints().next_look().min(until).max(Instant::now() + Duration::from_millis(1));
+                    let _waiting = Waiting::new(self, &pool);
                     tokio::select! {
                         () = seat.changed.notified() => {}
                         () = woken => {}
@@ -180,10 +194,8 @@ impl Service {
     }
 
     async fn ask_again(look: &mut Look<'_>, session: &SessionId, partition: Partition, free: Free) -> Result<Granted, Refused> {
-        match look.claim(partition, None, free, true).await? {
-            Looked::SessionLost => Err(sessions::lost(session).into()),
-            Looked::Granted(granted) => Ok(granted),
-        }
+        let claimed = look.claim(partition, free, true).await?;
+        claimed.map(|claimed| claimed.granted).ok_or_else(|| sessions::lost(session).into())
     }
 
     /// A poll of an external queue: attempts only, and nobody else offers it anything.
@@ -221,7 +233,7 @@ fn replaced() -> Refused {
     StoreError::Unavailable { operation: "poll", detail }.into()
 }
 
-/// Counts a poll while it is under way.
+/// Counts a poll while it waits.
 struct Waiting<'a> {
     service: &'a Service,
     labels: PoolLabels,

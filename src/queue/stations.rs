@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::waiters::Free;
 use crate::api::Partition;
 
 /// A look at all partitions at least this often: what the store publishes can be missed.
@@ -114,15 +115,19 @@ struct Hint {
     later: Option<Instant>,
 }
 
-/// What one poll has looked at, so that it does not look twice for the same reason while others still may.
+/// What one poll has looked at, by kind of slot, so that it does not look twice for the same reason while others still may.
 #[derive(Debug, Clone)]
-pub struct Seen(Vec<u64>);
+pub struct Seen {
+    turns: Vec<u64>,
+    activities: Vec<u64>,
+}
 
 impl Seen {
     /// Nothing yet.
     #[must_use]
     pub fn new(partitions: u16) -> Self {
-        Self(vec![0; usize::from(partitions)])
+        let none = vec![0; usize::from(partitions)];
+        Self { turns: none.clone(), activities: none }
     }
 }
 
@@ -152,29 +157,38 @@ impl Hints {
         }
     }
 
-    /// The next partition, from `start` on, that the poll has a reason to look into.
-    pub fn next(&mut self, start: usize, seen: &Seen, now: Instant) -> Option<Reason> {
+    /// The partitions, from `start` on, that a poll with these free slots has a reason to look into: one for each slot at most.
+    pub fn reasons(&mut self, start: usize, seen: &Seen, free: Free, now: Instant) -> Vec<Reason> {
         if now.saturating_duration_since(self.looked_at) >= LOOK_EVERY {
             self.looked_at = now;
             self.raise_all();
         }
         let count = self.partitions.len();
-        (0..count).map(|i| (start + i) % count).find_map(|i| {
+        let reasons = (0..count).map(|i| (start + i) % count).filter_map(|i| {
             let hint = &mut self.partitions[i];
             if hint.later.is_some_and(|at| at <= now) {
                 hint.later = None;
                 hint.raised += 1;
             }
+            let news = |free: u16, seen: &[u64]| free > 0 && hint.raised > hint.cleared.max(seen[i]);
             let partition = Partition(u16::try_from(i).unwrap_or_default());
-            (hint.raised > hint.cleared.max(seen.0[i])).then_some(Reason { partition, raised: hint.raised })
-        })
+            (news(free.turns, &seen.turns) || news(free.activities, &seen.activities)).then_some(Reason { partition, raised: hint.raised })
+        });
+        reasons.take(usize::from(free.turns.max(free.activities))).collect()
     }
 
-    /// It was looked. `left`: something is there still, for others or for another kind of slot; `later`: from then on for anyone.
-    pub fn looked(&mut self, reason: Reason, seen: &mut Seen, left: bool, later: Option<Instant>) {
+    /// It was looked with these slots, which brought so much. `left`: something is there still, for others or for another kind of
+    /// slot; `later`: from then on for anyone. A kind whose slots were all filled is worth another look.
+    pub fn looked(&mut self, reason: Reason, seen: &mut Seen, slots: Free, unfilled: Free, left: bool, later: Option<Instant>) {
         let i = usize::from(reason.partition.0);
         let Some(hint) = self.partitions.get_mut(i) else { return };
-        seen.0[i] = seen.0[i].max(reason.raised);
+        let mark = |seen: &mut Vec<u64>, slots: u16, unfilled: u16| {
+            if slots > 0 && (unfilled > 0 || !left) {
+                seen[i] = seen[i].max(reason.raised);
+            }
+        };
+        mark(&mut seen.turns, slots.turns, unfilled.turns);
+        mark(&mut seen.activities, slots.activities, unfilled.activities);
         if let Some(at) = later {
             hint.later = Some(hint.later.map_or(at, |known| known.min(at)));
         } else if !left {
@@ -195,20 +209,27 @@ impl Hints {
 mod tests {
     use super::*;
 
+    const SLOTS: Free = Free { turns: 4, activities: 4 };
+
+    /// Looks for all reasons, and finds nothing.
+    fn look(hints: &mut Hints, seen: &mut Seen, now: Instant) -> Vec<u16> {
+        let reasons = hints.reasons(0, seen, SLOTS, now);
+        for reason in &reasons {
+            hints.looked(*reason, seen, SLOTS, SLOTS, false, None);
+        }
+        reasons.iter().map(|reason| reason.partition.0).collect()
+    }
+
     #[test]
     fn an_empty_partition_is_not_looked_at_again_until_something_wakes() {
         let start = Instant::now();
         let mut hints = Hints::new(2, start);
-        let (mut a, b) = (Seen::new(2), Seen::new(2));
-        for _ in 0..2 {
-            let reason = hints.next(1, &a, start).unwrap();
-            hints.looked(reason, &mut a, false, None);
-        }
-        assert_eq!(hints.next(0, &a, start), None);
-        assert_eq!(hints.next(0, &b, start), None, "it counts for all polls");
+        let (mut a, mut b) = (Seen::new(2), Seen::new(2));
+        assert_eq!(look(&mut hints, &mut a, start), [0, 1]);
+        assert!(look(&mut hints, &mut b, start).is_empty(), "it counts for all polls");
         hints.raise(Partition(1));
-        assert_eq!(hints.next(0, &b, start).unwrap().partition, Partition(1));
-        assert!(hints.next(0, &Seen::new(2), start + LOOK_EVERY).is_some());
+        assert_eq!(look(&mut hints, &mut b, start), [1]);
+        assert_eq!(look(&mut hints, &mut Seen::new(2), start + LOOK_EVERY), [0, 1]);
     }
 
     #[test]
@@ -216,10 +237,10 @@ mod tests {
         let now = Instant::now();
         let mut hints = Hints::new(1, now);
         let mut seen = Seen::new(1);
-        let reason = hints.next(0, &seen, now).unwrap();
+        let reason = hints.reasons(0, &seen, SLOTS, now)[0];
         hints.raise(Partition(0));
-        hints.looked(reason, &mut seen, false, None);
-        assert!(hints.next(0, &seen, now).is_some());
+        hints.looked(reason, &mut seen, SLOTS, SLOTS, false, None);
+        assert_eq!(look(&mut hints, &mut seen, now), [0]);
     }
 
     #[test]
@@ -228,11 +249,35 @@ mod tests {
         let later = now + Duration::from_millis(50);
         let mut hints = Hints::new(1, now);
         let (mut other, holder) = (Seen::new(1), Seen::new(1));
-        let reason = hints.next(0, &other, now).unwrap();
-        hints.looked(reason, &mut other, false, Some(later));
-        assert_eq!(hints.next(0, &other, now), None);
-        assert!(hints.next(0, &holder, now).is_some());
+        let reason = hints.reasons(0, &other, SLOTS, now)[0];
+        hints.looked(reason, &mut other, SLOTS, SLOTS, false, Some(later));
+        assert!(hints.reasons(0, &other, SLOTS, now).is_empty());
+        assert_eq!(hints.reasons(0, &holder, SLOTS, now).len(), 1);
         assert_eq!(hints.next_look(), later);
-        assert!(hints.next(0, &other, later).is_some());
+        assert_eq!(hints.reasons(0, &other, SLOTS, later).len(), 1);
+    }
+
+    #[test]
+    fn what_is_left_is_looked_at_again_when_a_slot_of_its_kind_comes_back() {
+        let now = Instant::now();
+        let mut hints = Hints::new(1, now);
+        let mut seen = Seen::new(1);
+        let only_activities = Free { turns: 0, activities: 2 };
+        let reason = hints.reasons(0, &seen, only_activities, now)[0];
+        // Turns are left, and no slot was free for them.
+        hints.looked(reason, &mut seen, only_activities, only_activities, true, None);
+        assert!(hints.reasons(0, &seen, only_activities, now).is_empty(), "no busy loop");
+        let reason = hints.reasons(0, &seen, SLOTS, now)[0];
+        hints.looked(reason, &mut seen, SLOTS, Free { turns: 0, activities: 4 }, true, None);
+        assert_eq!(hints.reasons(0, &seen, SLOTS, now).len(), 1, "all slots for turns were filled, and more is there");
+        assert!(hints.reasons(0, &seen, Free::default(), now).is_empty());
+    }
+
+    #[test]
+    fn no_more_partitions_are_looked_at_than_there_are_slots() {
+        let now = Instant::now();
+        let mut hints = Hints::new(16, now);
+        let reasons = hints.reasons(15, &Seen::new(16), Free { turns: 2, activities: 1 }, now);
+        assert_eq!(reasons.iter().map(|reason| reason.partition.0).collect::<Vec<_>>(), [15, 0]);
     }
 }

@@ -52,7 +52,7 @@ impl Service {
             cancel_timers: effects.cancel_timers,
             close: effects.close,
             continued: turn.continued,
-            insist: turn.insist,
+            seen: turn.seen,
         })
     }
 }

@@ -27,12 +27,6 @@ pub struct Free {
 }
 
 impl Free {
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_none(self) -> bool {
-        self.turns == 0 && self.activities == 0
-    }
-
     /// Less what work fills.
     #[must_use]
     pub fn less(self, work: &Granted) -> Self {
@@ -41,6 +35,14 @@ impl Free {
             turns: self.turns.saturating_sub(count(work.turns.len())),
             activities: self.activities.saturating_sub(count(work.activities.len())),
         }
+    }
+
+    /// Divided into so many parts that differ by one at most.
+    #[must_use]
+    pub fn shares(self, parts: usize) -> Vec<Self> {
+        let parts = u16::try_from(parts.max(1)).unwrap_or(u16::MAX);
+        let share = |all: u16, part: u16| all / parts + u16::from(part < all % parts);
+        (0..parts).map(|part| Self { turns: share(self.turns, part), activities: share(self.activities, part) }).collect()
     }
 
     fn add(&mut self, other: Self) {

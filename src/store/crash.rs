@@ -73,6 +73,9 @@ impl Store for CrashStore {
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {
         passing!("claim", self.0.claim(claim))
     }
+    async fn leases(&self, partition: Partition, session: &SessionId) -> Result<op::Leases, StoreError> {
+        self.0.leases(partition, session).await
+    }
     async fn commit(&self, commit: op::Commit) -> Result<op::Committed, StoreError> {
         passing!("commit", self.0.commit(commit))
     }
@@ -82,8 +85,8 @@ impl Store for CrashStore {
     async fn release(&self, release: op::Release) -> Result<bool, StoreError> {
         passing!("release", self.0.release(release))
     }
-    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
-        passing!("extend", self.0.extend(run, attempt, deadline))
+    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
+        passing!("extend", self.0.extend(run, attempt, now))
     }
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {
         passing!("fire", self.0.fire(fire))

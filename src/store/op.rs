@@ -1,5 +1,7 @@
 //! Arguments and answers of the port's operations: plain data.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::ids::{CommandNo, Seq};
@@ -134,8 +136,9 @@ pub struct AttemptGrant {
     pub version: Version,
     /// The attempt after the grant: phase leased.
     pub attempt: AttemptRecord,
-    /// The journal entry that has its name and argument; empty when the same operation has just brought it.
-    pub entry: String,
+    /// The journal entry that has its name and argument; empty when the same operation has just brought it. Attempts of one entry share
+    /// it.
+    pub entry: Arc<str>,
 }
 
 /// What an operation granted to the session that offered slots.
@@ -160,10 +163,6 @@ pub struct Start {
     pub workflow: Name,
     /// The version that the caller knows as current.
     pub version: Version,
-    /// The pool of that version.
-    pub pool: Name,
-    /// Retention of that version.
-    pub retention_ms: u64,
     /// The event `Started` as JSON text.
     pub event: String,
     /// First 16 hexadecimal digits of the SHA-256 over workflow and input.
@@ -278,6 +277,15 @@ pub enum Controlled {
     NotApplicable(RunRecord),
 }
 
+/// The leases of a session in one partition, without what they are for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leases {
+    /// Turns: the run, and the request that the lease was granted to.
+    pub turns: Vec<(RunKey, Seq)>,
+    /// Attempts, with their run.
+    pub attempts: Vec<(RunKey, AttemptClaim)>,
+}
+
 /// See [`super::Store::claim`].
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -291,14 +299,11 @@ pub struct Claim {
     pub turns: u16,
     /// Attempts wanted.
     pub attempts: u16,
-    /// The request is a repeat: first hand out anew what it was granted; of [`ALL_REQUESTS`], all leases of the session.
+    /// The request is a repeat: first hand out anew what it was granted, as far as one answer carries it.
     pub again: bool,
     /// See the port.
     pub now: TimeMs,
 }
-
-/// The number that stands for every request of a session in a repeated claim.
-pub const ALL_REQUESTS: Seq = 0;
 
 /// Who claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -359,8 +364,9 @@ pub struct Turn {
     pub close: Option<RunStatus>,
     /// The turn goes on in the next commit: the lease stays, with the same request number.
     pub continued: bool,
-    /// A closing turn that has seen `more_events` before closes in spite of what came since.
-    pub insist: bool,
+    /// Of a closing turn that was answered [`Committed::MoreEvents`]: how many events the mailbox had then. When the turn has consumed
+    /// as many it closes the run in spite of what came since. 0 before.
+    pub seen: u32,
 }
 
 /// See [`super::Store::commit`].
@@ -390,8 +396,13 @@ pub enum Committed {
         /// When it was applied; of a run that it closed: when it closed, in a repeat too.
         at: TimeMs,
     },
-    /// A closing turn, and mail has come since the claim: apply these too and commit again, insisting. The lease stays.
-    MoreEvents(Vec<String>),
+    /// A closing turn, and mail waits that it has not consumed: apply these too and commit again, with `seen`. The lease stays.
+    MoreEvents {
+        /// The next of it, as many as one answer carries.
+        events: Vec<String>,
+        /// How many events the mailbox has in all, those of the turn included.
+        mail: u32,
+    },
     /// Nothing was changed.
     Refused(Refusal),
 }

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 
 use super::op;
 use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
+use crate::machine::commit::AttemptClaim;
 
 /// Why an operation gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,8 +102,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Leases waiting turns and attempts of a pool to a session, or attempts of an external queue to a program.
     /// With [`op::Claim::again`] it first hands out anew what the same (session, request number) was granted before: the
-    /// answer was lost. As a repeat of number [`op::ALL_REQUESTS`] it lists all leases of the session.
+    /// answer was lost.
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError>;
+
+    /// All leases of a session in one partition, by name. None of a session that has ended.
+    async fn leases(&self, partition: Partition, session: &SessionId) -> Result<op::Leases, StoreError>;
 
     /// Commits a turn under a lease. See `machine::commit::judge_leased`. All in one: journal entry, consumed events,
     /// attempts, timers, phase, new head; grants by the offer. Repeat: known by the turn id, answered as before, with what is
@@ -118,8 +122,9 @@ pub trait Store: Send + Sync + 'static {
     /// run. Refused (`false`) when the lease is not the caller's. Repeat: `false`.
     async fn release(&self, release: op::Release) -> Result<bool, StoreError>;
 
-    /// Sets an attempt's deadline anew (heartbeat, external queue). `false` when the attempt is not the caller's.
-    async fn extend(&self, run: &RunKey, attempt: &crate::machine::commit::AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError>;
+    /// A sign of life of whoever has an attempt: its lease ends a heartbeat time-out from now, at most with its start-to-close and
+    /// schedule-to-close. When that is; `None` when the attempt is not the caller's. Repeat: as if it came later.
+    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, StoreError>;
 
     /// Fires what is due in one partition, one slice: timers into mailboxes, attempts after their back-off into queues.
     /// Hands out attempts past a time-out for the caller to finish. Never fires early: due <= the store's own clock.

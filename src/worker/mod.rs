@@ -53,7 +53,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: a loop per core, 64 turns each, 256 attempts, 512 MiB of contexts per loop, 30 s to drain.
+    /// The defaults: a loop per core, 256 turns each, 512 attempts, 512 MiB of contexts per loop, 30 s to drain.
     #[must_use]
     pub fn new(server: impl Into<String>, pool: Name, name: impl Into<String>) -> Self {
         let loops = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -63,8 +63,8 @@ impl Config {
             pool,
             name: name.into(),
             loops,
-            turn_slots: 64,
-            activity_slots: 256,
+            turn_slots: 256,
+            activity_slots: 512,
             cache_bytes: limits.cache_bytes.saturating_mul(loops),
             limits,
             drain: Duration::from_secs(30),

@@ -53,7 +53,7 @@ impl Run {
             events: vec![event],
             consumed: 0,
             source: Source::Attempt(Box::new(ended)),
-            insist: false,
+            seen: 0,
             strikes: 0,
             verdict: None,
             parts: std::collections::VecDeque::new(),

@@ -8,12 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::clock::StoreClock;
-use crate::api::worker::{CommitAnswer, Item, ItemResult, Poll, Work};
+use crate::api::worker::{CommitAnswer, Item, ItemResult, Leases, Poll, Work};
 use crate::api::{Seq, SessionId};
 use crate::client::worker::{CommitBody, Error, WorkerClient};
-
-/// The number of the request for all leases of the session.
-const ALL_REQUESTS: Seq = 0;
 
 /// The session is lost, or this process is done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +73,12 @@ impl Drop for Request {
 }
 
 impl Line {
-    /// All leases of the session, as the store has them.
-    pub(super) async fn all_leases(&self) -> Result<Work, Over> {
-        self.recover(ALL_REQUESTS).await
+    /// All leases of the session, as the store has them; `None` when nobody says now.
+    pub(super) async fn leases(&self) -> Option<Leases> {
+        tokio::select! {
+            leases = self.client.leases(&self.session) => leases.ok(),
+            () = self.over.cancelled() => None,
+        }
     }
 
     /// One long poll. When `stop` comes first, what its lost answer may have granted is asked for at once.

@@ -51,8 +51,8 @@ pub(super) struct TurnJob {
     /// How many of the events came out of the mailbox.
     pub(super) consumed: u32,
     pub(super) source: Source,
-    /// It has seen `MoreEvents`.
-    pub(super) insist: bool,
+    /// Of a closing turn that was shown more events: how many there were in all, the first time.
+    pub(super) seen: u32,
     /// Times that it exceeded a limit, or that the engine broke.
     pub(super) strikes: u8,
     /// The run fails with this instead of running: a limit was exceeded twice, the journal is full.
@@ -90,7 +90,7 @@ impl TurnJob {
             consumed: u32::try_from(events.len()).unwrap_or(u32::MAX),
             events,
             source: Source::Lease(work.seq),
-            insist: false,
+            seen: 0,
             strikes: 0,
             verdict: None,
             parts: VecDeque::new(),
@@ -119,11 +119,13 @@ impl TurnJob {
         }
     }
 
-    /// More mail came before the closing turn: it is taken again, from the base, with all of it.
-    pub(super) fn add_events(&mut self, events: Vec<Event>) {
+    /// More mail waits before the closing turn: it is taken again, from the base, with that too. `mail`: how much there is in all.
+    pub(super) fn add_events(&mut self, events: Vec<Event>, mail: u32) {
         self.consumed = self.consumed.saturating_add(u32::try_from(events.len()).unwrap_or(u32::MAX));
         self.events.extend(events);
-        self.insist = true;
+        if self.seen == 0 {
+            self.seen = mail;
+        }
         self.id = new_head();
         self.parts.clear();
     }
@@ -160,7 +162,7 @@ impl TurnJob {
             commands: part.commands,
             logs: part.logs,
             continued,
-            insist: self.insist,
+            seen: self.seen,
         })
     }
 
@@ -280,11 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_taken_again_with_more_mail_insists_and_has_a_new_head() {
+    fn a_turn_taken_again_with_more_mail_has_a_new_head_and_remembers_how_much_it_must_see() {
         let mut job = job();
         let id = job.id;
-        job.add_events(vec![Event::TimerFired { command: 0 }]);
-        assert_eq!((job.consumed, job.events.len(), job.insist), (2, 2, true));
+        job.add_events(vec![Event::TimerFired { command: 0 }], 3);
+        assert_eq!((job.consumed, job.events.len(), job.seen), (2, 2, 3));
         assert_ne!(job.id, id);
+        job.add_events(vec![Event::TimerFired { command: 1 }], 9);
+        assert_eq!((job.consumed, job.seen), (3, 3));
     }
 }

@@ -106,8 +106,15 @@ impl Driver {
         let mut command = next;
         for n in 0..u32::from(step.flags & 3) {
             let queue = if bit(step, 2) && n == 0 { QUEUE.to_owned() } else { String::new() };
-            let give_up_at = TimeMs(if bit(step, 3) { self.now + 200 } else { 0 });
-            schedule.push(NewAttempt { queue, give_up_at, ..activity(command) });
+            let by = |asked: bool, after: u64| TimeMs(if asked { self.now + after } else { 0 });
+            let heartbeat_ms = if bit(step, 2) { 300 } else { 0 };
+            schedule.push(NewAttempt {
+                queue,
+                heartbeat_ms,
+                start_by: by(bit(step, 3), 200),
+                close_by: by(bit(step, 0), 500),
+                ..activity(command)
+            });
             command += 1;
         }
         if bit(step, 4) {
@@ -120,9 +127,9 @@ impl Driver {
             (schedule, timers) = (vec![], vec![]);
         }
         let id = self.fresh();
-        let (continued, insist) = (close.is_none() && bit(step, 8) && bit(step, 9), bit(step, 10));
+        let (continued, seen) = (close.is_none() && bit(step, 8) && bit(step, 9), u32::from(bit(step, 10)));
         let shape = turn(base, id.0);
-        Turn { consumed, next_command: command + 1, schedule, timers, cancel_timers, close, continued, insist, ..shape }
+        Turn { consumed, next_command: command + 1, schedule, timers, cancel_timers, close, continued, seen, ..shape }
     }
 
     async fn call(&mut self, world: &World, step: &Step) -> Option<Call> {
@@ -185,7 +192,7 @@ impl Driver {
             32 => {
                 let (at, attempt) = self.attempts.get(self.attempts.len().checked_sub(1 + step.pick)?)?.clone();
                 if bit(step, 1) {
-                    Call::Extend(at, attempt, TimeMs(self.now + 500))
+                    Call::Extend(at, attempt, now)
                 } else {
                     Call::Release(Release { run: run(RUNS[at]), what: Released::Attempt(attempt), now })
                 }
@@ -299,7 +306,7 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
             other => say(&other),
         },
         Call::Release(release) => say(&store.release(release).await.unwrap()),
-        Call::Extend(at, attempt, deadline) => say(&store.extend(&run(RUNS[at]), &attempt, deadline).await.unwrap()),
+        Call::Extend(at, attempt, now) => say(&store.extend(&run(RUNS[at]), &attempt, now).await.unwrap()),
         Call::Fire(fire) => {
             let fired = store.fire(fire).await.unwrap();
             let words = format!("{} {} {:?} {} {:?}", fired.timers, fired.retries, fired.timed_out, fired.more, fired.next_due);
@@ -325,6 +332,9 @@ async fn visible(store: &dyn Store) -> Vec<String> {
     for partition in partitions() {
         let counts = store.counts(partition).await.unwrap();
         all.push(format!("{partition:?} {counts:?}"));
+        for by in SESSIONS {
+            all.push(format!("{partition:?} {by} {:?}", store.leases(partition, &session(by)).await.unwrap()));
+        }
     }
     all
 }

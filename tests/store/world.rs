@@ -80,12 +80,12 @@ pub fn turn(base: &str, id: u64) -> Turn {
         cancel_timers: vec![],
         close: None,
         continued: false,
-        insist: false,
+        seen: 0,
     }
 }
 
 pub fn activity(command: u32) -> NewAttempt {
-    NewAttempt { command, queue: String::new(), timeout_ms: 1_000, heartbeat_ms: 0, give_up_at: TimeMs(0) }
+    NewAttempt { command, queue: String::new(), timeout_ms: 1_000, heartbeat_ms: 0, start_by: TimeMs(0), close_by: TimeMs(0) }
 }
 
 pub fn timer(command: u32, due: u64) -> NewTimer {
@@ -151,8 +151,6 @@ impl World {
             head: Head(0xaa),
             workflow: name("order"),
             version: self.version.clone(),
-            pool: name(POOL),
-            retention_ms: RETENTION_MS,
             event: STARTED.into(),
             input_hash: "00112233aabbccdd".into(),
             now: TimeMs(now),

@@ -38,10 +38,10 @@ pub struct SlotOptions {
     #[arg(long, env = "EVERLOOP_LOOPS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub loops: Option<u16>,
     /// Turns at a time, for each event loop.
-    #[arg(long, env = "EVERLOOP_TURN_SLOTS", default_value_t = 64, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
+    #[arg(long, env = "EVERLOOP_TURN_SLOTS", default_value_t = 256, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
     pub turn_slots: u16,
     /// Activities at a time.
-    #[arg(long, env = "EVERLOOP_ACTIVITY_SLOTS", default_value_t = 256, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
+    #[arg(long, env = "EVERLOOP_ACTIVITY_SLOTS", default_value_t = 512, value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
     pub activity_slots: u16,
     /// Memory for runs between their turns, in MiB; beyond it the least recently used are replayed when needed [default: 512
     /// for each event loop].

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use crate::api::definition::{Activity, Timeouts};
 use crate::api::worker::AttemptOutcome;
-use crate::api::{RunError, TimeMs, Version};
+use crate::api::{RunError, TimeMs};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::record::AttemptRecord;
 use crate::queue::outcome::Tried;
@@ -40,10 +39,9 @@ impl fmt::Display for Timeout {
 
 /// Which time-out an attempt has passed.
 #[must_use]
-pub fn which(activity: &Activity, attempt: &AttemptRecord, now: TimeMs) -> Timeout {
-    let none = Timeouts::default();
-    let timeouts = activity.timeouts.as_ref().unwrap_or(&none);
-    if timeouts.schedule_to_close.is_some_and(|all| now >= attempt.scheduled_at.plus(all)) {
+pub fn which(attempt: &AttemptRecord, now: TimeMs) -> Timeout {
+    let passed = |at: TimeMs| at > TimeMs(0) && now >= at;
+    if passed(attempt.close_by) {
         return Timeout::ScheduleToClose;
     }
     match attempt.phase {
@@ -51,8 +49,7 @@ pub fn which(activity: &Activity, attempt: &AttemptRecord, now: TimeMs) -> Timeo
             Timeout::StartToClose
         }
         AttemptPhase::Leased => Timeout::Heartbeat,
-        AttemptPhase::Queued => Timeout::ScheduleToStart,
-        AttemptPhase::BackingOff => Timeout::ScheduleToClose,
+        AttemptPhase::Queued | AttemptPhase::BackingOff => Timeout::ScheduleToStart,
     }
 }
 
@@ -64,7 +61,7 @@ impl Service {
         let Some(page) = self.store.journal(&run, attempt.turn, 1).await? else { return Ok(()) };
         let Some(entry) = page.entries.first() else { return Ok(()) };
         let (name, _) = scheduled(entry, attempt.command)?;
-        let timeout = self.which(&version, &name, &attempt).await?;
+        let timeout = which(&attempt, self.clock.now());
         let again = matches!(timeout, Timeout::StartToClose | Timeout::Heartbeat);
         let message = format!("activity {name} passed its {timeout} time-out in attempt {}", attempt.attempt);
         let failed = AttemptOutcome::Failed { error: RunError::new("Timeout", message), final_: !again, retry_after_ms: None };
@@ -87,43 +84,22 @@ impl Service {
         }
         Ok(())
     }
-
-    async fn which(&self, version: &Version, name: &str, attempt: &AttemptRecord) -> Result<Timeout, StoreError> {
-        let known = self.definitions.known(&*self.store, version).await?;
-        let activity = known.as_ref().and_then(|known| known.declared.activities.get(name));
-        Ok(which(activity.unwrap_or(&Activity::default()), attempt, self.clock.now()))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::DurationMs;
+    use crate::machine::record::samples::attempt;
 
     #[test]
     fn each_time_out_is_told_by_its_name() {
-        let attempt = |phase| AttemptRecord {
-            command: 0,
-            phase,
-            attempt: 1,
-            turn: 0,
-            losses: 0,
-            session: String::new(),
-            seq: 0,
-            scheduled_at: TimeMs(1_000),
-            started_at: TimeMs(2_000),
-            queue: String::new(),
-            timeout_ms: 5_000,
-            heartbeat_ms: 500,
-            last_error: String::new(),
-        };
-        let timeouts = Timeouts { schedule_to_close: Some(DurationMs(60_000)), ..Timeouts::default() };
-        let activity = Activity { timeouts: Some(timeouts), ..Activity::default() };
-        let at = |phase, now| which(&activity, &attempt(phase), TimeMs(now));
+        // Leased at 2,000 for 5,000, with a sign of life every 500; to be closed by 61,000.
+        let at = |phase, now| which(&AttemptRecord { phase, ..attempt(0) }, TimeMs(now));
         assert_eq!(at(AttemptPhase::Leased, 2_600), Timeout::Heartbeat);
         assert_eq!(at(AttemptPhase::Leased, 7_000), Timeout::StartToClose);
+        assert_eq!(at(AttemptPhase::Leased, 61_000), Timeout::ScheduleToClose);
         assert_eq!(at(AttemptPhase::Queued, 7_000), Timeout::ScheduleToStart);
         assert_eq!(at(AttemptPhase::Queued, 61_000), Timeout::ScheduleToClose);
-        assert_eq!(at(AttemptPhase::BackingOff, 7_000), Timeout::ScheduleToClose);
+        assert_eq!(at(AttemptPhase::BackingOff, 61_000), Timeout::ScheduleToClose);
     }
 }

@@ -4,10 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::api::definition::{Activity, START_TO_CLOSE_DEFAULT};
 use crate::api::http::{Extended, FailTask};
 use crate::api::worker::AttemptOutcome;
-use crate::api::{Code, Problem, RunError, TimeMs};
+use crate::api::{Code, Problem, RunError};
 use crate::queue::border::body::{Body, Payload};
 use crate::queue::border::extract::TokenPath;
 use crate::queue::border::problem::Answer;
@@ -31,20 +30,14 @@ pub async fn fail(State(service): State<Shared>, TokenPath { token }: TokenPath,
     service.settle(&Token::decode(&token)?, outcome).await
 }
 
-/// `POST /v1/activities/{token}/heartbeat`: with a heartbeat time-out the lease goes on for that long, but not beyond
-/// start-to-close; without one it goes on for start-to-close from now.
+/// `POST /v1/activities/{token}/heartbeat`: the lease ends a heartbeat time-out from now, at most with start-to-close. Without a
+/// heartbeat time-out it says nothing but that the task is still wanted.
 pub async fn heartbeat(State(service): State<Shared>, TokenPath { token }: TokenPath) -> Answer<Json<Extended>> {
     let token = Token::decode(&token)?;
-    let known = service.definitions.known(&*service.store, &token.version).await?;
-    let activity = known.as_ref().and_then(|known| known.declared.activities.get(&token.name));
-    let start_to_close = activity.map_or(START_TO_CLOSE_DEFAULT, Activity::start_to_close);
-    let now = service.clock.now();
-    let deadline = match service.heartbeat_ms(&token.version, &token.name).await? {
-        Some(heartbeat) => TimeMs(now.0.saturating_add(heartbeat)).min(token.started_at.plus(start_to_close)),
-        // Never earlier than the lease already has: this clock is an estimate.
-        None => now.max(token.started_at).plus(start_to_close),
-    };
-    if service.store.extend(&token.run, &token.claim(), deadline).await? { Ok(Json(Extended { deadline })) } else { Err(lost().into()) }
+    match service.store.extend(&token.run, &token.claim(), service.clock.for_store()).await? {
+        Some(deadline) => Ok(Json(Extended { deadline })),
+        None => Err(lost().into()),
+    }
 }
 
 fn lost() -> Problem {

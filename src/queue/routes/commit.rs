@@ -183,12 +183,12 @@ impl By<'_> {
                 self.committed(&run, due, end, at);
                 (ItemResult::Accepted, grants)
             }
-            Committed::MoreEvents(events) => {
+            Committed::MoreEvents { events, mail } => {
                 *broken = Some(Broken::Refused);
                 let damaged =
                     |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read an event", detail: error.to_string() };
                 let events = events.iter().map(|event| Json::trusted(event).map_err(damaged)).collect::<Result<_, _>>()?;
-                (ItemResult::MoreEvents { events }, Grants::default())
+                (ItemResult::MoreEvents { events, mail }, Grants::default())
             }
             Committed::Refused(refusal) => {
                 *broken = Some(Broken::Refused);
@@ -317,6 +317,6 @@ struct End {
 
 /// When the first thing that a turn sets falls due.
 fn first_due(turn: &Turn) -> Option<TimeMs> {
-    let give_up = turn.schedule.iter().map(|attempt| attempt.give_up_at).filter(|at| *at > TimeMs(0));
+    let give_up = turn.schedule.iter().flat_map(|attempt| [attempt.start_by, attempt.close_by]).filter(|at| *at > TimeMs(0));
     turn.timers.iter().map(|timer| timer.due).chain(give_up).min()
 }

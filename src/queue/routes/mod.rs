@@ -42,6 +42,7 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/worker/session", post(worker::open))
         .route("/v1/worker/session/{id}", delete(worker::goodbye))
         .route("/v1/worker/session/{id}/renew", post(worker::renew))
+        .route("/v1/worker/session/{id}/leases", get(worker::leases))
         .route("/v1/worker/session/{id}/stream", get(worker::stream))
         .route("/v1/worker/poll", post(worker::poll))
         .route("/v1/worker/commit", post(commit::commit))

@@ -19,7 +19,7 @@ use crate::queue::border::problem::{Answer, Refused, workflow_not_found};
 use crate::queue::facts::RunFacts;
 use crate::queue::outcome;
 use crate::queue::service::{Service, Shared, new_head};
-use crate::queue::view;
+use crate::queue::view::{self, stored};
 use crate::queue::waiters::{Free, Reservation};
 use crate::queue::watchers::News;
 use crate::store::StoreError;
@@ -98,8 +98,6 @@ impl Service {
                 head: new_head(),
                 workflow: start.workflow.clone(),
                 version: current.version.clone(),
-                pool: current.pool.clone(),
-                retention_ms: current.retention_ms,
                 event: event.clone(),
                 input_hash: input_hash.clone(),
                 now: self.clock.for_store(),
@@ -109,7 +107,7 @@ impl Service {
             let (grant, answer) = match started {
                 Started::New { record, grant } => {
                     self.metrics.starts.inc();
-                    self.facts.put(run, RunFacts { pool: current.pool.clone(), version: current.version.clone() });
+                    self.facts.put(run, RunFacts { pool: stored(&record.pool)?, version: current.version.clone() });
                     (grant, Some(Ok((true, record))))
                 }
                 Started::Existing(record) => (None, Some(Ok((false, record)))),

@@ -10,8 +10,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
-use crate::api::worker::{OpenSession, Poll, Renew, Renewed, SessionOpened, Work};
+use crate::api::worker::{ActivityLease, Leases, OpenSession, Poll, Renew, Renewed, SessionOpened, TurnLease, Work};
 use crate::api::{Code, Problem, limits};
+use crate::machine::commit::AttemptClaim;
 use crate::queue::border::body::Body;
 use crate::queue::border::extract::SessionPath;
 use crate::queue::border::problem::{Answer, Refused};
@@ -50,6 +51,20 @@ pub async fn goodbye(State(service): State<Shared>, SessionPath { session }: Ses
     sessions::pool_of(&session)?;
     service.end_session(&session, GOODBYE).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/worker/session/{id}/leases`: what the store has leased to the session; nothing when it has ended.
+pub async fn leases(State(service): State<Shared>, SessionPath { session }: SessionPath) -> Answer<Json<Leases>> {
+    sessions::pool_of(&session)?;
+    let mut leases = Leases::default();
+    for partition in service.partitions() {
+        let held = service.store.leases(partition, &session).await?;
+        leases.turns.extend(held.turns.into_iter().map(|(run, seq)| TurnLease { run, seq }));
+        let lease = |(run, claim): (_, AttemptClaim)| ActivityLease { run, command: claim.command, attempt: claim.attempt, seq: claim.seq };
+        leases.activities.extend(held.attempts.into_iter().map(lease));
+    }
+    leases.now = service.clock.now();
+    Ok(Json(leases))
 }
 
 /// `GET /v1/worker/session/{id}/stream`: lines of [`Renewed`], until the worker leaves or this replica stops.

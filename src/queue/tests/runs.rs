@@ -42,7 +42,7 @@ async fn a_one_step_run_costs_three_operations_of_the_store() {
         let path = "/metrics";
         loop {
             let metrics = server.get(path).await.body.to_string();
-            if metrics.contains("everloop_polls_waiting{pool=\\\"default\\\"} 1") && server.store.counts().get("claim") == Some(&4) {
+            if metrics.contains("everloop_polls_waiting{pool=\\\"default\\\"} 1") {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -81,7 +81,7 @@ async fn a_one_step_run_costs_three_operations_of_the_store() {
     // A waiting poll looks into the store now and then; the run owes it nothing, for every lease came with an answer.
     spent.remove("claim");
     let metrics = server.get("/metrics").await.body.to_string();
-    assert!(metrics.contains("everloop_grants_total") && !metrics.contains("by=\\\"claim\\\""), "{metrics}");
+    assert!(metrics.contains("everloop_grants_total") && !metrics.contains("by=\\\"claim\\\""), "a turn was claimed");
     assert_eq!(spent, [("commit", 1), ("finish", 1), ("start", 1)].into());
     assert_eq!(server.get("/v1/namespaces/default/runs/one").await.body["result"], json!(7));
 }

@@ -74,12 +74,36 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, row: &RunRow, index: usize, now: TimeMs) 
     value.extend_from_slice(row.name.as_bytes());
     tx.put(T::Queued, Key::of(row.partition).text(&queue_of(row, attempt)).number(place), &value)?;
     tx.put(T::QueuedOf, row.at().short(attempt.command), &place.to_be_bytes())?;
+    give_up_later(tx, row, attempt)?;
     tx.wake(if attempt.queue.is_empty() {
         Wake::Pool { partition: row.partition, pool: row.record.pool.clone() }
     } else {
         Wake::Queue { partition: row.partition, queue: attempt.queue.clone() }
     });
     Ok(())
+}
+
+/// Nobody has the attempt: it is given up when its first start or its end is overdue.
+fn give_up_later(tx: &mut Tx<'_>, row: &RunRow, attempt: &AttemptRecord) -> Result<(), Fault> {
+    match [attempt.start_by, attempt.close_by].into_iter().filter(|at| *at > TimeMs(0)).min() {
+        Some(at) => due::set(tx, row, DueKind::GiveUp, attempt.command, at).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// When a lease on an attempt ends that begins, or gives a sign of life, now.
+fn lease_end(attempt: &AttemptRecord, now: TimeMs) -> TimeMs {
+    let left = attempt.timeout_ms.saturating_sub(now.since(attempt.started_at).0);
+    let bound = if attempt.heartbeat_ms == 0 { left } else { left.min(attempt.heartbeat_ms) };
+    let end = now.plus(DurationMs(bound));
+    if attempt.close_by > TimeMs(0) { end.min(attempt.close_by) } else { end }
+}
+
+/// A sign of life of whoever has the attempt. When its lease ends.
+pub(super) fn extend(tx: &mut Tx<'_>, row: &RunRow, attempt: &AttemptRecord, now: TimeMs) -> Result<TimeMs, Fault> {
+    let end = lease_end(attempt, now);
+    leases::put_attempt(tx, row, &attempt.session, attempt.seq, attempt.command, end)?;
+    Ok(end)
 }
 
 /// Takes an attempt out of its queue; nothing when it stands in none.
@@ -91,16 +115,17 @@ pub(super) fn unqueue(tx: &mut Tx<'_>, row: &RunRow, index: usize) -> Result<(),
     Ok(())
 }
 
-/// Leases an attempt that stands in no queue (any more). Its deadline is the shorter of start-to-close and heartbeat.
+/// Leases an attempt that stands in no queue (any more).
 pub(super) fn lease(tx: &mut Tx<'_>, row: &mut RunRow, index: usize, session: &str, seq: Seq, now: TimeMs) -> Result<(), Fault> {
     step(row, index, Input::Claim)?;
     let attempt = at(row, index)?;
     session.clone_into(&mut attempt.session);
     attempt.seq = seq;
     attempt.started_at = now;
-    let bound = if attempt.heartbeat_ms == 0 { attempt.timeout_ms } else { attempt.timeout_ms.min(attempt.heartbeat_ms) };
-    let command = attempt.command;
-    leases::put_attempt(tx, row, session, seq, command, now.plus(DurationMs(bound)))
+    attempt.start_by = TimeMs(0);
+    let (command, end) = (attempt.command, lease_end(attempt, now));
+    due::forget(tx, row, DueKind::GiveUp, command)?;
+    leases::put_attempt(tx, row, session, seq, command, end)
 }
 
 /// Ends the lease of an attempt: it is queued again (`Lose`) or backs off (`Retry`). Nobody has it, and it has not begun.
@@ -125,8 +150,9 @@ pub(super) fn back_off(tx: &mut Tx<'_>, row: &mut RunRow, index: usize, due: Tim
     unlease(tx, row, index, Input::Retry)?;
     let attempt = at(row, index)?;
     error.clone_into(&mut attempt.last_error);
-    let command = attempt.command;
-    due::set(tx, row, DueKind::Retry, command, due).map(|_| ())
+    let attempt = attempt.clone();
+    due::set(tx, row, DueKind::Retry, attempt.command, due)?;
+    give_up_later(tx, row, &attempt)
 }
 
 /// Its back-off is over: the next attempt is queued.
@@ -150,7 +176,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, row: &mut RunRow, index: usize) -> Result<
             due::forget(tx, row, DueKind::Retry, command)?;
         }
     }
-    due::forget(tx, row, DueKind::Schedule, command)?;
+    due::forget(tx, row, DueKind::GiveUp, command)?;
     row.record.attempts.remove(index);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::attempts;
 use super::fault::Fault;
-use super::grant;
+use super::grant::{self, Entries};
 use super::leases;
 use super::rows::{Rows, Tx};
 use super::sessions;
@@ -14,7 +14,7 @@ use crate::api::{Partition, TimeMs};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::record::EXTERNAL;
 use crate::machine::run::Phase;
-use crate::store::op::{ALL_REQUESTS, AttemptGrant, Claim, Claimed, Claimer, Grants, TurnGrant};
+use crate::store::op::{Claim, Claimed, Claimer, Grants, TurnGrant};
 
 /// Ready runs that prefer somebody else, looked past in one claim.
 const PREFERRED_SCAN_MAX: usize = 1_024;
@@ -29,7 +29,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Claimed, Fault> {
     if pool.is_some() && !sessions::is_alive(tx, claim.partition, session)? {
         return Ok(Claimed::SessionLost);
     }
-    let mut taking = Taking { claim, session, now, grants: Grants::default(), bytes: 0 };
+    let mut taking = Taking { claim, session, now, grants: Grants::default(), mail_bytes: 0, entries: Entries::default() };
     if claim.again {
         taking.repeat(tx)?;
     }
@@ -46,15 +46,17 @@ struct Taking<'a> {
     session: &'a str,
     now: TimeMs,
     grants: Grants,
-    /// Of events and entries in the grants.
-    bytes: usize,
+    /// Of the events in the grants.
+    mail_bytes: usize,
+    entries: Entries,
 }
 
 impl Taking<'_> {
     /// What the same request was granted before.
     fn repeat(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
         for lease in leases::list(tx, self.claim.partition, self.session, usize::MAX)? {
-            if self.claim.seq != ALL_REQUESTS && lease.seq != self.claim.seq {
+            // What does not fit in the answer is unknown to the session, and it will hand that back.
+            if lease.seq != self.claim.seq || !self.has_room() {
                 continue;
             }
             let row = tx.load_named(&lease.run)?.ok_or_else(|| Fault::transition("a lease on a run that is not there"))?;
@@ -66,8 +68,8 @@ impl Taking<'_> {
                 LeaseKind::Attempt => {
                     let attempt = row.record.attempts.iter().find(|attempt| attempt.command == lease.command);
                     let attempt = attempt.ok_or_else(|| Fault::transition("a lease on an attempt that is not there"))?;
-                    let entry = grant::entry(tx, &row, attempt)?;
-                    self.add_attempt(grant::attempt(&row, attempt, entry)?);
+                    let entry = self.entries.of(tx, &row, attempt)?;
+                    self.grants.attempts.push(grant::attempt(&row, attempt, entry)?);
                 }
             }
         }
@@ -75,18 +77,13 @@ impl Taking<'_> {
     }
 
     fn add_turn(&mut self, grant: TurnGrant) {
-        self.bytes += grant.events.iter().map(String::len).sum::<usize>();
+        self.mail_bytes += grant.events.iter().map(String::len).sum::<usize>();
         self.grants.turns.push(grant);
-    }
-
-    fn add_attempt(&mut self, grant: AttemptGrant) {
-        self.bytes += grant.entry.len();
-        self.grants.attempts.push(grant);
     }
 
     /// The answer has room: one grant may pass the bound, or a large one would never be given.
     fn has_room(&self) -> bool {
-        self.bytes < limits::COMMIT_BYTES_MAX
+        self.mail_bytes + self.entries.bytes < limits::COMMIT_BYTES_MAX
     }
 
     /// Takes ready turns: those that anybody may have, and those that prefer this session, in the order of their queue.
@@ -132,8 +129,8 @@ impl Taking<'_> {
                 turn.record.clone_from(&row.record);
             }
             if let Some(attempt) = row.record.attempts.get(index).filter(|attempt| attempt.phase == AttemptPhase::Leased) {
-                let entry = grant::entry(tx, &row, attempt)?;
-                self.add_attempt(grant::attempt(&row, attempt, entry)?);
+                let entry = self.entries.of(tx, &row, attempt)?;
+                self.grants.attempts.push(grant::attempt(&row, attempt, entry)?);
             }
         }
         Ok(more)

@@ -1,10 +1,12 @@
 //! A turn becomes part of the run: under a lease, and what both kinds of turn share.
 
+use std::sync::Arc;
+
 use super::attempts;
 use super::close;
 use super::due;
 use super::fault::Fault;
-use super::grant::{self, Slots};
+use super::grant::{self, Entries, Slots};
 use super::mailbox;
 use super::rows::{RunRow, Tx};
 use super::sessions;
@@ -36,8 +38,10 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
     if !sessions::is_alive(tx, row.partition, session)? {
         return Ok(Committed::Refused(Refusal::LeaseLost));
     }
-    if turn.close.is_some() && !turn.insist && row.record.mail > turn.consumed {
-        return Ok(Committed::MoreEvents(mailbox::peek(tx, &row.at(), turn.consumed)?));
+    let mail = row.record.mail;
+    let must_see = if turn.seen == 0 { mail } else { turn.seen.min(mail) };
+    if turn.close.is_some() && must_see > turn.consumed {
+        return Ok(Committed::MoreEvents { events: mailbox::peek(tx, &row.at(), turn.consumed)?, mail });
     }
     let mut slots = Slots::of(tx, row.partition, commit.offer.as_ref())?;
     mailbox::consume(tx, &mut row, turn.consumed)?;
@@ -162,11 +166,10 @@ fn schedule(
             queue: new.queue.clone(),
             timeout_ms: new.timeout_ms,
             heartbeat_ms: new.heartbeat_ms,
+            start_by: new.start_by,
+            close_by: new.close_by,
             last_error: String::new(),
         });
-        if new.give_up_at > TimeMs(0) {
-            due::set(tx, row, DueKind::Schedule, new.command, new.give_up_at)?;
-        }
         let slot = if overtakes && new.queue.is_empty() { slots.take_activity() } else { None };
         let Some((session, seq)) = slot else {
             attempts::enqueue(tx, row, index, now)?;
@@ -174,7 +177,7 @@ fn schedule(
         };
         attempts::lease(tx, row, index, &session, seq, now)?;
         if let Some(attempt) = row.record.attempts.get(index) {
-            grants.push(grant::attempt(row, attempt, String::new())?);
+            grants.push(grant::attempt(row, attempt, Arc::from(""))?);
         }
     }
     Ok(grants)
@@ -188,12 +191,12 @@ pub(super) fn applied_at(row: &RunRow, now: TimeMs) -> TimeMs {
 /// The answer to a repeat: what is still leased of what the first answer granted: the turn that goes on to its own (session,
 /// request), the rest to the offer. The last entry is the one that the caller repeats, so it is not sent back.
 pub(super) fn still_leased(tx: &mut Tx<'_>, row: &RunRow, by: TakenBy<'_>, offer: Option<&Offer>) -> Result<Grants, Fault> {
-    let mut grants = Grants::default();
+    let (mut grants, mut entries) = (Grants::default(), Entries::default());
     let by_offer = |session: &str, seq: Seq| offer.is_some_and(|offer| offer.session.as_str() == session && offer.seq == seq);
     for attempt in &row.record.attempts {
         if attempt.phase == AttemptPhase::Leased && by_offer(&attempt.session, attempt.seq) {
             let brought = attempt.turn + 1 == row.record.turns;
-            let entry = if brought { String::new() } else { grant::entry(tx, row, attempt)? };
+            let entry = if brought { Arc::from("") } else { entries.of(tx, row, attempt)? };
             grants.attempts.push(grant::attempt(row, attempt, entry)?);
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             row.record.blocked.clone_from(blocked);
         }
         ControlKind::Resume { version } => {
-            row.record.phase = step(row.record.phase, Input::Resume { mail: row.record.mail > 0 })?;
+            row.record.phase = step(row.record.phase, Input::Resume)?;
             row.record.blocked.clear();
             row.record.deaths = 0;
             if let Some(version) = version {

@@ -14,7 +14,7 @@ use crate::store::op::Counts;
 pub(super) fn counts(rows: &mut impl Rows, partition: Partition) -> Result<Counts, Fault> {
     let mut waiting = 0;
     rows.scan_prefix(T::Due, &Key::of(partition), &mut |key, _| {
-        waiting += u64::from(due::read(key).is_some_and(|thing| thing.kind != DueKind::Schedule));
+        waiting += u64::from(due::read(key).is_some_and(|thing| thing.kind != DueKind::GiveUp));
         ControlFlow::Continue(())
     })?;
     Ok(Counts {

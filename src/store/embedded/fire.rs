@@ -38,7 +38,7 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
                 attempts::retry(tx, &mut row, index, now)?;
                 fired.retries += 1;
             }
-            DueKind::Schedule => {
+            DueKind::GiveUp => {
                 to_give_up.push(thing);
                 continue;
             }
@@ -79,7 +79,7 @@ fn timer(tx: &mut Tx<'_>, row: &mut RunRow, thing: &Due) -> Result<bool, Fault> 
 fn unbegun(tx: &mut Tx<'_>, row: &RunRow, thing: &Due, now: TimeMs) -> Result<Option<TimedOut>, Fault> {
     let attempt = row.record.attempts.iter().find(|attempt| attempt.command == thing.command);
     let Some(attempt) = attempt.filter(|attempt| attempt.phase != AttemptPhase::Leased) else { return Ok(None) };
-    due::set(tx, row, DueKind::Schedule, thing.command, now.plus(AGAIN))?;
+    due::set(tx, row, DueKind::GiveUp, thing.command, now.plus(AGAIN))?;
     timed_out(row, attempt).map(Some)
 }
 

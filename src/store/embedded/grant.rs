@@ -1,5 +1,8 @@
 //! Turns on their way to a session: at once to the one that offers a slot, else through the ready queue.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::attempts;
 use super::fault::Fault;
 use super::leases;
@@ -125,7 +128,7 @@ pub(super) fn turn(tx: &mut Tx<'_>, row: &RunRow) -> Result<TurnGrant, Fault> {
 }
 
 /// The grant of an attempt that is leased.
-pub(super) fn attempt(row: &RunRow, attempt: &AttemptRecord, entry: String) -> Result<AttemptGrant, Fault> {
+pub(super) fn attempt(row: &RunRow, attempt: &AttemptRecord, entry: Arc<str>) -> Result<AttemptGrant, Fault> {
     let damaged = |e: crate::api::ids::InvalidId| Fault::Damaged(format!("run {}: {e}", row.key));
     Ok(AttemptGrant {
         run: row.key.clone(),
@@ -137,8 +140,25 @@ pub(super) fn attempt(row: &RunRow, attempt: &AttemptRecord, entry: String) -> R
     })
 }
 
-/// The journal entry that scheduled an attempt.
-pub(super) fn entry(tx: &mut Tx<'_>, row: &RunRow, attempt: &AttemptRecord) -> Result<String, Fault> {
-    let text = tx.entry(row.partition, &row.name, attempt.turn)?;
-    text.ok_or_else(|| Fault::transition("an attempt without its journal entry"))
+/// The journal entries that attempts of one answer have their names and arguments in, each read once.
+#[derive(Default)]
+pub(super) struct Entries {
+    by_turn: HashMap<(String, u32), Arc<str>>,
+    /// Of all that were read.
+    pub(super) bytes: usize,
+}
+
+impl Entries {
+    /// The entry that scheduled an attempt.
+    pub(super) fn of(&mut self, tx: &mut Tx<'_>, row: &RunRow, attempt: &AttemptRecord) -> Result<Arc<str>, Fault> {
+        let key = (row.name.clone(), attempt.turn);
+        if let Some(entry) = self.by_turn.get(&key) {
+            return Ok(entry.clone());
+        }
+        let text = tx.entry(row.partition, &row.name, attempt.turn)?;
+        let entry: Arc<str> = text.ok_or_else(|| Fault::transition("an attempt without its journal entry"))?.into();
+        self.bytes += entry.len();
+        self.by_turn.insert(key, entry.clone());
+        Ok(entry)
+    }
 }

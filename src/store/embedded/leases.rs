@@ -4,7 +4,9 @@ use super::fault::Fault;
 use super::rows::{Rows, RunRow, Tx};
 use super::tables::{Key, LeaseKind, PARTITION_BYTES, Parts, T};
 use crate::api::ids::Seq;
-use crate::api::{CommandNo, Partition, TimeMs};
+use crate::api::{CommandNo, Partition, RunKey, SessionId, TimeMs};
+use crate::machine::commit::AttemptClaim;
+use crate::store::op::Leases;
 
 /// A lease of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,25 @@ pub(super) fn list(rows: &mut impl Rows, partition: Partition, session: &str, li
         Some(Lease { kind, run, command, seq: value.number()?, deadline: value.time()? })
     };
     found.iter().map(|row| read(row).ok_or_else(|| Fault::damaged(T::Leases, "a lease"))).collect()
+}
+
+/// See the port.
+pub(super) fn of_session(rows: &mut impl Rows, partition: Partition, session: &SessionId) -> Result<Leases, Fault> {
+    let mut leases = Leases::default();
+    for lease in list(rows, partition, session.as_str(), usize::MAX)? {
+        let run: RunKey = lease.run.parse().map_err(|e| Fault::Damaged(format!("{e}")))?;
+        match lease.kind {
+            LeaseKind::Turn => leases.turns.push((run, lease.seq)),
+            LeaseKind::Attempt => {
+                let record = rows.record(partition, &run)?.ok_or_else(|| Fault::transition("a lease on a run that is not there"))?;
+                let attempt = record.attempts.iter().find(|attempt| attempt.command == lease.command);
+                let attempt = attempt.ok_or_else(|| Fault::transition("a lease on an attempt that is not there"))?.attempt;
+                let claim = AttemptClaim { command: lease.command, attempt, session: session.to_string(), seq: lease.seq };
+                leases.attempts.push((run, claim));
+            }
+        }
+    }
+    Ok(leases)
 }
 
 /// The first deadlines of a partition's attempts, passed or not: deadline, run, command.

@@ -252,6 +252,11 @@ impl Store for EmbeddedStore {
         self.write("claim work", move |tx| claim::claim(tx, &claim)).await
     }
 
+    async fn leases(&self, partition: Partition, session: &SessionId) -> Result<op::Leases, StoreError> {
+        let session = session.clone();
+        self.look_long("list the leases of a session", move |rows| leases::of_session(rows, partition, &session)).await
+    }
+
     async fn commit(&self, commit: op::Commit) -> Result<op::Committed, StoreError> {
         self.write("commit a turn", move |tx| commit::commit(tx, &commit)).await
     }
@@ -264,9 +269,9 @@ impl Store for EmbeddedStore {
         self.write("release a lease", move |tx| release::release(tx, &release)).await
     }
 
-    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
+    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
         let (run, attempt) = (run.clone(), attempt.clone());
-        self.write("extend a lease", move |tx| release::extend(tx, &run, &attempt, deadline)).await
+        self.write("extend a lease", move |tx| release::extend(tx, &run, &attempt, now)).await
     }
 
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {

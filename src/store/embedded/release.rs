@@ -3,7 +3,6 @@
 use super::attempts;
 use super::fault::Fault;
 use super::grant::{self, Slots};
-use super::leases;
 use super::rows::{RunRow, Tx};
 use super::sessions;
 use crate::api::{RunKey, TimeMs};
@@ -56,13 +55,14 @@ pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault>
 }
 
 /// See the port.
-pub(super) fn extend(tx: &mut Tx<'_>, run: &RunKey, claim: &AttemptClaim, deadline: TimeMs) -> Result<bool, Fault> {
-    let Some(row) = tx.load(run)? else { return Ok(false) };
-    if leased(&row, claim).is_none() || !sessions::may_use(tx, row.partition, &claim.session)? {
-        return Ok(false);
+pub(super) fn extend(tx: &mut Tx<'_>, run: &RunKey, claim: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, Fault> {
+    let Some(row) = tx.load(run)? else { return Ok(None) };
+    let Some(attempt) = leased(&row, claim).and_then(|index| row.record.attempts.get(index)) else { return Ok(None) };
+    if !sessions::may_use(tx, row.partition, &claim.session)? {
+        return Ok(None);
     }
-    leases::put_attempt(tx, &row, &claim.session, claim.seq, claim.command, deadline)?;
-    Ok(true)
+    let now = tx.now(now);
+    attempts::extend(tx, &row, attempt, now).map(Some)
 }
 
 /// Where the attempt stands in the record, when this claim has its lease.

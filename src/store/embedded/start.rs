@@ -9,7 +9,7 @@ use super::tables::{Key, T};
 use crate::api::TimeMs;
 use crate::machine::record::{RECORD_FORMAT, RunRecord};
 use crate::machine::run::Phase;
-use crate::store::op::{Start, Started};
+use crate::store::op::{Start, Started, WorkflowRecord};
 
 /// See the port. The id comes before the version: a repeat after a new definition is still a repeat.
 pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
@@ -18,13 +18,12 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
         let equal = row.record.workflow == start.workflow.as_str() && row.record.input_hash == start.input_hash;
         return Ok(if equal { Started::Existing(row.record) } else { Started::Taken(row.record) });
     }
-    match define::workflow(tx, &start.run.namespace, &start.workflow)? {
-        None => return Ok(Started::WorkflowNotFound),
-        Some(current) if current.version != start.version => return Ok(Started::VersionChanged(current)),
-        Some(_) => {}
+    let Some(current) = define::workflow(tx, &start.run.namespace, &start.workflow)? else { return Ok(Started::WorkflowNotFound) };
+    if current.version != start.version {
+        return Ok(Started::VersionChanged(current));
     }
     let partition = start.run.partition(tx.partitions());
-    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, now) };
+    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, &current, now) };
     let mut slots = Slots::of(tx, partition, start.offer.as_ref())?;
     let (namespace, id) = (start.run.namespace.as_str(), start.run.id.as_str());
     tx.put(T::Started, Key::global().text(namespace).time(now).text(id), &[])?;
@@ -35,13 +34,13 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
     Ok(Started::New { record: row.record, grant })
 }
 
-fn born(start: &Start, now: TimeMs) -> RunRecord {
+fn born(start: &Start, current: &WorkflowRecord, now: TimeMs) -> RunRecord {
     RunRecord {
         format: RECORD_FORMAT,
         uid: start.uid.to_string(),
         workflow: start.workflow.to_string(),
         version: start.version.to_string(),
-        pool: start.pool.to_string(),
+        pool: current.pool.to_string(),
         phase: Phase::Waiting,
         head: start.head.to_string(),
         epoch: 0,
@@ -61,7 +60,7 @@ fn born(start: &Start, now: TimeMs) -> RunRecord {
         blocked: String::new(),
         closed: 0,
         closed_at: TimeMs(0),
-        retention_ms: start.retention_ms,
+        retention_ms: current.retention_ms,
         attempts: Vec::new(),
         attempts_beside: 0,
     }

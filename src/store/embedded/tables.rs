@@ -79,7 +79,7 @@ pub(super) enum DueKind {
     /// A back-off ends.
     Retry,
     /// An attempt that nobody has begun or ended is given up.
-    Schedule,
+    GiveUp,
     /// A timer fires.
     Timer,
 }
@@ -88,13 +88,13 @@ impl DueKind {
     pub(super) fn byte(self) -> u8 {
         match self {
             Self::Retry => b'R',
-            Self::Schedule => b'S',
+            Self::GiveUp => b'G',
             Self::Timer => b'T',
         }
     }
 
     pub(super) fn of(byte: u8) -> Option<Self> {
-        [Self::Retry, Self::Schedule, Self::Timer].into_iter().find(|kind| kind.byte() == byte)
+        [Self::Retry, Self::GiveUp, Self::Timer].into_iter().find(|kind| kind.byte() == byte)
     }
 }
 

@@ -47,16 +47,16 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
     }
 }
 
-pub(super) async fn extend(store: &RedisStore, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
+pub(super) async fn extend(store: &RedisStore, run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
     let script = &SCRIPTS.extend;
     let partition = store.partition_of(run);
     let call = store
-        .call(script, partition, deadline)
+        .call(script, partition, now)
         .arg(run.to_string())
         .arg(attempt.command)
         .arg(attempt.attempt)
         .arg(&attempt.session)
-        .arg(attempt.seq)
-        .arg(encode::time(deadline));
-    store.flag(script, partition, call).await
+        .arg(attempt.seq);
+    let mut answer = store.fields(script, partition, call).await?;
+    if answer.is_empty() { Ok(None) } else { answer.time().map(Some) }
 }

@@ -1,5 +1,7 @@
 //! From the server's answers to the port's types.
 
+use std::sync::Arc;
+
 use redis::Value;
 
 use crate::api::{CommandNo, Name, RunKey, TimeMs, Uid, Version};
@@ -100,7 +102,7 @@ impl Fields {
 
     pub fn attempt(&mut self) -> Result<AttemptRecord, StoreError> {
         let bytes = self.bytes()?;
-        self.unpacked(&bytes)
+        AttemptRecord::decode(&bytes).map_err(|e| self.damaged(e))
     }
 
     pub fn unpacked<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
@@ -118,16 +120,17 @@ impl Fields {
             let mut grant = list.list()?;
             Ok(TurnGrant { run: grant.parsed::<RunKey>()?, record: grant.record()?, events: grant.texts()?, now: grant.time()? })
         })?;
-        let mut attempts = fields.list()?.all(|list| {
+        let granted = fields.list()?;
+        let entries: Vec<Arc<str>> = fields.list()?.all(|entry| entry.text().map(Arc::from))?;
+        let mut attempts = granted.all(|list| {
             let mut grant = list.list()?;
-            Ok(AttemptGrant {
-                run: grant.parsed()?,
-                uid: grant.parsed()?,
-                workflow: grant.parsed()?,
-                version: grant.parsed()?,
-                attempt: grant.attempt()?,
-                entry: grant.text()?,
-            })
+            let (run, uid, workflow, version) = (grant.parsed()?, grant.parsed()?, grant.parsed()?, grant.parsed()?);
+            let (attempt, place) = (grant.attempt()?, grant.small()?);
+            let entry = match place.checked_sub(1) {
+                None => Arc::from(""),
+                Some(index) => entries.get(index as usize).cloned().ok_or_else(|| grant.damaged(format_args!("no entry {place}")))?,
+            };
+            Ok(AttemptGrant { run, uid, workflow, version, attempt, entry })
         })?;
         let (mut fresh, now) = (fields.list()?, fields.time()?);
         if !fresh.is_empty() {
@@ -143,7 +146,7 @@ impl Fields {
                     workflow: workflow.clone(),
                     version: version.clone(),
                     attempt,
-                    entry: String::new(),
+                    entry: Arc::from(""),
                 });
             }
         }
@@ -174,6 +177,8 @@ impl Made<'_> {
             queue: new.queue.clone(),
             timeout_ms: new.timeout_ms,
             heartbeat_ms: new.heartbeat_ms,
+            start_by: TimeMs(0),
+            close_by: new.close_by,
             last_error: String::new(),
         })
     }

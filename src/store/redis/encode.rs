@@ -16,36 +16,60 @@ pub(super) fn time(time: TimeMs) -> u64 {
     exact(time.0)
 }
 
-fn packed<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    rmp_serde::to_vec(value).expect("numbers, texts and lists always pack")
-}
-
-/// `parts/grants.lua` names the fields; empty for none.
+/// `parts/grants.lua` has the layout; empty for none.
 pub(super) fn offer(offer: Option<&Offer>) -> Vec<u8> {
-    offer.map_or_else(Vec::new, |o| packed(&(o.session.as_str(), o.seq, o.pool.as_str(), o.turns, o.activities, u8::from(o.fair))))
+    let Some(offer) = offer else { return Vec::new() };
+    let mut out = Vec::with_capacity(64);
+    text(&mut out, offer.session.as_str());
+    out.extend_from_slice(&exact(offer.seq).to_le_bytes());
+    text(&mut out, offer.pool.as_str());
+    out.extend_from_slice(&offer.turns.to_le_bytes());
+    out.extend_from_slice(&offer.activities.to_le_bytes());
+    out.push(u8::from(offer.fair));
+    out
 }
 
-/// `parts/turn.lua` names the fields.
+/// `parts/turn.lua` has the layout.
 pub(super) fn turn(turn: &Turn) -> Vec<u8> {
-    let schedule: Vec<_> = turn
-        .schedule
-        .iter()
-        .map(|new| (new.command, new.queue.as_str(), exact(new.timeout_ms), exact(new.heartbeat_ms), time(new.give_up_at)))
-        .collect();
-    let timers: Vec<_> = turn.timers.iter().map(|timer| (timer.command, time(timer.due))).collect();
-    packed(&(
-        turn.base.to_string(),
-        turn.id.to_string(),
-        time(turn.at),
-        turn.consumed,
-        turn.next_command,
-        schedule,
-        timers,
-        &turn.cancel_timers,
-        turn.close.map_or(0, RunRecord::closed_number),
-        u8::from(turn.continued),
-        u8::from(turn.insist),
-    ))
+    let mut out = Vec::with_capacity(96 + 64 * turn.schedule.len() + 12 * turn.timers.len() + 4 * turn.cancel_timers.len());
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    out.extend_from_slice(turn.base.to_string().as_bytes());
+    out.extend_from_slice(turn.id.to_string().as_bytes());
+    out.extend_from_slice(&time(turn.at).to_le_bytes());
+    for number in [turn.consumed, turn.next_command, turn.seen] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.push(turn.close.map_or(0, RunRecord::closed_number));
+    out.push(u8::from(turn.continued));
+    for number in [turn.schedule.len(), turn.timers.len(), turn.cancel_timers.len()] {
+        out.extend_from_slice(&count(number).to_le_bytes());
+    }
+    for new in &turn.schedule {
+        out.extend_from_slice(&new.command.to_le_bytes());
+        for number in [exact(new.timeout_ms), exact(new.heartbeat_ms), time(new.start_by), time(new.close_by)] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        text(&mut out, &new.queue);
+    }
+    for timer in &turn.timers {
+        out.extend_from_slice(&timer.command.to_le_bytes());
+        out.extend_from_slice(&time(timer.due).to_le_bytes());
+    }
+    for command in &turn.cancel_timers {
+        out.extend_from_slice(&command.to_le_bytes());
+    }
+    out
+}
+
+/// A text after its length in one byte: ids and names are shorter than 256.
+fn text(out: &mut Vec<u8>, text: &str) {
+    debug_assert!(text.len() < 256, "{text}");
+    out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn packed<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec(value).expect("texts always pack")
 }
 
 pub(super) fn texts<T: std::fmt::Display>(items: &[T]) -> Vec<u8> {

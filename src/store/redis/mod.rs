@@ -172,6 +172,10 @@ impl Store for RedisStore {
         turns::claim(self, claim).await
     }
 
+    async fn leases(&self, partition: Partition, session: &SessionId) -> Result<op::Leases, StoreError> {
+        sessions::leases(self, partition, session).await
+    }
+
     async fn commit(&self, commit: op::Commit) -> Result<op::Committed, StoreError> {
         turns::commit(self, commit).await
     }
@@ -184,8 +188,8 @@ impl Store for RedisStore {
         turns::release(self, release).await
     }
 
-    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, deadline: TimeMs) -> Result<bool, StoreError> {
-        attempts::extend(self, run, attempt, deadline).await
+    async fn extend(&self, run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
+        attempts::extend(self, run, attempt, now).await
     }
 
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {

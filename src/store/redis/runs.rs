@@ -50,8 +50,6 @@ pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, S
         .arg(start.head.to_string())
         .arg(format!("{}/{}", start.run.namespace, start.workflow))
         .arg(start.version.as_str())
-        .arg(start.pool.as_str())
-        .arg(encode::exact(start.retention_ms))
         .arg(start.event)
         .arg(start.input_hash)
         .arg(encode::offer(start.offer.as_ref()));

@@ -60,6 +60,7 @@ scripts! {
     claim_external = "claim work", on_runs;
     commit = "commit a turn", on_runs;
     finish = "finish an attempt", on_runs;
+    leases = "list the leases of a session", on_runs;
     release = "release a lease", on_runs;
     extend = "extend a lease", on_runs;
     open_session = "open a session", plain;

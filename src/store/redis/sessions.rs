@@ -5,7 +5,8 @@ use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
 use crate::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX, TURN_DEATHS_MAX};
 use crate::api::{DurationMs, Name, Partition, RunKey, SessionId, TimeMs};
-use crate::store::op::Ended;
+use crate::machine::commit::AttemptClaim;
+use crate::store::op::{Ended, Leases};
 use crate::store::port::StoreError;
 
 /// How long a session that has ended is remembered, so that it cannot be opened again: longer than anybody keeps asking.
@@ -32,6 +33,22 @@ pub(super) async fn renew(store: &RedisStore, partition: Partition, session: &Se
     let script = &SCRIPTS.renew_session;
     let call = Call::new(script, &keys::prefix(partition)).arg(session.as_str()).arg(encode::time(deadline));
     store.flag(script, partition, call).await
+}
+
+pub(super) async fn leases(store: &RedisStore, partition: Partition, session: &SessionId) -> Result<Leases, StoreError> {
+    let script = &SCRIPTS.leases;
+    let call = store.call(script, partition, TimeMs(0)).arg(session.as_str());
+    let mut answer = store.fields(script, partition, call).await?;
+    let turns = answer.list()?.all(|list| {
+        let mut lease = list.list()?;
+        Ok((lease.parsed()?, lease.number()?))
+    })?;
+    let attempts = answer.list()?.all(|list| {
+        let mut lease = list.list()?;
+        let (run, seq, command, attempt) = (lease.parsed()?, lease.number()?, lease.small()?, lease.small()?);
+        Ok((run, AttemptClaim { command, attempt, session: session.to_string(), seq }))
+    })?;
+    Ok(Leases { turns, attempts })
 }
 
 pub(super) async fn end(

@@ -46,7 +46,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Committ
             let (grants, at) = answer.grants_of(Made { schedule: &commit.turn.schedule, offer: commit.offer.as_ref() })?;
             Ok(Committed::Accepted { grants, at })
         }
-        "more" => answer.texts().map(Committed::MoreEvents),
+        "more" => Ok(Committed::MoreEvents { events: answer.texts()?, mail: answer.small()? }),
         "refused" => {
             let name = answer.text()?;
             refusal(&name).map(Committed::Refused).ok_or_else(|| answer.damaged(format_args!("unknown refusal {name}")))

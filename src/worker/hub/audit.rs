@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{AttemptId, Hub, Msg};
-use crate::api::worker::{Item, Work};
+use crate::api::worker::{ActivityLease, Item, Leases};
 use crate::api::{RunKey, Seq};
 use crate::worker::commit::{Pending, Then};
 
@@ -41,7 +41,7 @@ impl Hub {
                     () = tokio::time::sleep(pause) => {}
                     () = line.over.cancelled() => return,
                 }
-                let Ok(leases) = line.all_leases().await else { return };
+                let Some(leases) = line.leases().await else { continue };
                 if messages.send(Msg::Audited { generation, leases }).is_err() {
                     return;
                 }
@@ -49,11 +49,12 @@ impl Hub {
         });
     }
 
-    pub(super) fn audited(&mut self, leases: &Work) {
+    pub(super) fn audited(&mut self, leases: Leases) {
         let Some(requests) = self.session.as_ref().map(|line| line.requests.clone()) else { return };
         let held: HashSet<_> = self.runs.leases().into_iter().collect();
-        let turns = leases.turns.iter().map(|work| (work.run.clone(), work.seq)).filter(|turn| !held.contains(turn));
-        let attempts = leases.activities.iter().map(AttemptId::of).filter(|id| !self.attempts.contains_key(id) && !self.ended.contains(id));
+        let turns = leases.turns.into_iter().map(|lease| (lease.run, lease.seq)).filter(|turn| !held.contains(turn));
+        let id = |lease: ActivityLease| AttemptId { run: lease.run, command: lease.command, attempt: lease.attempt, seq: lease.seq };
+        let attempts = leases.activities.into_iter().map(id).filter(|id| !self.attempts.contains_key(id) && !self.ended.contains(id));
         let unknown = turns
             .filter(|(_, seq)| !requests.is_open(*seq))
             .map(|(run, seq)| Lease::Turn(run, seq))

@@ -87,11 +87,11 @@ impl Hub {
                     self.commit_turn(job);
                 }
             }
-            ItemResult::MoreEvents { events } => {
+            ItemResult::MoreEvents { events, mail } => {
                 self.slots.take_turn();
                 match read_events(&events) {
                     Ok(events) => {
-                        job.add_events(events);
+                        job.add_events(events, mail);
                         if let Some(error) = job.verdict.clone() {
                             job.fail(error);
                             self.commit_turn(job);

@@ -25,7 +25,7 @@ use super::runs::Runs;
 use super::send::{Line, Over, Requests};
 use super::slots::Slots;
 use super::turn::TurnJob;
-use crate::api::worker::{ActivityWork, CommitAnswer, Work};
+use crate::api::worker::{ActivityWork, CommitAnswer, Leases, Work};
 use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
 use crate::client::worker::{Error, WorkerClient};
 use crate::telemetry::crash::point;
@@ -47,7 +47,7 @@ pub(super) enum Msg {
     /// A poll was answered.
     Polled { generation: u64, work: Result<Work, Over> },
     /// All leases of the session, as the store has them.
-    Audited { generation: u64, leases: Work },
+    Audited { generation: u64, leases: Leases },
     /// A turn's definition was fetched.
     TurnDefined { job: Box<TurnJob>, definition: Result<Arc<Definition>, Error> },
     /// A turn's journal was fetched: `None` when the run has gone on without this worker.
@@ -169,7 +169,7 @@ impl Hub {
                 self.lost();
             }
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
-            Msg::Audited { generation, leases } if generation == self.generation => self.audited(&leases),
+            Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
             Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
             Msg::TurnJournal { job, journal } if job.generation == self.generation => self.turn_journal(job, journal),
             Msg::Turned { job, turned } if job.generation == self.generation => self.turned(job, turned),

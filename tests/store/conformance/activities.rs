@@ -143,7 +143,7 @@ async fn a_retry_waits_for_its_time_and_then_is_the_next_attempt(world: World) {
     assert_eq!(world.fire("a", 500).await.retries, 1);
     let grants = world.claim("a", "s1", 3, 8, 8, 500).await;
     assert_eq!((grants.attempts[0].attempt.attempt, grants.attempts[0].attempt.started_at), (2, TimeMs(500)));
-    assert_eq!(grants.attempts[0].entry, world.journal("a").await[0]);
+    assert_eq!(*grants.attempts[0].entry, world.journal("a").await[0]);
 }
 
 async fn many_open_activities_stand_beside_the_record_and_all_of_them_end(world: World) {
@@ -183,7 +183,7 @@ async fn a_claim_repeated_hands_out_what_it_was_granted_and_a_new_one_does_not(w
 async fn an_external_queue_is_served_under_the_request_number_and_its_leases_can_be_extended(world: World) {
     let mut watch = world.store.watch();
     let grant = world.leased("a", "s1", 10).await;
-    let new = NewAttempt { queue: "shop/drivers".into(), ..activity(0) };
+    let new = NewAttempt { queue: "shop/drivers".into(), heartbeat_ms: 400, ..activity(0) };
     let turn = Turn { schedule: vec![new], ..turn(&grant.record.head, 2) };
     assert_eq!(accepted(world.commit("a", "s1", 1, turn, 20, offer("s1", 2, 1, 1)).await), Grants::default());
     let partition = place("a");
@@ -196,10 +196,12 @@ async fn an_external_queue_is_served_under_the_request_number_and_its_leases_can
     let again = world.store.claim(Claim { again: true, ..claim }).await.unwrap();
     assert_eq!(again, Claimed::Granted { grants: grants.clone(), more: false, next_at: TimeMs(0) });
     let held = claim_of(&grants.attempts[0].attempt);
-    assert!(world.store.extend(&run("a"), &held, TimeMs(2_000)).await.unwrap());
-    assert!(!world.store.extend(&run("a"), &AttemptClaim { seq: 1, ..held }, TimeMs(2_000)).await.unwrap());
-    assert_eq!(world.fire("a", 1_999).await.timed_out.len(), 0);
-    assert_eq!(world.fire("a", 2_000).await.timed_out.len(), 1);
+    assert_eq!(world.fire("a", 100).await.next_due, TimeMs(500), "the first sign of life is due 400 ms after the lease");
+    assert_eq!(world.store.extend(&run("a"), &held, TimeMs(450)).await.unwrap(), Some(TimeMs(850)));
+    assert_eq!(world.store.extend(&run("a"), &held, TimeMs(800)).await.unwrap(), Some(TimeMs(1_100)), "its time is over then");
+    assert_eq!(world.store.extend(&run("a"), &AttemptClaim { seq: 1, ..held }, TimeMs(800)).await.unwrap(), None);
+    assert_eq!(world.fire("a", 1_099).await.timed_out.len(), 0);
+    assert_eq!(world.fire("a", 1_100).await.timed_out.len(), 1);
     let finish = world.finish_of(&grants.attempts[0], completed(0));
     assert!(is_settled(world.store.finish(finish).await.unwrap(), None));
     assert_eq!(world.fire("a", 100_000).await.timed_out.len(), 0);

@@ -12,6 +12,7 @@ use crate::world::*;
 on_every_store!(
     pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version,
     terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue,
+    a_turn_in_parts_goes_on_after_a_pause_though_no_mail_waits,
 );
 
 async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version(world: World) {
@@ -32,6 +33,18 @@ async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_vers
     let Controlled::Done(record) = world.store.control(control(resume, 53)).await.unwrap() else { panic!("resumed") };
     assert_eq!((record.phase, record.version.as_str(), record.mail), (Phase::Ready, Version::of("newer").as_str(), 2));
     assert_eq!(world.claim("a", "s1", 2, 8, 8, 30).await.turns[0].events, [STARTED.to_owned(), signal(1)]);
+}
+
+async fn a_turn_in_parts_goes_on_after_a_pause_though_no_mail_waits(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    accepted(world.commit("a", "s1", 1, Turn { continued: true, ..turn(&grant.record.head, 2) }, 20, None).await);
+    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
+    let pause = ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") };
+    assert!(matches!(world.store.control(control(pause, 50)).await.unwrap(), Controlled::Done(_)));
+    let Controlled::Done(record) = world.store.control(control(ControlKind::Resume { version: None }, 51)).await.unwrap() else { panic!() };
+    assert_eq!((record.phase, record.mail), (Phase::Ready, 0));
+    let turns = world.claim("a", "s1", 2, 8, 8, 30).await.turns;
+    assert_eq!((turns.len(), turns[0].events.len(), turns[0].record.turns), (1, 0, 1));
 }
 
 async fn terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue(world: World) {

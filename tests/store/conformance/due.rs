@@ -15,6 +15,7 @@ on_every_store!(
     slices_are_bounded_and_say_that_more_is_due,
     an_attempt_past_its_time_is_handed_out_until_somebody_finishes_it,
     an_attempt_that_nobody_begins_is_handed_out_to_be_given_up,
+    only_the_first_start_is_awaited_and_the_end_of_all_attempts_bounds_each,
     closing_leaves_nothing_behind_but_what_is_kept_until_the_sweep,
 );
 
@@ -88,7 +89,7 @@ async fn an_attempt_past_its_time_is_handed_out_until_somebody_finishes_it(world
 
 async fn an_attempt_that_nobody_begins_is_handed_out_to_be_given_up(world: World) {
     let grant = world.leased("a", "s1", 10).await;
-    let new = |command| NewAttempt { give_up_at: TimeMs(300), ..activity(command) };
+    let new = |command| NewAttempt { start_by: TimeMs(300), ..activity(command) };
     let both = Turn { schedule: vec![new(0), new(1)], ..turn(&grant.record.head, 2) };
     assert_eq!(accepted(world.commit("a", "s1", 1, both, 20, offer("s1", 2, 0, 1)).await).attempts.len(), 1);
     let late = world.fire("a", 300).await.timed_out;
@@ -100,9 +101,27 @@ async fn an_attempt_that_nobody_begins_is_handed_out_to_be_given_up(world: World
     assert!(world.claim("a", "s1", 3, 8, 8, 300).await.attempts.is_empty(), "its place in the queue is void");
 }
 
+async fn only_the_first_start_is_awaited_and_the_end_of_all_attempts_bounds_each(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    let both = NewAttempt { start_by: TimeMs(300), close_by: TimeMs(900), timeout_ms: 700, ..activity(0) };
+    let turn = Turn { schedule: vec![both], ..turn(&grant.record.head, 2) };
+    let attempt = accepted(world.commit("a", "s1", 1, turn, 20, offer("s1", 2, 0, 1)).await).attempts.remove(0);
+    let retry = Outcome::Retry { at: TimeMs(280), error: String::new() };
+    world.store.finish(Finish { outcome: retry, now: TimeMs(200), ..world.finish_of(&attempt, String::new()) }).await.unwrap();
+    assert_eq!(world.fire("a", 280).await.retries, 1);
+    assert_eq!(world.fire("a", 400).await.timed_out.len(), 0, "the first attempt began in time; the second may wait longer");
+    let again = world.claim("a", "s1", 3, 8, 8, 400).await.attempts.remove(0);
+    assert_eq!((again.attempt.attempt, world.fire("a", 400).await.next_due), (2, TimeMs(900)), "its lease ends with all attempts");
+    assert!(
+        world.store.release(Release { run: run("a"), what: Released::Attempt(claim_of(&again.attempt)), now: TimeMs(500) }).await.unwrap()
+    );
+    let late = world.fire("a", 900).await.timed_out;
+    assert_eq!(late.iter().map(|late| (late.attempt.command, late.attempt.attempt)).collect::<Vec<_>>(), [(0, 2)]);
+}
+
 async fn closing_leaves_nothing_behind_but_what_is_kept_until_the_sweep(world: World) {
     let grant = world.leased("a", "s1", 10).await;
-    let schedule: Vec<_> = (0..12).map(|n| NewAttempt { give_up_at: TimeMs(9_000), ..activity(n) }).collect();
+    let schedule: Vec<_> = (0..12).map(|n| NewAttempt { start_by: TimeMs(9_000), close_by: TimeMs(9_500), ..activity(n) }).collect();
     let turn = Turn { schedule, timers: vec![timer(20, 100)], next_command: 21, continued: true, ..turn(&grant.record.head, 2) };
     let grants = accepted(world.commit("a", "s1", 1, turn, 20, offer("s1", 2, 0, 5)).await);
     let retry = Outcome::Retry { at: TimeMs(400), error: String::new() };

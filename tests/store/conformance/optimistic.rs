@@ -25,7 +25,7 @@ async fn an_optimistic_turn_is_one_operation_per_step(world: World) {
     assert_eq!(turn, Some(Ok(())));
     assert_eq!(grants.turns, []);
     let second = &grants.attempts[0];
-    assert_eq!((second.attempt.command, second.attempt.seq, second.entry.as_str()), (2, 3, ""));
+    assert_eq!((second.attempt.command, second.attempt.seq, &*second.entry), (2, 3, ""));
     let state = world.state("a").await;
     assert_eq!((state.record.phase, state.record.turns, state.record.mail), (Phase::Waiting, 2, 0));
     assert_eq!(state.last, next.entry.with_events(&[completed(1)]));
@@ -126,7 +126,7 @@ async fn no_optimistic_turn_passes_a_cancel_or_closes_over_mail(world: World) {
 async fn a_run_goes_from_start_to_end_in_three_operations(world: World) {
     let mut watch = world.store.watch();
     let grant = world.stepping("a", "s1").await;
-    assert_eq!((grant.attempt.command, grant.entry.as_str(), grant.attempt.session.as_str()), (0, "", "s1"));
+    assert_eq!((grant.attempt.command, &*grant.entry, grant.attempt.session.as_str()), (0, "", "s1"));
     let last = Turn { consumed: 0, ..closing(&world.record("a").await.head, 3) };
     let finish = Finish { turn: Some(last), offer: offer("s1", 3, 1, 1), ..world.finish_of(&grant, completed(0)) };
     let ended = Finished::Accepted { turn: Some(Ok(())), grants: Grants::default(), at: finish.now };

@@ -10,6 +10,7 @@ use crate::on_every_store;
 use crate::world::*;
 
 on_every_store!(
+    all_leases_of_a_session_are_listed_by_name,
     a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back,
     between_tombstone_and_release_nothing_of_a_session_is_accepted,
     sessions_expire_at_their_deadline_and_not_when_they_are_renewed,
@@ -108,4 +109,20 @@ async fn an_offer_is_used_unless_another_living_session_has_the_run_in_memory(wo
     let other = Some(Offer { pool: name("gpu"), ..offer("s2", 1, 1, 0).unwrap() });
     let start = Start { offer: other, ..world.start_of("b", 10) };
     assert!(matches!(world.store.start(start).await.unwrap(), Started::New { grant: None, .. }), "another pool's offer is none");
+}
+
+async fn all_leases_of_a_session_are_listed_by_name(world: World) {
+    let attempts = world.running("a", "s1", &[0, 1], 10).await;
+    world.leased("p/1", "s1", 20).await;
+    let mut listed = Leases::default();
+    for partition in partitions() {
+        let leases = world.store.leases(partition, &session("s1")).await.unwrap();
+        listed.turns.extend(leases.turns);
+        listed.attempts.extend(leases.attempts);
+    }
+    assert_eq!(listed.turns, [(run("p/1"), world.record("p/1").await.seq)]);
+    let held: Vec<_> = attempts.iter().map(|grant| (run("a"), claim_of(&grant.attempt))).collect();
+    assert_eq!(listed.attempts, held);
+    world.end("a", "s1", &[], 30).await;
+    assert_eq!(world.store.leases(place("a"), &session("s1")).await.unwrap(), Leases::default());
 }

@@ -1,14 +1,15 @@
 //! Starting runs.
 
 use everloop::api::limits;
-use everloop::api::{RunStatus, TimeMs};
+use everloop::api::{DurationMs, RunStatus, TimeMs};
 use everloop::machine::run::Phase;
-use everloop::store::op::{Offer, Start, Started};
+use everloop::store::op::{Define, Offer, Start, Started};
 
 use crate::on_every_store;
 use crate::world::*;
 
 on_every_store!(
+    a_start_goes_to_the_pool_of_the_present_definition_whatever_the_caller_has_in_mind,
     a_start_is_new_once_and_then_a_repeat_or_a_conflict,
     a_repeat_is_known_even_after_a_new_version,
     a_start_is_granted_to_the_session_that_waits,
@@ -69,4 +70,13 @@ async fn an_offer_that_does_not_fit_is_none(world: World) {
         }
         assert_eq!(world.claim(&id, "s1", 2, 1, 0, 10).await.turns.len(), 1, "anybody may take it at once");
     }
+}
+
+async fn a_start_goes_to_the_pool_of_the_present_definition_whatever_the_caller_has_in_mind(world: World) {
+    world.open("s1").await;
+    // The same version, so that a caller's idea of it is not refused.
+    world.store.define(Define { pool: name("big"), retention: DurationMs(9), ..world.definition() }).await.unwrap();
+    let start = Start { offer: offer("s1", 1, 1, 0), ..world.start_of("a", 10) };
+    let Started::New { record, grant: None } = world.store.start(start).await.unwrap() else { panic!("not granted: another pool") };
+    assert_eq!((record.pool.as_str(), record.retention_ms), ("big", 9));
 }

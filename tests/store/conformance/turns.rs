@@ -17,6 +17,7 @@ on_every_store!(
     mail_that_is_left_is_granted_or_queued_for_who_has_the_context,
     a_turn_in_parts_keeps_its_lease,
     a_closing_turn_sees_newer_mail_once,
+    a_closing_turn_is_shown_all_the_mail_that_there_was_page_by_page,
     the_end_of_a_run_drops_what_could_still_happen_to_it,
     a_turn_handed_back_is_ready_again_or_blocks_the_run,
     rule_1_a_leased_commit_is_refused_for_each_reason_and_repeated_for_its_turn_id,
@@ -87,7 +88,7 @@ async fn a_full_journal_takes_only_a_turn_that_ends_the_run(world: World) {
                 assert_eq!(refusal, Refusal::JournalFull);
                 break;
             }
-            other @ Committed::MoreEvents(_) => panic!("{other:?}"),
+            other @ Committed::MoreEvents { .. } => panic!("{other:?}"),
         }
         id += 1;
     }
@@ -157,21 +158,40 @@ async fn a_closing_turn_sees_newer_mail_once(world: World) {
     world.deliver("a", &signal(1), "", 11).await;
     let close = closing(&first.record.head, 1);
     let before = world.state("a").await;
-    assert_eq!(world.commit("a", "s1", 1, close.clone(), 12, None).await, Committed::MoreEvents(vec![signal(1)]));
+    let more = Committed::MoreEvents { events: vec![signal(1)], mail: 2 };
+    assert_eq!(world.commit("a", "s1", 1, close.clone(), 12, None).await, more);
     assert_eq!(world.state("a").await, before);
     world.deliver("a", &signal(2), "", 13).await;
-    let insist = Turn { consumed: 2, insist: true, ..close };
-    accepted(world.commit("a", "s1", 1, insist, 14, None).await);
+    let seen = Turn { consumed: 2, seen: 2, ..close };
+    accepted(world.commit("a", "s1", 1, seen, 14, None).await);
     let record = world.record("a").await;
     assert_eq!((record.status(), record.mail), (RunStatus::Completed, 0));
     assert!(world.journal("a").await[0].contains(&format!("{STARTED},{}", signal(1))));
+}
+
+async fn a_closing_turn_is_shown_all_the_mail_that_there_was_page_by_page(world: World) {
+    let first = world.leased("a", "s1", 10).await;
+    let signals = u32::try_from(limits::CLAIM_EVENTS_MAX).unwrap() + 500;
+    for n in 0..signals {
+        world.deliver("a", &signal(n as usize), "", 11).await;
+    }
+    let close = |consumed, seen| Turn { consumed, seen, ..closing(&first.record.head, 1) };
+    let Committed::MoreEvents { events, mail } = world.commit("a", "s1", 1, close(1, 0), 12, None).await else { panic!("more") };
+    assert_eq!((events.len(), mail), (limits::CLAIM_EVENTS_MAX, 1 + signals));
+    world.deliver("a", &signal(0), "", 13).await;
+    let consumed = 1 + u32::try_from(events.len()).unwrap();
+    let Committed::MoreEvents { events, .. } = world.commit("a", "s1", 1, close(consumed, mail), 14, None).await else { panic!("more") };
+    assert_eq!(events.len(), 501, "the one that came since is shown with the rest");
+    let ended = world.commit("a", "s1", 1, close(mail, mail), 15, None).await;
+    assert_eq!(accepted(ended), Grants::default(), "but it holds up no end");
+    assert_eq!(world.record("a").await.status(), RunStatus::Completed);
 }
 
 async fn the_end_of_a_run_drops_what_could_still_happen_to_it(world: World) {
     let mut wakes = world.store.watch();
     let first = world.leased("a", "s1", 10).await;
     let mut busy = Turn { timers: vec![timer(4, 100)], ..scheduling(&first.record.head, 1, &[1, 2, 3]) };
-    busy.schedule[2].give_up_at = TimeMs(50);
+    busy.schedule[2].start_by = TimeMs(50);
     busy.schedule[1].queue = "shop/drivers".into();
     let attempts = accepted(world.commit("a", "s1", 1, busy, 11, offer("s1", 2, 0, 1)).await).attempts;
     world.deliver("a", &signal(1), "", 12).await;
@@ -183,7 +203,7 @@ async fn the_end_of_a_run_drops_what_could_still_happen_to_it(world: World) {
     assert_eq!((record.attempts.len(), record.attempts_beside), (0, 0));
     accepted(world.commit("a", "s1", 3, close, 21, None).await);
     assert_eq!(world.finish("a", claim_of(&attempts[0].attempt), None, 22, None).await, Finished::AttemptLost);
-    assert!(!world.store.extend(&run("a"), &claim_of(&attempts[0].attempt), TimeMs(900)).await.unwrap());
+    assert_eq!(world.store.extend(&run("a"), &claim_of(&attempts[0].attempt), TimeMs(900)).await.unwrap(), None);
     let fired = world.fire("a", 5_000).await;
     assert_eq!((fired.timers, fired.retries, fired.timed_out.len()), (0, 0, 0));
     assert_eq!(world.claim("a", "s1", 4, 9, 9, 5_000).await, Grants::default());
@@ -233,7 +253,7 @@ async fn rule_1_a_leased_commit_is_refused_for_each_reason_and_repeated_for_its_
     let again = accepted(world.commit("a", "s1", 1, scheduling(&head, 2, &[0]), 20, offer("s1", 2, 1, 1)).await);
     assert_eq!(again.attempts.len(), 1);
     assert_eq!(again.attempts[0].attempt, first.attempts[0].attempt);
-    assert_eq!(again.attempts[0].entry, "", "the caller repeats the entry");
+    assert_eq!(&*again.attempts[0].entry, "", "the caller repeats the entry");
     assert_eq!(world.record("a").await, after, "a repeat changes nothing");
 }
 

@@ -24,7 +24,7 @@ async fn attempts_that_have_ended_leave_no_keys_beside_the_record() {
 async fn a_swept_run_leaves_no_keys() {
     let world = OnRedis::new().await;
     let grant = world.leased("a", "s1", 10).await;
-    let schedule: Vec<_> = (0..12).map(|n| NewAttempt { give_up_at: TimeMs(9_000), ..activity(n) }).collect();
+    let schedule: Vec<_> = (0..12).map(|n| NewAttempt { start_by: TimeMs(9_000), close_by: TimeMs(9_500), ..activity(n) }).collect();
     let turn = Turn { schedule, timers: vec![timer(20, 100)], next_command: 21, continued: true, ..turn(&grant.record.head, 2) };
     let grants = accepted(world.commit("a", "s1", 1, turn, 20, offer("s1", 2, 0, 5)).await);
     let retry = Outcome::Retry { at: TimeMs(400), error: String::new() };

@@ -1,7 +1,7 @@
 -- Leases waiting turns and attempts of a pool to a session.
 --
 -- ARGV[3] session  [4] pool  [5] number of the request  [6] turns wanted  [7] attempts wanted
--- ARGV[8] 1: hand out again what this request was granted, of number 0: all leases of the session
+-- ARGV[8] 1: hand out again what this request was granted
 -- RETURNS {granted, grants, 1 when more is ready, ms from which something is ready for anyone or 0} | {lost}
 -- One answer holds about ANSWER_BYTES_MAX; what does not fit is `more`.
 local session, pool, seq, again = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[8] == '1'
@@ -11,15 +11,16 @@ local size, more, next_at = 0, false, 0
 
 if not is_alive(session) then return {'lost'} end
 
-if again then
+if again then -- what does not fit in the answer is unknown to the session, and it will hand that back
   for _, lease in ipairs(in_order(call('ZRANGE', P .. 'l:' .. session, 0, -1))) do
     local kind, run = lease[1], lease[2]
     local r = load(run)
-    if r and kind == 't' and r[PHASE] == LEASED and r[SESSION] == session and (seq == 0 or r[SEQ] == seq) then
+    if r and kind == 't' and r[PHASE] == LEASED and r[SESSION] == session and r[SEQ] == seq and size < ANSWER_BYTES_MAX then
       size = size + hand_out_turn(run, r)
     elseif r and kind == 'a' then
       local a = find(run, r, lease[3])
-      if a and a[STATE] == HELD and a[BY] == session and (seq == 0 or a[BY_SEQ] == seq) then size = size + hand_out_attempt(run, r, a) end
+      local is_it = a and a[STATE] == HELD and a[BY] == session and a[BY_SEQ] == seq
+      if is_it and size < ANSWER_BYTES_MAX then size = size + hand_out_attempt(run, r, a) end
     end
   end
 end

@@ -2,8 +2,8 @@
 --
 -- ARGV[3] run  [4] session  [5] number of the request that the lease was granted to  [6] turn  [7] entry before its events
 -- ARGV[8] entry after them  [9] offer
--- RETURNS {accepted, grants} | {more, events} | {refused, refusal}
-local run, session, seq, turn = ARGV[3], ARGV[4], tonumber(ARGV[5]), parse(ARGV[6])
+-- RETURNS {accepted, grants} | {more, events, all mail} | {refused, refusal}
+local run, session, seq, turn = ARGV[3], ARGV[4], tonumber(ARGV[5]), unpack_turn(ARGV[6])
 local before, after = ARGV[7], ARGV[8]
 take_offer(ARGV[9])
 
@@ -20,9 +20,10 @@ if verdict == 'Repeat' then
 end
 if verdict then return {'refused', verdict} end
 if r[PHASE] ~= LEASED or r[SESSION] ~= session or r[SEQ] ~= seq then return {'refused', 'LeaseLost'} end
-if turn[CLOSE] > 0 and turn[INSIST] == 0 and r[MAIL] > consumed then
+local must_see = turn[SEEN] == 0 and r[MAIL] or math.min(turn[SEEN], r[MAIL])
+if turn[CLOSE] > 0 and must_see > consumed then
   if not is_alive(session) then return {'refused', 'LeaseLost'} end
-  return {'more', (read_mail(run, r, consumed))}
+  return {'more', (read_mail(run, r, consumed)), r[MAIL]}
 end
 -- The last check and the first write: a session that has ended has no leases under its name.
 if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return {'refused', 'LeaseLost'} end

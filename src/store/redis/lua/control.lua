@@ -7,13 +7,13 @@ local run, kind, head, detail, terminated = ARGV[3], ARGV[4], ARGV[5], ARGV[6], 
 
 local r = load_one(run)
 if not r then return {'missing'} end
-if r[HEAD] == head or knows_key(run, ARGV[8]) then return {'done', pack(r)} end
+if r[HEAD] == head or knows_key(run, ARGV[8]) then return {'done', pack_run(r)} end
 if r[PHASE] == CLOSED then
-  return {(kind == 'terminate' and r[CLOSED_AS] == terminated) and 'done' or 'closed', pack(r)}
+  return {(kind == 'terminate' and r[CLOSED_AS] == terminated) and 'done' or 'closed', pack_run(r)}
 end
 -- Held already, by whomever: the reason stays.
-if kind == 'pause' and r[PHASE] == BLOCKED then return {'done', pack(r)} end
-if kind == 'resume' and r[PHASE] ~= BLOCKED then return {'refused', pack(r)} end
+if kind == 'pause' and r[PHASE] == BLOCKED then return {'done', pack_run(r)} end
+if kind == 'resume' and r[PHASE] ~= BLOCKED then return {'refused', pack_run(r)} end
 
 local phase = r[PHASE]
 remember_key(run, r, ARGV[8], tonumber(ARGV[9]))
@@ -31,9 +31,9 @@ elseif kind == 'pause' then
   if phase == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
   r[PHASE], r[WHY] = BLOCKED, detail
 else
-  r[PHASE], r[WHY], r[DEATHS] = WAITING, '', 0
+  r[WHY], r[DEATHS] = '', 0
   if detail ~= '' then r[VERSION] = detail end
-  if r[MAIL] > 0 then make_ready(run, r) end
+  make_ready(run, r) -- without mail too: the rest of a turn in parts may be untaken
 end
 touch(run)
 finish_up()

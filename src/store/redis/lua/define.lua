@@ -4,9 +4,9 @@
 -- ARGV[1] field  [2] record: {name, version, pool, retention, generation, defined at}
 -- RETURNS the record that is current
 local GENERATION, POOL = 5, 3
-local new = parse(ARGV[2])
+local new = cmsgpack.unpack(ARGV[2])
 local old = call('HGET', KEYS[1], ARGV[1])
-if old and parse(old)[GENERATION] >= new[GENERATION] then return old end
+if old and cmsgpack.unpack(old)[GENERATION] >= new[GENERATION] then return old end
 call('HSET', KEYS[1], ARGV[1], ARGV[2])
 if KEYS[2] then call('SADD', KEYS[2], new[POOL]) end
 return ARGV[2]

@@ -9,7 +9,7 @@ take_offer(ARGV[9])
 local r = load_one(run)
 if not r then return {'missing'} end
 if knows_key(run, key) then return {'repeat'} end
-if r[PHASE] == CLOSED then return {'closed', pack(r)} end
+if r[PHASE] == CLOSED then return {'closed', pack_run(r)} end
 if not cancel and r[MAIL] >= tonumber(ARGV[7]) then return {'full'} end
 
 local waiting = mail(run, r, ARGV[4])

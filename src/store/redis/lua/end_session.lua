@@ -7,7 +7,7 @@
 -- dead ended sessions, scored by when.
 local session, slice, losses_max = ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
 local leases, executing = P .. 'x:' .. session, {}
-for _, run in ipairs(parse(ARGV[4])) do executing[run] = true end
+for _, run in ipairs(cmsgpack.unpack(ARGV[4])) do executing[run] = true end
 local turns_back, attempts_back = 0, 0
 alive[session] = false
 
@@ -42,7 +42,6 @@ local function lose_attempt(run, r, command)
   a[LOSSES] = a[LOSSES] + 1
   if a[LOSSES] >= losses_max then
     drop(run, r, a, place)
-    call('ZREM', P .. 'g', attempt_member(run, command))
     local lost = '{"ActivityFailed":{"command":%d,"attempt":%d,"error":{"type":"WorkerLost","message":"the worker was lost %d times while it ran this activity"}}}'
     if mail(run, r, format(lost, command, a[ATTEMPT], a[LOSSES])) then make_ready(run, r) end
   else

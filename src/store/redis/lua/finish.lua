@@ -8,7 +8,7 @@
 local run, command, number, session, seq = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local settled, event = ARGV[9] == 'settled', ARGV[10]
 local turn, before, after = nil, ARGV[13], ARGV[14]
-if ARGV[12] ~= '' then turn = parse(ARGV[12]) end
+if ARGV[12] ~= '' then turn = unpack_turn(ARGV[12]) end
 take_offer(ARGV[8])
 
 local r = load_one(run)
@@ -35,11 +35,12 @@ if not settled then
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
   put(run, a, place)
   call('ZADD', P .. 'd', ARGV[11], 'R|' .. attempt_member(run, command))
+  give_up_later(run, a)
   finish_up()
   return {'accepted', '', grants()}
 end
 
-if a[STATE] == HELD then call('ZREM', P .. 'g', attempt_member(run, command)) else forget_attempt(run, r, a) end
+if a[STATE] ~= HELD then forget_attempt(run, r, a) end
 drop(run, r, a, place)
 
 local verdict = ''

@@ -39,7 +39,7 @@ for _, member in ipairs(due) do
   end
 end
 if #gone > 0 then call('ZREM', P .. 'd', unpack(gone)) end
-local function hand_out_late(run, r, a) late[#late + 1] = {run, r[VERSION], pack(a)} end
+local function hand_out_late(run, r, a) late[#late + 1] = {run, r[VERSION], pack_attempt(a)} end
 
 -- Attempts that nobody has and that are to be given up.
 local given_up = call('ZRANGEBYSCORE', P .. 'g', '-inf', now, 'LIMIT', 0, slice)

@@ -1,26 +1,28 @@
 -- Starts a run.
 --
--- ARGV[3] run  [4] uid  [5] head  [6] namespace/workflow  [7] version  [8] pool  [9] retention, ms  [10] the event Started
--- ARGV[11] hash of workflow and input  [12] offer
+-- ARGV[3] run  [4] uid  [5] head  [6] namespace/workflow  [7] version  [8] the event Started  [9] hash of workflow
+-- and input  [10] offer
 -- RETURNS {new, record, grants} | {existing, record} | {taken, record} | {version, workflow record} | {missing}
 -- Keys beside those of the parts: w current versions, ix:<namespace> ids of runs, scored by their start.
-local run, workflow, version, hash = ARGV[3], ARGV[6], ARGV[7], ARGV[11]
+local run, workflow, version, hash = ARGV[3], ARGV[6], ARGV[7], ARGV[9]
 local namespace, id = match(run, '^([^/]*)/(.*)$')
 local name = match(workflow, '[^/]*$')
-take_offer(ARGV[12])
+take_offer(ARGV[10])
 
 local r = load_one(run)
-if r then return {(r[WORKFLOW] == name and r[INPUT_HASH] == hash) and 'existing' or 'taken', pack(r)} end
+if r then return {(r[WORKFLOW] == name and r[INPUT_HASH] == hash) and 'existing' or 'taken', pack_run(r)} end
 local current = call('HGET', P .. 'w', workflow)
 if not current then return {'missing'} end
-if parse(current)[2] ~= version then return {'version', current} end
+local defined = cmsgpack.unpack(current)
+if defined[2] ~= version then return {'version', current} end
+local pool, retention = defined[3], defined[4]
 
 r = {
-  RECORD_FORMAT, ARGV[4], name, version, ARGV[8], WAITING, ARGV[5], 0, '', 0, '', 0, 0, now, now, 0, 0, 0, 0, 0, hash, '', 0, 0,
-  tonumber(ARGV[9]), {}, 0,
+  RECORD_FORMAT, WAITING, 0, 0, 0, 0, 0, 0, 0, now, now, 0, retention, 0, 0, 0, 0, 0, ARGV[5], ARGV[4], version, '', '', name,
+  pool, hash, '', {},
 }
 runs[run] = r
-mail(run, r, ARGV[10])
+mail(run, r, ARGV[8])
 call('ZADD', P .. 'ix:' .. namespace, now, id)
 make_ready(run, r)
 touch(run)

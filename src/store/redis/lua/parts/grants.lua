@@ -3,16 +3,18 @@
 -- Keys: l:<session> leases of a session, scored by when they end: `` the session's own deadline (only a session that lives
 -- has it), `t|<run>` a turn, `a|<run>#<command>` an attempt. m:<run> mailbox. qt:<pool> ready runs, scored by the ms from
 -- which anyone may claim them. qh:<session> those of them that prefer a session, as long as they do: a hint, checked at the claim.
--- qa:<queue> queued attempts `<run>#<command>`, scored by the ms since which they wait, in PLACES parts of a ms so that no two
--- have the same place. queues: the names of those.
--- k:<run> idempotency keys. g attempts with a schedule time-out `<run>#<command>`, scored by it; the command with ten digits.
+-- qa:<queue> queued attempts `<run>#<command>`, scored by the ms since which they wait, in PLACES parts of a ms so that no
+-- two have the same place. queues: the names of those.
+-- k:<run> idempotency keys. g attempts that nobody has and that are to be given up `<run>#<command>`, scored by when; the command
+-- with ten digits.
 local AFFINITY_MS, OVERTAKES_MS = 50, 20
 local CLAIM_EVENTS_MAX, ANSWER_BYTES_MAX = 1000, 4194304
 local FAR = 9007199254740991 -- a turn's lease ends with its session only
 local EXTERNAL = '-'
-local PLACES = 4096 -- a double still tells so many parts of a ms apart in the year 2200
+local PLACES = 1024 -- a double tells so many parts of a ms apart until the year 2248
 
 local turns, attempts -- what this call grants
+local entries, entry_places -- the journal entries that have the names and arguments of those attempts, each once
 local fresh -- of the attempts that this call has made: {run, uid, workflow, version, turn, command...}; the caller knows the rest
 local wakes, woken
 local alive -- sessions that were looked up
@@ -20,7 +22,8 @@ local last_places -- of queues, as this call has filled them
 local offer
 
 local function begin_grants()
-  turns, attempts, fresh, wakes, woken, alive, last_places, offer = {}, {}, {}, {}, {}, {}, {}, nil
+  turns, attempts, entries, entry_places, fresh = {}, {}, {}, {}, {}
+  wakes, woken, alive, last_places, offer = {}, {}, {}, {}, nil
 end
 
 local function is_alive(session)
@@ -32,10 +35,11 @@ local function is_alive(session)
   return known
 end
 
--- What a waiting session offers: {session, seq, pool, turns, activities, fair}; an empty text is none.
+-- What a waiting session offers; an empty text is none.
+local OFFER_LAYOUT = '<Bc0I8Bc0I2I2B'
 local BY_WHOM, OFFER_SEQ, OFFER_POOL, OFFER_TURNS, OFFER_ACTIVITIES, OFFER_FAIR = 1, 2, 3, 4, 5, 6
 local function take_offer(text)
-  if text ~= '' then offer = parse(text) end
+  if text ~= '' then offer = {unpack_fields(OFFER_LAYOUT, text)} end
 end
 
 local function offered(r) return offer and offer[OFFER_POOL] == r[POOL] and is_alive(offer[BY_WHOM]) end
@@ -57,9 +61,9 @@ end
 local function grants()
   for i = 1, #turns do
     local run = turns[i][1]
-    turns[i][2] = bytes[run] or pack(runs[run])
+    turns[i][2] = bytes[run] or pack_run(runs[run])
   end
-  return {turns, attempts, fresh, now}
+  return {turns, attempts, entries, fresh, now}
 end
 
 -- The mail after the first `from` events, at most what one claim hands out; its bytes.
@@ -93,19 +97,49 @@ end
 
 local function end_turn_lease(r) r[SESSION], r[SEQ] = '', 0 end
 
--- Puts an attempt that is leased into the answer. The entry is empty when the caller has it.
-local function hand_out_attempt(run, r, a, entry)
-  entry = entry or call('LINDEX', P .. 'j:' .. run, a[TURN]) or ''
-  attempts[#attempts + 1] = {run, r[UID], r[WORKFLOW], r[VERSION], pack(a), entry}
-  return #entry
+-- Puts an attempt that is leased into the answer, with the place of its entry there; 0 when the caller has that. The bytes that
+-- this adds.
+local function hand_out_attempt(run, r, a, is_known)
+  local place, size = 0, 0
+  if not is_known then
+    local of = run .. '#' .. a[TURN]
+    place = entry_places[of]
+    if not place then
+      local entry = call('LINDEX', P .. 'j:' .. run, a[TURN]) or ''
+      place, size = #entries + 1, #entry
+      entries[place], entry_places[of] = entry, place
+    end
+  end
+  attempts[#attempts + 1] = {run, r[UID], r[WORKFLOW], r[VERSION], pack_attempt(a), place}
+  return size
+end
+
+local function attempt_member(run, command) return format('%s#%010d', run, command) end
+
+-- Nobody has the attempt: it is given up when its first start or its end is overdue.
+local function give_up_later(run, a)
+  local at = a[START_BY]
+  if at == 0 or (a[CLOSE_BY] > 0 and a[CLOSE_BY] < at) then at = a[CLOSE_BY] end
+  if at > 0 then call('ZADD', P .. 'g', at, attempt_member(run, a[COMMAND])) end
+end
+
+local function forget_giving_up(run, a)
+  if a[START_BY] > 0 or a[CLOSE_BY] > 0 then call('ZREM', P .. 'g', attempt_member(run, a[COMMAND])) end
+end
+
+-- When a lease on an attempt ends that begins, or gives a sign of life, now.
+local function lease_end(a)
+  local ms = a[TIMEOUT] - (now - a[BEGUN_AT])
+  if a[HEARTBEAT] > 0 and a[HEARTBEAT] < ms then ms = a[HEARTBEAT] end
+  if a[CLOSE_BY] > 0 then return math.min(now + ms, a[CLOSE_BY]) end
+  return now + ms
 end
 
 local function lease_attempt(run, a, place, session, seq)
-  local ms = a[TIMEOUT]
-  if a[HEARTBEAT] > 0 and a[HEARTBEAT] < ms then ms = a[HEARTBEAT] end
-  a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = HELD, session, seq, now
+  forget_giving_up(run, a)
+  a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[START_BY] = HELD, session, seq, now, 0
   put(run, a, place)
-  call('ZADD', P .. 'l:' .. session, now + ms, 'a|' .. run .. '#' .. a[COMMAND])
+  call('ZADD', P .. 'l:' .. session, lease_end(a), 'a|' .. run .. '#' .. a[COMMAND])
 end
 
 local function grant_attempt(run, r, a, place, session, seq)
@@ -124,8 +158,6 @@ local function queue_of(r, a)
   return 'queue:' .. a[QUEUE]
 end
 
-local function attempt_member(run, command) return format('%s#%010d', run, command) end
-
 -- Puts an attempt at the end of its queue.
 local function queue_attempt(run, r, a, place)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = QUEUED, '', 0, 0
@@ -141,6 +173,7 @@ local function queue_attempt(run, r, a, place)
   end
   call('ZADD', key, at, attempt_member(run, a[COMMAND]))
   last_places[queue] = at
+  give_up_later(run, a)
 end
 
 -- Makes a run ready: its turn is granted to the offer, or put into its pool's queue.
@@ -231,5 +264,5 @@ local function forget_attempt(run, r, a)
   else
     call('ZREM', P .. 'd', 'R|' .. attempt_member(run, a[COMMAND]))
   end
-  call('ZREM', P .. 'g', attempt_member(run, a[COMMAND]))
+  if a[STATE] ~= HELD then forget_giving_up(run, a) end
 end

@@ -4,7 +4,7 @@
 -- What a call works with is in locals of the library, set anew when it begins: a call that was cut off by an error leaves nothing.
 local function register(name, begin, operation)
   redis.register_function(name .. '_' .. HASH, function(keys, args)
-    call, pack, parse, match, format = redis.call, cmsgpack.pack, cmsgpack.unpack, string.match, string.format
+    call, pack, unpack_fields, match, format = redis.call, struct.pack, struct.unpack, string.match, string.format
     KEYS, ARGV, P, WAKES = keys, args, keys[1], args[2]
     begin()
     return operation()

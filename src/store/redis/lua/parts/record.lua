@@ -4,19 +4,54 @@
 -- ARGV[1] the caller's estimate of the store's clock, ms
 -- ARGV[2] the channel of wakes
 -- Keys: r:<run> record, a:<run> the attempts beyond INLINE_MAX. A run is `<namespace>/<id>`: never a `#`, a `|` or a brace.
--- Records are the MessagePack arrays of `machine::record`; the numbers below are the places of their fields.
-local call, pack, parse, match, format -- what a server gives to a call only, not to a library that is loaded
+-- Records have the layout of `machine::record`, and are tables here: the constants below are the places of their fields.
+local call, pack, unpack_fields, match, format -- what a server gives to a call only, not to a library that is loaded
 local KEYS, ARGV, P, WAKES -- of this call
 local RECORD_FORMAT, INLINE_MAX = 1, 8
 
-local FORMAT, UID, WORKFLOW, VERSION, POOL, PHASE, HEAD, EPOCH, SESSION, SEQ = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local HOLDER, TURNS, JOURNAL_BYTES, AT, STARTED_AT, MAIL, MAIL_CANCEL, NEXT_COMMAND = 11, 12, 13, 14, 15, 16, 17, 18
-local TIMERS, DEATHS, INPUT_HASH, WHY, CLOSED_AS, CLOSED_AT, RETENTION, ATTEMPTS, BESIDE = 19, 20, 21, 22, 23, 24, 25, 26, 27
+local RUN_LAYOUT = '<BBBBBI4I8I8I8I8I8I8I8I4I4I4I4I4c16c36c64Bc0Bc0Bc0Bc0Bc0I4c0'
+local FORMAT, PHASE, MAIL_CANCEL, DEATHS, CLOSED_AS, INLINE, EPOCH, SEQ, JOURNAL_BYTES, AT, STARTED_AT, CLOSED_AT, RETENTION =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+local TURNS, MAIL, NEXT_COMMAND, TIMERS, BESIDE, HEAD, UID, VERSION = 14, 15, 16, 17, 18, 19, 20, 21
+local SESSION, HOLDER, WORKFLOW, POOL, INPUT_HASH, WHY, ATTEMPTS = 22, 23, 24, 25, 26, 27, 28
 local WAITING, READY, LEASED, BLOCKED, CLOSED = 0, 1, 2, 3, 4
 
-local COMMAND, STATE, ATTEMPT, TURN, LOSSES, BY, BY_SEQ = 1, 2, 3, 4, 5, 6, 7
-local SCHEDULED_AT, BEGUN_AT, QUEUE, TIMEOUT, HEARTBEAT, LAST_ERROR = 8, 9, 10, 11, 12, 13
+local ATTEMPT_LAYOUT = '<BI4I4I4I4I8I8I8I8I8I8I8Bc0Bc0I2c0'
+local STATE, COMMAND, ATTEMPT, TURN, LOSSES, BY_SEQ, SCHEDULED_AT, BEGUN_AT, TIMEOUT, HEARTBEAT, START_BY, CLOSE_BY =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local BY, QUEUE, LAST_ERROR = 13, 14, 15
 local QUEUED, HELD, BACKING_OFF = 0, 1, 2
+
+local function pack_attempt(a)
+  return pack(ATTEMPT_LAYOUT, a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
+    #a[BY], a[BY], #a[QUEUE], a[QUEUE], #a[LAST_ERROR], a[LAST_ERROR])
+end
+
+-- The attempt that stands at a place of a text, and the place after it: the last of its fields, where it does no harm.
+local function unpack_attempt(raw, place)
+  local a = {unpack_fields(ATTEMPT_LAYOUT, raw, place)}
+  return a, a[#a]
+end
+
+local function pack_run(r)
+  local list = r[ATTEMPTS]
+  local raw = pack(RUN_LAYOUT, r[1], r[2], r[3], r[4], r[5], #list, r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[16],
+    r[17], r[18], r[19], r[20], r[21], #r[SESSION], r[SESSION], #r[HOLDER], r[HOLDER], #r[WORKFLOW], r[WORKFLOW], #r[POOL], r[POOL],
+    #r[INPUT_HASH], r[INPUT_HASH], #r[WHY], r[WHY])
+  if #list == 0 then return raw end
+  if #list == 1 then return raw .. pack_attempt(list[1]) end
+  local texts = {raw}
+  for i = 1, #list do texts[i + 1] = pack_attempt(list[i]) end
+  return table.concat(texts)
+end
+
+local function unpack_run(raw)
+  local r = {unpack_fields(RUN_LAYOUT, raw)}
+  local place, list = r[ATTEMPTS], {}
+  for i = 1, r[INLINE] do list[i], place = unpack_attempt(raw, place) end
+  r[ATTEMPTS] = list
+  return r
+end
 
 local clock, now -- the clock of the server, and the time of this call: never ahead of it
 local runs, changed, bytes
@@ -33,10 +68,10 @@ local function load(run)
   local r = runs[run]
   if r == nil then
     local raw = call('GET', P .. 'r:' .. run)
-    r = raw and parse(raw) or false
+    if raw and string.byte(raw) > RECORD_FORMAT then return false, true end
+    r = raw and unpack_run(raw) or false
     runs[run] = r
   end
-  if r and r[FORMAT] > RECORD_FORMAT then return false, true end
   return r
 end
 
@@ -53,7 +88,7 @@ local function save()
   for i = 1, #changed do
     local run = changed[i]
     if not bytes[run] then
-      local packed = pack(runs[run])
+      local packed = pack_run(runs[run])
       bytes[run] = packed
       call('SET', P .. 'r:' .. run, packed)
     end
@@ -68,7 +103,7 @@ local function find(run, r, command)
   end
   if r[BESIDE] > 0 then
     local raw = call('HGET', P .. 'a:' .. run, command)
-    if raw then return parse(raw), nil end
+    if raw then return (unpack_attempt(raw)), nil end
   end
 end
 
@@ -83,7 +118,7 @@ local function add(r, a)
 end
 
 local function put(run, a, place)
-  if not place then call('HSET', P .. 'a:' .. run, a[COMMAND], pack(a)) end
+  if not place then call('HSET', P .. 'a:' .. run, a[COMMAND], pack_attempt(a)) end
 end
 
 local function drop(run, r, a, place)
@@ -100,7 +135,7 @@ local function all_attempts(run, r)
   local list = {}
   for i = 1, #r[ATTEMPTS] do list[i] = r[ATTEMPTS][i] end
   if r[BESIDE] > 0 then
-    for _, raw in ipairs(call('HVALS', P .. 'a:' .. run)) do list[#list + 1] = parse(raw) end
+    for _, raw in ipairs(call('HVALS', P .. 'a:' .. run)) do list[#list + 1] = unpack_attempt(raw) end
   end
   return list
 end

@@ -2,11 +2,30 @@
 --
 -- Keys: j:<run> journal. d what is due, scored by ms: `T|<run>#<command>#<end of the run's uid>` timers, `R|<run>#<command>`
 -- back-offs; commands with ten digits, so that what falls due together fires in their order. c closed runs, scored by when
--- they go. A turn is {base, id, at, consumed, next command, schedule, timers, cancelled timers, close, continued, insist};
--- a scheduled attempt {command, queue, time-out, heartbeat, give up at}, a timer {command, due}.
+-- they go.
 local JOURNAL_BYTES_MAX = 67108864
-local BASE, ID, TURN_AT, CONSUMED, NEXT, SCHEDULE, SET_TIMERS, CANCEL_TIMERS, CLOSE, CONTINUED, INSIST =
+-- A turn: its own fields, the numbers of the three lists, then these one after the other. NEW_LAYOUT is an attempt to schedule:
+-- command, time-out, heartbeat, start by, close by, queue; TIMER_LAYOUT a timer: command, due.
+local TURN_LAYOUT, NEW_LAYOUT, TIMER_LAYOUT, CANCEL_LAYOUT = '<c16c16I8I4I4I4BBI4I4I4', '<I4I8I8I8I8Bc0', '<I4I8', '<I4'
+local BASE, ID, TURN_AT, CONSUMED, NEXT, SEEN, CLOSE, CONTINUED, SCHEDULE, SET_TIMERS, CANCEL_TIMERS =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+
+local function unpack_turn(text)
+  local turn = {unpack_fields(TURN_LAYOUT, text)}
+  local place = turn[12]
+  local function list(count, layout)
+    local items = {}
+    for i = 1, count do
+      local item = {unpack_fields(layout, text, place)}
+      items[i], place = item, item[#item]
+    end
+    return items
+  end
+  turn[SCHEDULE] = list(turn[SCHEDULE], NEW_LAYOUT)
+  turn[SET_TIMERS] = list(turn[SET_TIMERS], TIMER_LAYOUT)
+  turn[CANCEL_TIMERS] = list(turn[CANCEL_TIMERS], CANCEL_LAYOUT)
+  return turn
+end
 
 -- `machine::commit::judge_head`: nil to accept, `Repeat`, or the refusal.
 local function judge(r, turn, entry_bytes)
@@ -103,21 +122,20 @@ local function schedule(run, r, list, number)
   local slots = 0
   for i = 1, #list do
     local new = list[i]
-    local a = {new[1], QUEUED, 1, number, 0, '', 0, now, 0, new[2], new[3], new[4], ''}
+    local a = {QUEUED, new[1], 1, number, 0, 0, now, 0, new[2], new[3], new[4], new[5], '', new[6], ''}
     if i == 1 and offered(r) and offer[OFFER_ACTIVITIES] > 0 then
       local since = tonumber(call('ZRANGE', P .. 'qa:pool:' .. r[POOL], 0, 0, 'WITHSCORES')[2])
       local young = not since or (offer[OFFER_FAIR] == 0 and now - since < OVERTAKES_MS)
       if young then slots = offer[OFFER_ACTIVITIES] end
     end
     local place = add(r, a)
-    if new[2] == '' and slots > 0 then
+    if new[6] == '' and slots > 0 then
       slots = slots - 1
       offer[OFFER_ACTIVITIES] = offer[OFFER_ACTIVITIES] - 1
       grant_fresh_attempt(run, r, a, place)
     else
       queue_attempt(run, r, a, place)
     end
-    if new[5] > 0 then call('ZADD', P .. 'g', new[5], attempt_member(run, new[1])) end
   end
 end
 
@@ -129,8 +147,8 @@ local function apply_turn(run, r, turn, before, after, events, from_mailbox, ses
   r[AT], r[NEXT_COMMAND], r[DEATHS], r[HOLDER] = math.max(r[AT], turn[TURN_AT]), turn[NEXT], 0, session
   if turn[CLOSE] > 0 then return close_run(run, r, turn[CLOSE]) end
   if from_mailbox and #events > 0 then consume(run, r, events) end
-  for _, command in ipairs(turn[CANCEL_TIMERS]) do
-    r[TIMERS] = math.max(r[TIMERS] - call('ZREM', P .. 'd', timer_member(run, r, command)), 0)
+  for _, cancelled in ipairs(turn[CANCEL_TIMERS]) do
+    r[TIMERS] = math.max(r[TIMERS] - call('ZREM', P .. 'd', timer_member(run, r, cancelled[1])), 0)
   end
   set_timers(run, r, turn[SET_TIMERS])
   schedule(run, r, turn[SCHEDULE], number)
@@ -142,6 +160,6 @@ local function hand_out_again(run, r, session, seq)
   local function by_offer(holder, number) return offer and holder == offer[BY_WHOM] and number == offer[OFFER_SEQ] end
   if r[PHASE] == LEASED and ((r[SESSION] == session and r[SEQ] == seq) or by_offer(r[SESSION], r[SEQ])) then hand_out_turn(run, r) end
   for _, a in ipairs(all_attempts(run, r)) do
-    if a[STATE] == HELD and by_offer(a[BY], a[BY_SEQ]) then hand_out_attempt(run, r, a, a[TURN] + 1 == r[TURNS] and '' or nil) end
+    if a[STATE] == HELD and by_offer(a[BY], a[BY_SEQ]) then hand_out_attempt(run, r, a, a[TURN] + 1 == r[TURNS]) end
   end
 end

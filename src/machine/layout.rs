@@ -1,0 +1,259 @@
+//! The bytes of a record. Little-endian, without padding, so that the `struct` library of Redis' scripts reads and writes them in
+//! one call: numbers of a fixed size first, then texts of a fixed length, then texts after their length.
+//!
+//! `RUN_LAYOUT` and `ATTEMPT_LAYOUT` of `store/redis/lua/parts/record.lua` say the same. The first byte is the format; a change
+//! of the layout is a new one, and a reader keeps the old ones.
+
+use super::activity::AttemptPhase;
+use super::record::{AttemptRecord, RECORD_FORMAT, RecordError, RunRecord};
+use super::run::Phase;
+use crate::api::TimeMs;
+
+/// Texts whose length is fixed: a head, a uid, a version.
+const HEAD_BYTES: usize = 16;
+const UID_BYTES: usize = 36;
+const VERSION_BYTES: usize = 64;
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn byte(&mut self, n: u32) {
+        self.0.push(u8::try_from(n).unwrap_or(u8::MAX));
+    }
+
+    fn short(&mut self, n: u32) {
+        self.0.extend_from_slice(&n.to_le_bytes());
+    }
+
+    fn long(&mut self, n: u64) {
+        self.0.extend_from_slice(&n.to_le_bytes());
+    }
+
+    fn fixed(&mut self, text: &str, bytes: usize) {
+        debug_assert_eq!(text.len(), bytes, "{text}");
+        self.0.extend_from_slice(text.as_bytes());
+        self.0.resize(self.0.len() + bytes.saturating_sub(text.len()), b' ');
+    }
+
+    /// A text after its length in one byte.
+    fn text(&mut self, text: &str) {
+        debug_assert!(text.len() < 256, "{text}");
+        self.byte(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        self.0.extend_from_slice(text.as_bytes());
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(bytes)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    fn short(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn long(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn time(&mut self) -> Option<TimeMs> {
+        self.long().map(TimeMs)
+    }
+
+    fn fixed(&mut self, bytes: usize) -> Option<String> {
+        String::from_utf8(self.take(bytes)?.to_vec()).ok()
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = self.byte()?;
+        self.fixed(usize::from(length))
+    }
+}
+
+/// Bytes of a run without its texts, for the size of the buffer.
+const RUN_BYTES: usize = 320;
+
+impl RunRecord {
+    /// The bytes of the store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::with_capacity(RUN_BYTES + self.blocked.len() + 128 * self.attempts.len()));
+        out.byte(self.format.into());
+        out.byte(self.phase.number().into());
+        out.byte(self.mail_cancel.into());
+        out.byte(self.deaths);
+        out.byte(self.closed.into());
+        out.short(u32::try_from(self.attempts.len()).unwrap_or(u32::MAX));
+        out.long(self.epoch);
+        out.long(self.seq);
+        out.long(self.journal_bytes);
+        out.long(self.at.0);
+        out.long(self.started_at.0);
+        out.long(self.closed_at.0);
+        out.long(self.retention_ms);
+        out.short(self.turns);
+        out.short(self.mail);
+        out.short(self.next_command);
+        out.short(self.timers);
+        out.short(self.attempts_beside);
+        out.fixed(&self.head, HEAD_BYTES);
+        out.fixed(&self.uid, UID_BYTES);
+        out.fixed(&self.version, VERSION_BYTES);
+        for text in [&self.session, &self.holder, &self.workflow, &self.pool, &self.input_hash] {
+            out.text(text);
+        }
+        out.short(u32::try_from(self.blocked.len()).unwrap_or(u32::MAX));
+        out.0.extend_from_slice(self.blocked.as_bytes());
+        for attempt in &self.attempts {
+            attempt.write(&mut out);
+        }
+        out.0
+    }
+
+    /// Reads the bytes of the store.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        match bytes.first() {
+            Some(found) if *found > RECORD_FORMAT => Err(RecordError::Newer { found: *found }),
+            _ => Self::read(&mut Reader(bytes)).ok_or_else(|| RecordError::Damaged(format!("{} bytes that are no run", bytes.len()))),
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let format = from.byte()?;
+        let phase = Phase::ALL.get(usize::from(from.byte()?)).copied()?;
+        let (mail_cancel, deaths, closed, inline) = (from.byte()?, from.byte()?.into(), from.byte()?, from.short()?);
+        let (epoch, seq, journal_bytes) = (from.long()?, from.long()?, from.long()?);
+        let (at, started_at, closed_at, retention_ms) = (from.time()?, from.time()?, from.time()?, from.long()?);
+        let (turns, mail, next_command) = (from.short()?, from.short()?, from.short()?);
+        let (timers, attempts_beside) = (from.short()?, from.short()?);
+        let (head, uid, version) = (from.fixed(HEAD_BYTES)?, from.fixed(UID_BYTES)?, from.fixed(VERSION_BYTES)?);
+        let (session, holder, workflow) = (from.text()?, from.text()?, from.text()?);
+        let (pool, input_hash) = (from.text()?, from.text()?);
+        let length = usize::try_from(from.short()?).ok()?;
+        let blocked = from.fixed(length)?;
+        let attempts = (0..inline).map(|_| AttemptRecord::read(from)).collect::<Option<_>>()?;
+        Some(Self {
+            format,
+            uid,
+            workflow,
+            version,
+            pool,
+            phase,
+            head,
+            epoch,
+            session,
+            seq,
+            holder,
+            turns,
+            journal_bytes,
+            at,
+            started_at,
+            mail,
+            mail_cancel,
+            next_command,
+            timers,
+            deaths,
+            input_hash,
+            blocked,
+            closed,
+            closed_at,
+            retention_ms,
+            attempts,
+            attempts_beside,
+        })
+    }
+}
+
+impl AttemptRecord {
+    /// Reads the bytes of one that stands beside its run, or travels alone.
+    ///
+    /// # Errors
+    /// [`RecordError::Damaged`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::read(&mut Reader(bytes)).ok_or_else(|| RecordError::Damaged(format!("{} bytes that are no attempt", bytes.len())))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.byte(self.phase.number().into());
+        out.short(self.command);
+        out.short(self.attempt);
+        out.short(self.turn);
+        out.short(self.losses);
+        out.long(self.seq);
+        out.long(self.scheduled_at.0);
+        out.long(self.started_at.0);
+        out.long(self.timeout_ms);
+        out.long(self.heartbeat_ms);
+        out.long(self.start_by.0);
+        out.long(self.close_by.0);
+        out.text(&self.session);
+        out.text(&self.queue);
+        let length = u16::try_from(self.last_error.len()).unwrap_or(u16::MAX);
+        out.0.extend_from_slice(&length.to_le_bytes());
+        out.0.extend_from_slice(&self.last_error.as_bytes()[..usize::from(length)]);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let phase = AttemptPhase::ALL.get(usize::from(from.byte()?)).copied()?;
+        let (command, attempt, turn, losses, seq) = (from.short()?, from.short()?, from.short()?, from.short()?, from.long()?);
+        let (scheduled_at, started_at, timeout_ms, heartbeat_ms) = (from.time()?, from.time()?, from.long()?, from.long()?);
+        let (start_by, close_by, session, queue) = (from.time()?, from.time()?, from.text()?, from.text()?);
+        let length = u16::from_le_bytes(from.take(2)?.try_into().ok()?);
+        let last_error = from.fixed(usize::from(length))?;
+        Some(Self {
+            command,
+            phase,
+            attempt,
+            turn,
+            losses,
+            session,
+            seq,
+            scheduled_at,
+            started_at,
+            queue,
+            timeout_ms,
+            heartbeat_ms,
+            start_by,
+            close_by,
+            last_error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::record::samples::{attempt, run};
+
+    #[test]
+    fn records_survive_the_round_trip_and_newer_ones_are_refused() {
+        let record = RunRecord { attempts: vec![attempt(3), attempt(4)], blocked: "{\"reason\":\"Paused\"}".into(), ..run() };
+        assert_eq!(RunRecord::decode(&record.encode()), Ok(record.clone()));
+        let newer = RunRecord { format: RECORD_FORMAT + 1, ..record.clone() };
+        assert_eq!(RunRecord::decode(&newer.encode()), Err(RecordError::Newer { found: RECORD_FORMAT + 1 }));
+        let bytes = record.encode();
+        for cut in 0..bytes.len() {
+            assert!(matches!(RunRecord::decode(&bytes[..cut]), Err(RecordError::Damaged(_))), "{cut}");
+        }
+    }
+
+    /// The first record that was ever written: it must be read for ever.
+    #[test]
+    fn a_record_of_format_1_is_read() {
+        let hex = include_str!("record.v1.hex").trim().as_bytes();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let bytes: Vec<u8> = hex.chunks(2).map(byte).collect();
+        assert_eq!(RunRecord::decode(&bytes), Ok(RunRecord { attempts: vec![attempt(3)], ..run() }));
+    }
+}
