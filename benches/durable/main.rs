@@ -15,7 +15,8 @@ use world::World;
 fn main() {
     // Cargo passes `--bench`; ours are plain words.
     let quick = std::env::args().any(|a| a == "quick");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    // One thread: a client of its own costs as little of the machine as it can.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut report = Report::new(quick);
         let world = World::start().await;

@@ -155,7 +155,7 @@ async fn operations(world: &World, report: &mut Report, payload: &Value) {
             let line = info.lines().find_map(|l| l.strip_prefix(&format!("cmdstat_{name}:calls=")).and_then(|l| l.split(',').next()));
             line.and_then(|n| n.parse::<f64>().ok()).unwrap_or_default()
         };
-        calls("evalsha") + calls("eval")
+        calls("fcall")
     }
     let mut samples = (Vec::new(), Vec::new());
     for _ in 0..5 {

@@ -31,15 +31,33 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit, CliError> {
-    let many_threads =
-        matches!(cli.command, Command::Dev(_) | Command::Queue(_) | Command::Worker(_) | Command::Demo(_) | Command::DemoShop(_));
-    let mut builder =
-        if many_threads { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let mut builder = match threads(&cli.command) {
+        Some(threads) => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+        None => tokio::runtime::Builder::new_current_thread(),
+    };
     let runtime = builder.enable_all().build().map_err(|e| CliError::io("start the asynchronous runtime", &e))?;
     let exit = runtime.block_on(dispatch(cli));
     // What still runs in the background (a file watcher, a broken connection) must not hold the process.
     runtime.shutdown_background();
     exit
+}
+
+/// Threads for what waits and sends, beside those of event loops; `None` for the one of the process. Few: a request that moves
+/// from thread to thread waits for each of them to wake (measured on two cores: 0.5 of 2.8 ms from start to result).
+fn threads(command: &Command) -> Option<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let half = (cores / 2).max(1);
+    match command {
+        Command::Queue(args) => Some(args.threads.map_or(half, usize::from)),
+        Command::Worker(_) => Some(1),
+        Command::Dev(_) => Some(half),
+        Command::Demo(_) | Command::DemoShop(_) => Some(cores),
+        _ => None,
+    }
 }
 
 async fn dispatch(cli: Cli) -> Result<Exit, CliError> {

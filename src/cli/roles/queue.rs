@@ -24,6 +24,9 @@ pub struct QueueArgs {
     /// How long a worker may be silent before its leases go to others.
     #[arg(long, env = "EVERLOOP_SESSION_TTL", default_value = "10s", value_name = "DURATION", hide_env_values = true)]
     pub session_ttl: DurationMs,
+    /// Threads that serve [default: one for two cores].
+    #[arg(long, env = "EVERLOOP_THREADS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Log lines as JSON.
     #[arg(long, env = "EVERLOOP_LOG_JSON")]
     pub log_json: bool,
