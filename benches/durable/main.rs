@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's table is its output")]
 
 mod floor;
+mod http;
 mod report;
 mod scenarios;
 mod world;

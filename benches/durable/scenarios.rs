@@ -80,11 +80,11 @@ async fn signals(world: &World, report: &mut Report, rounds: usize) {
         let mut samples = Vec::new();
         for _ in 0..100 {
             let id = world.start_run("signalled", &Value::Null).await;
-            let url = format!("{}/v1/namespaces/default/runs/{id}", world.server);
-            while world.client.get(&url).send().await.expect("an answer").json::<Value>().await.expect("json")["turns"] != 1 {}
+            let url = format!("/v1/namespaces/default/runs/{id}");
+            while world.client.get(&url).await["turns"] != 1 {}
             let begin = Instant::now();
-            world.client.post(format!("{url}/signals/go")).json(&json!(1)).send().await.expect("an answer");
-            let view: Value = world.client.get(format!("{url}?wait=10s")).send().await.expect("an answer").json().await.expect("json");
+            world.client.post(&format!("{url}/signals/go"), &json!(1)).await;
+            let view: Value = world.client.get(&format!("{url}?wait=10s")).await;
             assert_eq!(view["status"], "Completed", "{view}");
             samples.push(begin.elapsed().as_secs_f64() * 1_000.0);
         }
@@ -97,10 +97,10 @@ async fn signals(world: &World, report: &mut Report, rounds: usize) {
 async fn growth(world: &World, report: &mut Report) {
     let n: u64 = if report.quick { 2_000 } else { 10_000 };
     let id = world.start_run("steps", &json!({"n": n, "payload": 1})).await;
-    let url = format!("{}/v1/namespaces/default/runs/{id}", world.server);
+    let url = format!("/v1/namespaces/default/runs/{id}");
     let deadline = Instant::now() + Duration::from_mins(3);
     loop {
-        let view: Value = world.client.get(format!("{url}?wait=30s")).send().await.expect("an answer").json().await.expect("json");
+        let view: Value = world.client.get(&format!("{url}?wait=30s")).await;
         if view["status"] == "Completed" {
             break;
         }
@@ -108,11 +108,7 @@ async fn growth(world: &World, report: &mut Report) {
     }
     let at = |turn: u64| {
         let url = format!("{url}/journal?from={turn}");
-        async {
-            world.client.get(url).send().await.expect("an answer").json::<Value>().await.expect("json")["entries"][0]["at"]
-                .as_f64()
-                .expect("a time")
-        }
+        async move { world.client.get(&url).await["entries"][0]["at"].as_f64().expect("a time") }
     };
     let slice = n / 10;
     let first = at(slice + 10).await - at(10).await;
@@ -137,8 +133,8 @@ async fn sleepers(world: &World, report: &mut Report) {
     ))
     .await;
     for id in &ids {
-        let url = format!("{}/v1/namespaces/default/runs/{id}", world.server);
-        while world.client.get(&url).send().await.expect("an answer").json::<Value>().await.expect("json")["turns"] != 1 {
+        let url = format!("/v1/namespaces/default/runs/{id}");
+        while world.client.get(&url).await["turns"] != 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

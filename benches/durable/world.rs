@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::http::Client;
+
 pub struct World {
     pub redis_port: u16,
-    pub server: String,
-    pub client: reqwest::Client,
+    pub client: Client,
     pub folder: tempfile::TempDir,
     pub worker: Child,
     service: Child,
@@ -67,29 +68,23 @@ impl World {
             .spawn()
             .expect("the service");
         let server = format!("http://127.0.0.1:{port}");
-        let client = reqwest::Client::builder().pool_max_idle_per_host(512).build().expect("a client");
         let deadline = Instant::now() + Duration::from_secs(30);
-        while client.get(format!("{server}/readyz")).send().await.is_err() {
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "the service does not get ready");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        let client = Client::new(port);
+        client.get("/readyz").await;
         let worker = Command::new(program)
             .args(["worker", "--pool", "default", "--server", &server, "--name", "bench", "--loops", "1"])
             .stderr(Stdio::null())
             .spawn()
             .expect("the worker");
-        let world = Self { redis_port, server, client, folder, worker, service, redis };
+        let world = Self { redis_port, client, folder, worker, service, redis };
         let activities = json!({"step": {"script": "export default async (argument) => argument;"}});
         for (name, source) in [("one", ONE_STEP), ("steps", STEPS), ("signalled", SIGNALLED), ("sleeper", SLEEPER)] {
             let body = json!({"name": name, "pool": "default", "definition": {"source": source, "activities": activities}});
-            let answer = world
-                .client
-                .put(format!("{}/v1/namespaces/default/workflows/{name}", world.server))
-                .json(&body)
-                .send()
-                .await
-                .expect("an answer");
-            assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+            world.client.put(&format!("/v1/namespaces/default/workflows/{name}"), &body).await;
         }
         world
     }
@@ -97,19 +92,14 @@ impl World {
     /// Starts a run and waits for its result: the time from the request to the answer, in milliseconds.
     pub async fn start_and_wait(&self, workflow: &str, input: &Value) -> f64 {
         let begin = Instant::now();
-        let url = format!("{}/v1/namespaces/default/runs?wait=60s", self.server);
-        let body = json!({"workflow": workflow, "input": input});
-        let answer = self.client.post(url).json(&body).send().await.expect("an answer");
-        let view: Value = answer.json().await.expect("json");
+        let view = self.client.post("/v1/namespaces/default/runs?wait=60s", &json!({"workflow": workflow, "input": input})).await;
         assert_eq!(view["status"], "Completed", "{view}");
         begin.elapsed().as_secs_f64() * 1_000.0
     }
 
     /// Starts a run; its id.
     pub async fn start_run(&self, workflow: &str, input: &Value) -> String {
-        let url = format!("{}/v1/namespaces/default/runs", self.server);
-        let answer = self.client.post(url).json(&json!({"workflow": workflow, "input": input})).send().await.expect("an answer");
-        let view: Value = answer.json().await.expect("json");
+        let view = self.client.post("/v1/namespaces/default/runs", &json!({"workflow": workflow, "input": input})).await;
         view["id"].as_str().unwrap_or_else(|| panic!("{view}")).to_owned()
     }
 

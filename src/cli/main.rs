@@ -32,12 +32,12 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, CliError> {
     let mut builder = match threads(&cli.command) {
-        Some(threads) => {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             builder.worker_threads(threads);
             builder
         }
-        None => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|e| CliError::io("start the asynchronous runtime", &e))?;
     let exit = runtime.block_on(dispatch(cli));
@@ -46,17 +46,16 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
     exit
 }
 
-/// Threads for what waits and sends, beside those of event loops; `None` for the one of the process. Few: a request that moves
+/// Threads for what waits and sends, beside those of event loops. Few: a request that moves
 /// from thread to thread waits for each of them to wake (measured on two cores: 0.5 of 2.8 ms from start to result).
-fn threads(command: &Command) -> Option<usize> {
+fn threads(command: &Command) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let half = (cores / 2).max(1);
     match command {
-        Command::Queue(args) => Some(args.threads.map_or(half, usize::from)),
-        Command::Worker(_) => Some(1),
-        Command::Dev(_) => Some(half),
-        Command::Demo(_) | Command::DemoShop(_) => Some(cores),
-        _ => None,
+        Command::Queue(args) => args.threads.map_or(half, usize::from),
+        Command::Dev(_) => half,
+        Command::Demo(_) | Command::DemoShop(_) => cores,
+        _ => 1,
     }
 }
 

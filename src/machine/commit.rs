@@ -38,7 +38,7 @@ pub struct TurnClaim<'a> {
     pub at: TimeMs,
     /// It closes the run.
     pub closes: bool,
-    /// Bytes that its entry has.
+    /// Bytes that its entry has beside its events: those are in the store already, so the bound on the journal is soft by one claim.
     pub entry_bytes: u64,
 }
 

@@ -27,7 +27,7 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
     let taken_by = TakenBy { session, seq: commit.seq };
     let events = mailbox::first(tx, &row, turn.consumed)?;
     let names = Names::of(turn);
-    match judge_leased(&row.record, &names.claim(turn, &events), session, commit.seq, now) {
+    match judge_leased(&row.record, &names.claim(turn), session, commit.seq, now) {
         Verdict::Refuse(refusal) => return Ok(Committed::Refused(refusal)),
         Verdict::Repeat => {
             let grants = still_leased(tx, &row, taken_by, commit.offer.as_ref())?;
@@ -61,11 +61,9 @@ impl Names {
         Self { base: turn.base.to_string(), id: turn.id.to_string() }
     }
 
-    /// What the judgement asks about a turn with these events.
-    pub(super) fn claim<'a>(&'a self, turn: &Turn, events: &[String]) -> TurnClaim<'a> {
-        let commas = events.len().saturating_sub(1);
-        let bytes = turn.entry.before.len() + turn.entry.after.len() + commas + events.iter().map(String::len).sum::<usize>();
-        let entry_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    /// What the judgement asks about a turn.
+    pub(super) fn claim<'a>(&'a self, turn: &Turn) -> TurnClaim<'a> {
+        let entry_bytes = u64::try_from(turn.entry.before.len() + turn.entry.after.len()).unwrap_or(u64::MAX);
         TurnClaim { base: &self.base, id: &self.id, at: turn.at, closes: turn.close.is_some(), entry_bytes }
     }
 }

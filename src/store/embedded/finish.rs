@@ -52,7 +52,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
     if let Some(turn) = &finish.turn {
         let events = std::slice::from_ref(event);
         let names = Names::of(turn);
-        match judge_optimistic(&row.record, &names.claim(turn, events), now) {
+        match judge_optimistic(&row.record, &names.claim(turn), now) {
             Verdict::Accept => {
                 let taken_by = TakenBy { session: &claim.session, seq: claim.seq };
                 let grants = apply(tx, &mut row, turn, events, taken_by, &mut slots, now)?;

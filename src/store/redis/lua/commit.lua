@@ -10,9 +10,7 @@ take_offer(ARGV[9])
 local r = load_one(run)
 if not r then return {'refused', 'NotFound'} end
 local consumed = math.min(turn[CONSUMED], r[MAIL])
-local events = {}
-if consumed > 0 then events = call('LRANGE', P .. 'm:' .. run, 0, consumed - 1) end
-local verdict = judge(r, turn, #before + #after + length(events))
+local verdict = judge(r, turn, #before + #after)
 if verdict == 'Repeat' then
   hand_out_again(run, r, session, seq)
   if r[PHASE] == CLOSED then now = r[CLOSED_AT] end
@@ -29,7 +27,7 @@ end
 if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return {'refused', 'LeaseLost'} end
 alive[session] = true
 
-apply_turn(run, r, turn, before, after, events, true, session)
+apply_turn(run, r, turn, before, after, consume(run, r, consumed), session)
 if r[PHASE] ~= CLOSED then
   if turn[CONTINUED] == 1 then
     call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)

@@ -45,7 +45,7 @@ drop(run, r, a, place)
 
 local verdict = ''
 if turn then
-  verdict = judge(r, turn, #before + #event + #after)
+  verdict = judge(r, turn, #before + #after)
   if not verdict and r[PHASE] == LEASED then verdict = 'LeaseLost' end
   if not verdict and (r[MAIL_CANCEL] > 0 or (turn[CLOSE] > 0 and r[MAIL] > 0)) then verdict = 'MailWaits' end
 end
@@ -53,7 +53,7 @@ if verdict then
   if mail(run, r, event) then make_ready(run, r) end
 else
   verdict = 'Accepted'
-  apply_turn(run, r, turn, before, after, {event}, false, session)
+  apply_turn(run, r, turn, before, after, {event}, session)
   if r[PHASE] ~= CLOSED and turn[CONTINUED] == 1 then
     -- It goes on in the next commit: from here on under a lease, with the request number of the attempt.
     if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end

@@ -18,12 +18,13 @@ local entries, entry_places -- the journal entries that have the names and argum
 local fresh -- of the attempts that this call has made: {run, uid, workflow, version, turn, command...}; the caller knows the rest
 local wakes, woken
 local alive -- sessions that were looked up
+local only_mail -- by run: the one event of a mailbox that was empty before
 local last_places -- of queues, as this call has filled them
 local offer
 
 local function begin_grants()
   turns, attempts, entries, entry_places, fresh = {}, {}, {}, {}, {}
-  wakes, woken, alive, last_places, offer = {}, {}, {}, {}, nil
+  wakes, woken, alive, only_mail, last_places, offer = {}, {}, {}, {}, {}, nil
 end
 
 local function is_alive(session)
@@ -68,6 +69,8 @@ end
 
 -- The mail after the first `from` events, at most what one claim hands out; its bytes.
 local function read_mail(run, r, from)
+  local only = from == 0 and only_mail[run]
+  if only then return {only}, #only end
   local list, size, left = {}, 0, math.min(r[MAIL] - from, CLAIM_EVENTS_MAX)
   while #list < left do
     local at = from + #list
@@ -199,6 +202,7 @@ end
 -- Puts an event into the mailbox: true when the run has been waiting for one and is to be made ready.
 local function mail(run, r, event)
   call('RPUSH', P .. 'm:' .. run, event)
+  only_mail[run] = r[MAIL] == 0 and event or nil
   r[MAIL] = r[MAIL] + 1
   return r[PHASE] == WAITING
 end

@@ -37,12 +37,6 @@ local function judge(r, turn, entry_bytes)
   if turn[CLOSE] == 0 and r[JOURNAL_BYTES] + entry_bytes > JOURNAL_BYTES_MAX then return 'JournalFull' end
 end
 
-local function length(texts)
-  local sum = math.max(#texts - 1, 0)
-  for i = 1, #texts do sum = sum + #texts[i] end
-  return sum
-end
-
 local function timer_member(run, r, command) return format('T|%s#%010d#%s', run, command, string.sub(r[UID], -12)) end
 
 -- Forgets the timers of a run that ends. Which commands they are is known to `d` only, so all numbers are tried, from both
@@ -74,8 +68,12 @@ local function close_run(run, r, status, never_ran)
   if r[TIMERS] > 0 then forget_timers(run, r) end
   for _, a in ipairs(all_attempts(run, r)) do forget_attempt(run, r, a) end
   if r[PHASE] == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
-  call('DEL', P .. 'a:' .. run)
-  if never_ran then call('LTRIM', P .. 'm:' .. run, 0, 0) else call('DEL', P .. 'm:' .. run) end
+  if r[BESIDE] > 0 then call('DEL', P .. 'a:' .. run) end
+  if never_ran then
+    call('LTRIM', P .. 'm:' .. run, 0, 0)
+  elseif r[MAIL] > 0 then
+    call('DEL', P .. 'm:' .. run)
+  end
   end_turn_lease(r)
   r[PHASE], r[CLOSED_AS], r[CLOSED_AT], r[HOLDER], r[WHY] = CLOSED, status, now, '', ''
   r[MAIL], r[MAIL_CANCEL], r[TIMERS], r[ATTEMPTS], r[BESIDE] = 0, 0, 0, {}, 0
@@ -91,18 +89,20 @@ local function count_cancels(events)
   return sum
 end
 
--- Takes the first events out of the mailbox. The number of cancels in the record stops at 255: then only the mail knows.
-local function consume(run, r, events)
-  call('LTRIM', P .. 'm:' .. run, #events, -1)
+-- Takes the first events out of the mailbox, and answers them. The number of cancels in the record stops at 255: then only the mail knows.
+local function consume(run, r, count)
+  if count == 0 then return {} end
+  local events = call('LPOP', P .. 'm:' .. run, count)
   r[MAIL] = r[MAIL] - #events
-  if r[MAIL_CANCEL] == 0 then return end
+  if r[MAIL_CANCEL] == 0 then return events end
   if r[MAIL_CANCEL] < 255 then
     r[MAIL_CANCEL] = math.max(r[MAIL_CANCEL] - count_cancels(events), 0)
-    return
+    return events
   end
   local left = 0
   for from = 0, r[MAIL] - 1, 100 do left = left + count_cancels(call('LRANGE', P .. 'm:' .. run, from, from + 99)) end
   r[MAIL_CANCEL] = math.min(left, 255)
+  return events
 end
 
 -- Sets timers, in calls of at most 800 arguments.
@@ -140,13 +140,12 @@ local function schedule(run, r, list, number)
 end
 
 -- Applies an accepted turn: journal, mail, attempts, timers, end. Lease and phase of an open run are the caller's.
-local function apply_turn(run, r, turn, before, after, events, from_mailbox, session)
+local function apply_turn(run, r, turn, before, after, events, session)
   local entry, number = before .. table.concat(events, ',') .. after, r[TURNS]
   call('RPUSH', P .. 'j:' .. run, entry)
   r[TURNS], r[JOURNAL_BYTES], r[HEAD] = number + 1, r[JOURNAL_BYTES] + #entry, turn[ID]
   r[AT], r[NEXT_COMMAND], r[DEATHS], r[HOLDER] = math.max(r[AT], turn[TURN_AT]), turn[NEXT], 0, session
   if turn[CLOSE] > 0 then return close_run(run, r, turn[CLOSE]) end
-  if from_mailbox and #events > 0 then consume(run, r, events) end
   for _, cancelled in ipairs(turn[CANCEL_TIMERS]) do
     r[TIMERS] = math.max(r[TIMERS] - call('ZREM', P .. 'd', timer_member(run, r, cancelled[1])), 0)
   end
