@@ -84,6 +84,9 @@ pub struct CommitBody<'a> {
 pub struct WorkerClient {
     http: reqwest::Client,
     server: String,
+    /// Of the two calls that are made all the time; read once.
+    poll: reqwest::Url,
+    commit: reqwest::Url,
 }
 
 /// For one request that waits for nothing: the service answers within its store's time-out.
@@ -99,7 +102,7 @@ impl WorkerClient {
     /// A client of the service at `server` (`http://host:port`).
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS cannot be set up, or the address is none.
     pub fn new(server: &str) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -108,7 +111,10 @@ impl WorkerClient {
             .pool_max_idle_per_host(16)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { http, server: server.trim_end_matches('/').to_owned() })
+        let server = server.trim_end_matches('/').to_owned();
+        let url = |path: &str| http.get(format!("{server}{path}")).build().map(|request| request.url().clone());
+        let (poll, commit) = (url("/v1/worker/poll")?, url("/v1/worker/commit")?);
+        Ok(Self { http, server, poll, commit })
     }
 
     /// Where the service is.
@@ -172,7 +178,7 @@ impl WorkerClient {
     /// # Errors
     /// See [`Error`].
     pub async fn poll(&self, body: &Poll) -> Result<Work, Error> {
-        self.post("poll", "/v1/worker/poll", body, Duration::from_millis(body.wait_ms) + POLL_GRACE).await
+        self.post_to("poll", self.poll.clone(), body, Duration::from_millis(body.wait_ms) + POLL_GRACE).await
     }
 
     /// Commits.
@@ -180,7 +186,7 @@ impl WorkerClient {
     /// # Errors
     /// See [`Error`].
     pub async fn commit(&self, body: &CommitBody<'_>) -> Result<CommitAnswer, Error> {
-        self.post("commit", "/v1/worker/commit", body, ANSWER_WITHIN).await
+        self.post_to("commit", self.commit.clone(), body, ANSWER_WITHIN).await
     }
 
     /// A version's definition.
@@ -215,13 +221,18 @@ impl WorkerClient {
         body_value: &impl Serialize,
         within: Duration,
     ) -> Result<T, Error> {
+        self.post_to(operation, format!("{}{path}", self.server), body_value, within).await
+    }
+
+    async fn post_to<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        url: impl reqwest::IntoUrl,
+        body_value: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, Error> {
         let text = serde_json::to_vec(body_value).map_err(|e| Error::Unreadable { operation, detail: e.to_string() })?;
-        let request = self
-            .http
-            .post(format!("{}{path}", self.server))
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(text)
-            .timeout(within);
+        let request = self.http.post(url).header(reqwest::header::CONTENT_TYPE, "application/json").body(text).timeout(within);
         read(operation, &body(operation, request).await?)
     }
 

@@ -3,16 +3,26 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::cli::error::{CliError, Exit};
 
 /// Where people and workers look when nothing else was said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
 
+/// Connections that may wait to be accepted; the system's bound may be lower. One that finds no room tries again after a second.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Binds, and says what to change when that does not work.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    listen(address).map_err(|error| {
         let next = match error.kind() {
             ErrorKind::AddrInUse => {
                 format!("stop the other program (`ss -ltnp 'sport = :{}'` names it), or choose another port with --listen", address.port())
