@@ -354,6 +354,9 @@ pub struct CommitAnswer {
     pub activities: Vec<ActivityWork>,
 }
 
+/// Begins the reason of a refusal when the item is not what a worker of this release sends: sending it again is useless.
+pub const INVALID: &str = "Invalid: ";
+
 /// What became of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum ItemResult {

@@ -131,12 +131,12 @@ impl WorkerClient {
         self.post("open a session", "/v1/worker/session", body, ANSWER_WITHIN).await
     }
 
-    /// Renews a session.
+    /// Renews a session. `within`: no answer by then is no answer.
     ///
     /// # Errors
     /// `SessionLost`: it has ended, for ever.
-    pub async fn renew(&self, session: &SessionId, body: &Renew) -> Result<Renewed, Error> {
-        self.post("renew the session", &format!("/v1/worker/session/{session}/renew"), body, ANSWER_WITHIN).await
+    pub async fn renew(&self, session: &SessionId, body: &Renew, within: Duration) -> Result<Renewed, Error> {
+        self.post("renew the session", &format!("/v1/worker/session/{session}/renew"), body, within).await
     }
 
     /// Says goodbye: every lease goes back at once. A repeat is answered like the first.

@@ -1,7 +1,9 @@
 //! From the store's grants to the work that travels to a worker.
 
+use std::collections::HashMap;
+
 use super::service::Service;
-use super::view::{scheduled, stored};
+use super::view::{Scheduled, stored};
 use super::waiters::{Granted, Reservation};
 use crate::api::worker::{ActivityWork, TurnWork};
 use crate::api::{Json, Seq, SessionId};
@@ -32,14 +34,10 @@ pub fn turn(grant: TurnGrant) -> Result<TurnWork, StoreError> {
     })
 }
 
-/// An attempt as the worker gets it. Without an entry, name and argument are known to the worker.
-///
-/// # Errors
-/// [`StoreError::Damaged`].
-pub fn attempt(grant: AttemptGrant) -> Result<ActivityWork, StoreError> {
-    let known = if grant.entry.is_empty() { None } else { Some(scheduled(&grant.entry, grant.attempt.command)?) };
+/// An attempt as the worker gets it. Without name and argument, the worker knows them.
+fn attempt(grant: AttemptGrant, known: Option<(String, Json)>) -> ActivityWork {
     let (name, argument) = known.unzip();
-    Ok(ActivityWork {
+    ActivityWork {
         run: grant.run,
         uid: grant.uid,
         workflow: grant.workflow,
@@ -52,7 +50,21 @@ pub fn attempt(grant: AttemptGrant) -> Result<ActivityWork, StoreError> {
         timeout_ms: grant.attempt.timeout_ms,
         name,
         argument,
-    })
+    }
+}
+
+/// Names and arguments of attempts, in their order; `None` where the worker knows them. An entry that many share is read once.
+fn names(grants: &[AttemptGrant]) -> Vec<Result<Option<(String, Json)>, StoreError>> {
+    let mut entries: HashMap<*const u8, Result<Scheduled<'_>, StoreError>> = HashMap::new();
+    let name = |grant| {
+        let AttemptGrant { entry, attempt, .. }: &AttemptGrant = grant;
+        if entry.is_empty() {
+            return Ok(None);
+        }
+        let scheduled = entries.entry(entry.as_ptr()).or_insert_with(|| Scheduled::of(entry));
+        scheduled.as_ref().map_err(Clone::clone)?.find(attempt.command).map(Some)
+    };
+    grants.iter().map(name).collect()
 }
 
 impl Service {
@@ -66,9 +78,10 @@ impl Service {
                 Err(error) => tracing::error!(%error, "a leased turn cannot be handed out"),
             }
         }
-        for grant in grants.attempts {
-            match attempt(grant) {
-                Ok(work) => granted.activities.push(work),
+        let names = names(&grants.attempts);
+        for (grant, name) in grants.attempts.into_iter().zip(names) {
+            match name {
+                Ok(name) => granted.activities.push(attempt(grant, name)),
                 Err(error) => tracing::error!(%error, "a leased attempt cannot be handed out"),
             }
         }

@@ -33,7 +33,8 @@ impl Metered {
         let answer = call.await;
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         self.metrics.store.get_or_create(&StoreLabels { operation, outcome }).observe(began.elapsed().as_secs_f64());
-        if let Err(StoreError::Unavailable { .. }) = &answer {
+        // A full store refuses renewals like everything else.
+        if let Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) = &answer {
             self.gate.outage();
         }
         answer

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::service::Service;
-use crate::api::worker::TurnCommit;
+use crate::api::worker::{INVALID, TurnCommit};
 use crate::api::{Command, Definition, RunKey, limits};
+use crate::machine::commit::Refusal;
 use crate::machine::turn::{EntryHead, effects, entry_text};
 use crate::store::StoreError;
 use crate::store::op::Turn;
@@ -30,14 +31,14 @@ impl Service {
         let asks = turn.commands.iter().any(|command| matches!(command, Command::ScheduleActivity { .. }));
         let known = if asks { self.definitions.known(&*self.store, &turn.version).await? } else { None };
         if asks && known.is_none() {
-            return Err(Unfit::Refused(format!("VersionNotFound: no version {}", turn.version.short())));
+            return Err(Unfit::Refused(format!("{INVALID}VersionNotFound: no version {}", turn.version.short())));
         }
         let nothing = Definition { source: String::new(), activities: BTreeMap::default() };
         let declared = known.as_ref().map_or(&nothing, |known| &known.declared);
         let effects = effects(&turn.commands, declared, run.namespace.as_str(), turn.at).map_err(|unknown| {
             // The cached definition has no source, so its hash is not the version's.
             let unknown = crate::machine::turn::UnknownActivity { version: turn.version.short().to_owned(), ..unknown };
-            Unfit::Refused(format!("UnknownActivity: {unknown}"))
+            Unfit::Refused(format!("{INVALID}UnknownActivity: {unknown}"))
         })?;
         let head = EntryHead { turn: turn.number, id: turn.id, at: turn.at, worker, birth: turn.birth, continued: turn.continued };
         Ok(Turn {
@@ -59,7 +60,7 @@ impl Service {
 
 /// The bounds of a turn, and that its numbers fit together.
 fn check(turn: &TurnCommit) -> Result<(), Unfit> {
-    let refuse = |why: String| Err(Unfit::Refused(why));
+    let refuse = |why: String| Err(Unfit::Refused(format!("{INVALID}{why}")));
     if turn.commands.len() > limits::COMMIT_COMMANDS_MAX {
         return refuse(format!("TooManyCommands: {} in one commit, {} are allowed", turn.commands.len(), limits::COMMIT_COMMANDS_MAX));
     }
@@ -67,6 +68,10 @@ fn check(turn: &TurnCommit) -> Result<(), Unfit> {
     let Some(first) = first else {
         return refuse(format!("InvalidNumbers: {} commands end at {}", turn.commands.len(), turn.next_command));
     };
+    let closes = turn.commands.last().is_some_and(Command::closes);
+    if !closes && turn.next_command > limits::JOURNAL_COMMANDS_MAX {
+        return Err(Unfit::Refused(format!("{:?}", Refusal::JournalFull)));
+    }
     for (command, expected) in turn.commands.iter().zip(first..) {
         if command.number() != expected {
             return refuse(format!("InvalidNumbers: command {} stands where {expected} is due", command.number()));

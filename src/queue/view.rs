@@ -143,23 +143,43 @@ fn damaged(error: serde_json::Error) -> StoreError {
 }
 
 fn last_command(entry: &str) -> Result<Option<Command>, StoreError> {
-    commands(entry)?.last().map(|raw| serde_json::from_str(raw.get()).map_err(damaged)).transpose()
+    commands(entry)?.last().map(|raw| read(raw)).transpose()
 }
 
-/// The name and the argument of an activity, from the entry that scheduled it.
-///
-/// # Errors
-/// [`StoreError::Damaged`]: the entry cannot be read, or has no such command.
-pub fn scheduled(entry: &str, command: u32) -> Result<(String, Json), StoreError> {
-    let raw = commands(entry)?;
-    let read = |raw: &&RawValue| serde_json::from_str::<Command>(raw.get()).map_err(damaged);
-    // Numbers rise by one within an entry.
-    let first = raw.first().map(read).transpose()?.map_or(0, |first| first.number());
-    let place = command.checked_sub(first).and_then(|n| usize::try_from(n).ok());
-    match place.and_then(|place| raw.get(place)).map(read).transpose()? {
-        Some(Command::ScheduleActivity { n, name, argument, .. }) if n == command => Ok((name, argument)),
-        _ => Err(StoreError::Damaged { operation: "read a journal entry", detail: format!("it schedules no activity {command}") }),
+/// The activities that a journal entry scheduled.
+pub struct Scheduled<'a> {
+    commands: Vec<&'a RawValue>,
+    /// The number of the first command.
+    first: u32,
+}
+
+impl<'a> Scheduled<'a> {
+    /// Reads the entry, and its commands only as far as is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn of(entry: &'a str) -> Result<Self, StoreError> {
+        let commands = commands(entry)?;
+        let first = commands.first().map(|raw| read(raw)).transpose()?.map_or(0, |first| first.number());
+        Ok(Self { commands, first })
     }
+
+    /// The name and the argument of an activity.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`]: the entry has no such command.
+    pub fn find(&self, command: u32) -> Result<(String, Json), StoreError> {
+        // Numbers rise by one within an entry.
+        let place = command.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
+        match place.and_then(|place| self.commands.get(place)).map(|raw| read(raw)).transpose()? {
+            Some(Command::ScheduleActivity { n, name, argument, .. }) if n == command => Ok((name, argument)),
+            _ => Err(StoreError::Damaged { operation: "read a journal entry", detail: format!("it schedules no activity {command}") }),
+        }
+    }
+}
+
+fn read(command: &RawValue) -> Result<Command, StoreError> {
+    serde_json::from_str(command.get()).map_err(damaged)
 }
 
 #[cfg(test)]
@@ -169,10 +189,11 @@ mod tests {
     #[test]
     fn an_activity_is_found_in_its_entry_to_the_letter() {
         let entry = r#"{"v":1,"events":[{"x":1}],"commands":[{"StartTimer":{"n":4,"name":"sleep","duration":"1s","at":""}},{"ScheduleActivity":{"n":5,"name":"pay","argument":{"z":0.10},"at":"3:9"}}]}"#;
-        let (name, argument) = scheduled(entry, 5).unwrap();
+        let scheduled = Scheduled::of(entry).unwrap();
+        let (name, argument) = scheduled.find(5).unwrap();
         assert_eq!((name.as_str(), argument.get()), ("pay", r#"{"z":0.10}"#));
         for wrong in [3, 4, 6] {
-            assert!(scheduled(entry, wrong).is_err(), "{wrong}");
+            assert!(scheduled.find(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::api::limits::COMMIT_ITEMS_MAX;
 use crate::api::worker::{AttemptOutcome, Item, Slots, TurnCommit};
 use crate::api::{Json, RunKey, limits};
 
-/// Requests under way at once. While one waits for the disk, others fill; more would only make smaller batches.
+/// Requests under way at once, that were never answered. While one waits for the disk, others fill; more would only make smaller batches.
 const REQUESTS_MAX: usize = 4;
 /// Bytes of items in one request: half of what a request may have, so that the last item always fits beside them.
 const BATCH_BYTES_MAX: usize = limits::REQUEST_BYTES_MAX / 2;
@@ -153,9 +153,13 @@ impl Pipeline {
         Some(batch)
     }
 
-    /// A request was answered, for these runs; what waits of them may go.
-    pub(super) fn answered<'a>(&mut self, runs: impl Iterator<Item = &'a RunKey>) {
+    /// A request was answered, though perhaps not for all of its items: another one may go.
+    pub(super) fn request_answered(&mut self) {
         self.requests = self.requests.saturating_sub(1);
+    }
+
+    /// All items of these runs were answered; what waits of them may go.
+    pub(super) fn answered<'a>(&mut self, runs: impl Iterator<Item = &'a RunKey>) {
         for run in runs {
             if self.under_way.remove(run) && self.waiting.contains_key(run) {
                 self.ready.push_back(run.clone());
@@ -165,7 +169,7 @@ impl Pipeline {
 
     /// Nothing waits and nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.requests == 0
+        self.waiting.is_empty() && self.under_way.is_empty()
     }
 
     /// Something of this run waits or is under way.
@@ -212,6 +216,7 @@ mod tests {
         let second = pipeline.next_batch().unwrap();
         assert_eq!(names(&second), ["c1"]);
         assert!(pipeline.next_batch().is_none());
+        pipeline.request_answered();
         pipeline.answered(first.iter().map(Pending::run));
         assert_eq!(names(&pipeline.next_batch().unwrap()), ["a3"]);
     }
@@ -232,6 +237,7 @@ mod tests {
             }
             assert!(batches.len() <= REQUESTS_MAX);
             let batch = batches.pop_front().unwrap();
+            pipeline.request_answered();
             pipeline.answered(batch.iter().map(Pending::run));
         }
         assert_eq!(seen, 40);

@@ -166,6 +166,11 @@ impl Runs {
         }
     }
 
+    /// A turn is on its way that brings the outcome of an attempt with it.
+    pub(super) fn has_optimistic(&self) -> bool {
+        self.by_key.values().any(|run| run.busy > 0 && run.lease.is_none())
+    }
+
     /// Nothing is on its way.
     pub(super) fn are_idle(&self) -> bool {
         self.by_key.values().all(Run::is_idle)

@@ -4,12 +4,13 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::clock::StoreClock;
-use crate::api::worker::{CommitAnswer, Item, ItemResult, Leases, Poll, Work};
-use crate::api::{Seq, SessionId};
+use crate::api::worker::{ActivityWork, CommitAnswer, INVALID, Item, ItemResult, Leases, Poll, TurnWork, Work};
+use crate::api::{Attempt, CommandNo, Head, RunKey, Seq, SessionId};
 use crate::client::worker::{CommitBody, Error, WorkerClient};
 
 /// The session is lost, or this process is done with it.
@@ -29,6 +30,8 @@ pub(super) struct Line {
     pub(super) requests: Arc<Requests>,
     /// The session is over.
     pub(super) over: CancellationToken,
+    /// The service does not answer: what waits is to be asked anew.
+    pub(super) silent: Arc<Notify>,
 }
 
 /// The numbers of a session's requests.
@@ -46,7 +49,8 @@ impl Requests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(self: &Arc<Self>) -> Request {
+    /// The next number.
+    pub(super) fn next(self: &Arc<Self>) -> Request {
         let mut numbers = self.lock();
         numbers.last += 1;
         let seq = numbers.last;
@@ -60,8 +64,24 @@ impl Requests {
     }
 }
 
+/// What was granted to a request and handed over: a repeat's answer may bring it again.
+#[derive(Debug, Default)]
+pub(super) struct Handed {
+    turns: HashSet<(RunKey, Head)>,
+    attempts: HashSet<(RunKey, CommandNo, Attempt)>,
+}
+
+impl Handed {
+    /// Leaves what was not handed over before, and remembers it.
+    pub(super) fn only_new(&mut self, turns: &mut Vec<TurnWork>, activities: &mut Vec<ActivityWork>) {
+        turns.retain(|work| self.turns.insert((work.run.clone(), work.head)));
+        activities.retain(|work| self.attempts.insert((work.run.clone(), work.command, work.attempt)));
+    }
+}
+
 /// A request under way; dropped when it is answered or given up.
-struct Request {
+#[derive(Debug)]
+pub(super) struct Request {
     requests: Arc<Requests>,
     seq: Seq,
 }
@@ -109,6 +129,7 @@ impl Line {
                     }
                     Err(error) => error,
                 },
+                () = self.silent.notified() => silent("poll"),
                 () = self.over.cancelled() => return Err(Over { lost: false }),
             };
             poll.again = true;
@@ -116,17 +137,20 @@ impl Line {
         }
     }
 
-    /// Commits the items. The answer has a result for each of them, none `Unknown`, and all that was granted.
-    pub(super) async fn commit(&self, items: &[&Item]) -> Result<CommitAnswer, Over> {
-        match self.commit_under(&self.requests.next(), items).await? {
-            Ok(answer) => Ok(answer),
+    /// Sends a request until it is answered, and says whether it was sent more than once. The answer has a result for each item; those
+    /// that are `Unknown` are to be sent again under the same request.
+    ///
+    /// A request that the service refuses as a whole, although one item only may be at fault, is sent item by item.
+    pub(super) async fn commit(&self, request: &Request, items: &[&Item]) -> Result<(CommitAnswer, bool), Over> {
+        match self.commit_whole(request, items).await? {
+            Ok(answered) => Ok(answered),
             Err(error) if items.len() > 1 => {
-                // One of them is not what the service takes; the others must not suffer for it.
                 tracing::error!(%error, items = items.len(), "a commit was refused as a whole; sending its items one by one");
-                let mut all = CommitAnswer::default();
+                let (mut all, mut repeated) = (CommitAnswer::default(), false);
                 for item in items.iter().copied() {
-                    match self.commit_under(&self.requests.next(), &[item]).await? {
-                        Ok(answer) => {
+                    match self.commit_whole(request, &[item]).await? {
+                        Ok((answer, again)) => {
+                            repeated |= again;
                             all.now = answer.now;
                             all.results.extend(answer.results);
                             all.turns.extend(answer.turns);
@@ -135,60 +159,39 @@ impl Line {
                         Err(error) => all.results.push(refused(&error)),
                     }
                 }
-                Ok(all)
+                Ok((all, repeated))
             }
-            Err(error) => Ok(CommitAnswer { results: vec![refused(&error)], ..CommitAnswer::default() }),
+            Err(error) => Ok((CommitAnswer { results: vec![refused(&error)], ..CommitAnswer::default() }, false)),
         }
     }
 
-    async fn commit_under(&self, request: &Request, items: &[&Item]) -> Result<Result<CommitAnswer, Error>, Over> {
-        let seq = request.seq;
+    async fn commit_whole(&self, request: &Request, items: &[&Item]) -> Result<Result<(CommitAnswer, bool), Error>, Over> {
         let mut backoff = Backoff::default();
-        let mut results: Vec<Option<ItemResult>> = vec![None; items.len()];
-        let mut whole = CommitAnswer::default();
-        let mut repeated = false;
+        let body = CommitBody { session: &self.session, seq: request.seq, worker: &self.worker, items: items.to_vec() };
         loop {
-            let open: Vec<usize> = (0..items.len()).filter(|i| results[*i].is_none()).collect();
-            let items = open.iter().map(|i| items[*i]).collect();
-            let body = CommitBody { session: &self.session, seq, worker: &self.worker, items };
             let answer = tokio::select! {
                 answer = self.client.commit(&body) => answer,
+                () = self.silent.notified() => Err(silent("commit")),
                 () = self.over.cancelled() => return Err(Over { lost: false }),
             };
             match answer {
-                Ok(answer) if answer.results.len() == open.len() => {
+                Ok(answer) if answer.results.len() == items.len() => {
                     self.clock.see(answer.now);
-                    whole.now = answer.now;
-                    whole.turns.extend(answer.turns);
-                    whole.activities.extend(answer.activities);
-                    for (i, result) in open.into_iter().zip(answer.results) {
-                        results[i] = (!matches!(result, ItemResult::Unknown { .. })).then_some(result);
-                    }
+                    return Ok(Ok((answer, backoff.failures() > 0)));
                 }
                 Ok(answer) => {
-                    let detail = format!("{} results for {} items", answer.results.len(), open.len());
+                    let detail = format!("{} results for {} items", answer.results.len(), items.len());
                     self.pause(&Error::Unreadable { operation: "commit", detail }, &mut backoff).await?;
                 }
                 Err(error) if error.is_final() && !error.is_session_lost() => return Ok(Err(error)),
                 Err(error) => self.pause(&error, &mut backoff).await?,
             }
-            if results.iter().all(Option::is_some) {
-                break;
-            }
-            repeated = true;
-            tokio::time::sleep(backoff.next()).await;
         }
-        if repeated {
-            let work = self.recover(seq).await?;
-            whole.turns.extend(work.turns);
-            whole.activities.extend(work.activities);
-            let mut turns = HashSet::new();
-            whole.turns.retain(|work| turns.insert(work.run.clone()));
-            let mut attempts = HashSet::new();
-            whole.activities.retain(|work| attempts.insert((work.run.clone(), work.command, work.attempt)));
-        }
-        whole.results = results.into_iter().flatten().collect();
-        Ok(Ok(whole))
+    }
+
+    /// What a request was granted whose answers may have been lost.
+    pub(super) async fn granted_to(&self, request: &Request) -> Result<Work, Over> {
+        self.recover(request.seq).await
     }
 
     /// Waits before the next try, unless the session is over.
@@ -206,10 +209,11 @@ impl Line {
     }
 }
 
+fn silent(operation: &'static str) -> Error {
+    Error::Unknown { operation, detail: "the service has fallen silent".to_owned() }
+}
+
 /// An item that the service does not take for what it is.
 fn refused(error: &Error) -> ItemResult {
     ItemResult::Refused { reason: format!("{INVALID}{error}") }
 }
-
-/// Begins the reason of an item that the service could not even read; nothing was judged.
-pub(super) const INVALID: &str = "Invalid: ";

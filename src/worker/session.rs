@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -37,9 +38,10 @@ impl Keeper {
             let session = opened.session.clone();
             tracing::info!(%session, "session opened");
             let ttl = Duration::from_millis(opened.ttl_ms.max(30));
-            let _ = self.messages.send(Msg::Opened { session: session.clone(), ttl, over: over.clone() });
+            let silent = Arc::new(Notify::new());
+            let _ = self.messages.send(Msg::Opened { session: session.clone(), ttl, over: over.clone(), silent: silent.clone() });
             tokio::select! {
-                () = self.renew(&opened) => {}
+                () = self.renew(&opened, &silent) => {}
                 () = self.stream(&session) => {}
                 () = over.cancelled() => {}
                 () = self.stop.cancelled() => return,
@@ -74,14 +76,15 @@ impl Keeper {
         }
     }
 
-    /// Renews at a third of the time to live; ends when the session is lost.
-    async fn renew(&self, opened: &SessionOpened) {
+    /// Renews at a third of the time to live; ends when the session is lost. A replica that does not answer in as long a time is told
+    /// to `silent`: what else waits for it is asked anew, over other connections.
+    async fn renew(&self, opened: &SessionOpened, silent: &Notify) {
         let third = Duration::from_millis((opened.ttl_ms / 3).max(10));
         let mut backoff = Backoff::default();
         let mut pause = third;
         loop {
             tokio::time::sleep(pause).await;
-            match self.client.renew(&opened.session, &Renew { executing: self.loops.executing() }).await {
+            match self.client.renew(&opened.session, &Renew { executing: self.loops.executing() }, third).await {
                 Ok(renewed) => {
                     self.clock.see(renewed.now);
                     if backoff.failures() > 0 {
@@ -95,6 +98,7 @@ impl Keeper {
                     if backoff.failures() == 0 {
                         tracing::warn!(%error, "the session is not renewed; trying again");
                     }
+                    silent.notify_waiters();
                     pause = backoff.next().min(third);
                 }
             }

@@ -8,7 +8,7 @@ use crate::machine::activity::AttemptPhase;
 use crate::machine::record::AttemptRecord;
 use crate::queue::outcome::Tried;
 use crate::queue::service::Service;
-use crate::queue::view::scheduled;
+use crate::queue::view::Scheduled;
 use crate::queue::waiters::{Free, Reservation};
 use crate::store::StoreError;
 use crate::store::op::{Finish, Finished, Grants, TimedOut};
@@ -60,7 +60,7 @@ impl Service {
         let TimedOut { run, version, attempt } = timed_out;
         let Some(page) = self.store.journal(&run, attempt.turn, 1).await? else { return Ok(()) };
         let Some(entry) = page.entries.first() else { return Ok(()) };
-        let (name, _) = scheduled(entry, attempt.command)?;
+        let (name, _) = Scheduled::of(entry)?.find(attempt.command)?;
         let timeout = which(&attempt, self.clock.now());
         let again = matches!(timeout, Timeout::StartToClose | Timeout::Heartbeat);
         let message = format!("activity {name} passed its {timeout} time-out in attempt {}", attempt.attempt);

@@ -1,5 +1,5 @@
 //! The worker's commit: turns and outcomes of many runs in one request. Runs go side by side; the items of one run go in
-//! order, and a turn that follows a refused one of its run is refused too.
+//! order. A turn that follows a refused one is refused by its head; one that follows an unknown one waits for its repeat.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use axum::Json as Answered;
 use axum::extract::State;
 use futures_util::future::join_all;
 
-use crate::api::worker::{AttemptOutcome, CommitAnswer, CommitRequest, Item, ItemResult, Slots, TurnCommit};
+use crate::api::worker::{AttemptOutcome, CommitAnswer, CommitRequest, INVALID, Item, ItemResult, Slots, TurnCommit};
 use crate::api::{Code, Json, Name, Problem, RunKey, Seq, SessionId, TimeMs, limits};
 use crate::machine::commit::{AttemptClaim, Refusal};
 use crate::queue::border::body::LargeBody;
@@ -74,15 +74,6 @@ fn run_of(item: &Item) -> &RunKey {
     }
 }
 
-/// Why the rest of a chain's turns cannot be applied.
-#[derive(Debug, Clone)]
-enum Broken {
-    /// An earlier one was refused.
-    Refused,
-    /// The outcome of an earlier one is unknown.
-    Unknown(String),
-}
-
 /// What all items of a request share.
 struct By<'a> {
     service: &'a Service,
@@ -95,11 +86,11 @@ struct By<'a> {
 impl By<'_> {
     async fn chain(&self, chain: Chain) -> Vec<(usize, ItemResult, Granted)> {
         let mut settled = Vec::with_capacity(chain.len());
-        let mut broken: Option<Broken> = None;
+        let mut unknown: Option<String> = None;
         for (place, item) in chain {
-            let (result, grants) = self.item(item, &mut broken).await.unwrap_or_else(|error| {
+            let (result, grants) = self.item(item, unknown.as_deref()).await.unwrap_or_else(|error| {
                 let detail = error.to_string();
-                broken = Some(Broken::Unknown(detail.clone()));
+                unknown = Some(detail.clone());
                 (ItemResult::Unknown { detail }, Grants::default())
             });
             settled.push((place, result, self.service.granted(grants, "commit")));
@@ -107,17 +98,21 @@ impl By<'_> {
         settled
     }
 
-    async fn item(&self, item: Item, broken: &mut Option<Broken>) -> Result<(ItemResult, Grants), StoreError> {
+    /// `unknown`: the outcome of an earlier item of the run is.
+    async fn item(&self, item: Item, unknown: Option<&str>) -> Result<(ItemResult, Grants), StoreError> {
+        if let Some(detail) = unknown {
+            return Ok((ItemResult::Unknown { detail: detail.to_owned() }, Grants::default()));
+        }
         let plain = |done: bool, reason: Refusal| {
             let result = if done { ItemResult::Accepted } else { ItemResult::Refused { reason: format!("{reason:?}") } };
             Ok((result, Grants::default()))
         };
         match item {
-            Item::Turn { run, seq, turn, offer } => self.turn(run, seq, turn, offer, broken).await,
+            Item::Turn { run, seq, turn, offer } => self.turn(run, seq, turn, offer).await,
             Item::Activity { run, version, name, command, attempt, seq, scheduled_at, outcome, turn, offer } => {
                 let tried = Tried { version: &version, name: &name, command, attempt, scheduled_at };
                 let claim = AttemptClaim { command, attempt, session: self.session.to_string(), seq };
-                self.activity(run, claim, tried, outcome, turn, offer, broken).await
+                self.activity(run, claim, tried, outcome, turn, offer).await
             }
             Item::ReleaseTurn { run, seq, keeps_context } => {
                 let what = self.released(seq, String::new(), keeps_context);
@@ -144,20 +139,8 @@ impl By<'_> {
         self.service.store.release(Release { run, what, now: self.service.clock.for_store() }).await
     }
 
-    async fn turn(
-        &self,
-        run: RunKey,
-        seq: Seq,
-        turn: TurnCommit,
-        offer: Slots,
-        broken: &mut Option<Broken>,
-    ) -> Result<(ItemResult, Grants), StoreError> {
+    async fn turn(&self, run: RunKey, seq: Seq, turn: TurnCommit, offer: Slots) -> Result<(ItemResult, Grants), StoreError> {
         let refused = |reason: String| Ok((ItemResult::Refused { reason }, Grants::default()));
-        match broken {
-            Some(Broken::Refused) => return refused(format!("{:?}", Refusal::HeadMoved)),
-            Some(Broken::Unknown(detail)) => return Ok((ItemResult::Unknown { detail: detail.clone() }, Grants::default())),
-            None => {}
-        }
         let end = self.end(&run, &turn);
         let turn = match self.service.turn(&run, &self.worker, turn).await {
             Ok(turn) => turn,
@@ -165,7 +148,6 @@ impl By<'_> {
             Err(Unfit::Refused(reason)) => {
                 tracing::warn!(%run, session = %self.session, reason, "a worker's turn is not fit");
                 self.refused("Unfit");
-                *broken = Some(Broken::Refused);
                 return refused(reason);
             }
         };
@@ -184,14 +166,12 @@ impl By<'_> {
                 (ItemResult::Accepted, grants)
             }
             Committed::MoreEvents { events, mail } => {
-                *broken = Some(Broken::Refused);
                 let damaged =
                     |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read an event", detail: error.to_string() };
                 let events = events.iter().map(|event| Json::trusted(event).map_err(damaged)).collect::<Result<_, _>>()?;
                 (ItemResult::MoreEvents { events, mail }, Grants::default())
             }
             Committed::Refused(refusal) => {
-                *broken = Some(Broken::Refused);
                 let reason = format!("{refusal:?}");
                 self.refused(&reason);
                 (ItemResult::Refused { reason }, Grants::default())
@@ -199,7 +179,6 @@ impl By<'_> {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the item's fields")]
     async fn activity(
         &self,
         run: RunKey,
@@ -208,23 +187,20 @@ impl By<'_> {
         outcome: AttemptOutcome,
         turn: Option<TurnCommit>,
         offer: Slots,
-        broken: &mut Option<Broken>,
     ) -> Result<(ItemResult, Grants), StoreError> {
         let outcome = self.service.outcome(tried, outcome).await?;
         // The turn was computed from a completed outcome; without that it has no ground.
         let end = turn.as_ref().and_then(|turn| self.end(&run, turn));
-        let (turn, unfit) = self.optimistic(&run, turn, &outcome, broken).await?;
+        let (turn, unfit) = self.optimistic(&run, turn, &outcome).await?;
         let due = turn.as_ref().and_then(first_due);
         let now = self.service.clock.for_store();
         let finish = Finish { run: run.clone(), attempt, outcome, turn, now, offer: self.offer(offer) };
         let (turn, grants, at) = match self.service.store.finish(finish).await? {
             Finished::Accepted { turn, grants, at } => (turn, grants, at),
             Finished::AttemptLost => {
-                *broken = Some(Broken::Refused);
                 return Ok((attempt_lost(), Grants::default()));
             }
             Finished::NotFound => {
-                *broken = Some(Broken::Refused);
                 return Ok((ItemResult::Refused { reason: format!("{:?}", Refusal::NotFound) }, Grants::default()));
             }
         };
@@ -234,7 +210,6 @@ impl By<'_> {
                 ItemResult::Accepted
             }
             (Some(Err(refusal)), _) => {
-                *broken = Some(Broken::Refused);
                 let reason = format!("{refusal:?}");
                 self.refused(&reason);
                 ItemResult::OutcomeOnly { reason }
@@ -251,21 +226,19 @@ impl By<'_> {
         run: &RunKey,
         turn: Option<TurnCommit>,
         outcome: &Outcome,
-        broken: &mut Option<Broken>,
     ) -> Result<(Option<Turn>, Option<String>), StoreError> {
         let Some(turn) = turn else { return Ok((None, None)) };
         let completed = matches!(outcome, Outcome::Settled { event } if event.starts_with(r#"{"ActivityCompleted""#));
-        let reason = match broken {
-            Some(_) => format!("{:?}", Refusal::HeadMoved),
-            None if !completed => "NotCompleted: an optimistic turn follows from a completed outcome only".to_owned(),
-            None => match self.service.turn(run, &self.worker, turn).await {
+        let reason = if completed {
+            match self.service.turn(run, &self.worker, turn).await {
                 Ok(turn) => return Ok((Some(turn), None)),
                 Err(Unfit::Store(error)) => return Err(error),
                 Err(Unfit::Refused(reason)) => reason,
-            },
+            }
+        } else {
+            format!("{INVALID}an optimistic turn follows from a completed outcome only")
         };
         self.refused("Unfit");
-        *broken = Some(Broken::Refused);
         Ok((None, Some(reason)))
     }
 

@@ -136,9 +136,17 @@ async fn items_of_one_run_are_a_chain_and_others_are_not_touched() {
     let mut wrong = super::harness::turn_item(&a, json!([schedule("nonsense")]));
     wrong["Turn"]["offer"] = json!({});
     let right = super::harness::turn_item(&a, json!([complete(&json!(1))]));
+    let mut next = right.clone();
+    next["Turn"]["turn"]["base"] = wrong["Turn"]["turn"]["id"].clone();
     let other = super::harness::turn_item(&b, json!([complete(&json!(2))]));
-    let results = worker.commit(json!([wrong, other, right])).await.results;
-    assert!(matches!(&results[0], ItemResult::Refused { reason } if reason.starts_with("UnknownActivity")), "{results:?}");
+    let lost = json!({"Activity": {
+        "run": a.run, "version": a.version, "name": "work", "command": 9, "attempt": 1, "seq": 77, "scheduled_at": 1,
+        "outcome": {"Completed": {"result": 7}},
+    }});
+    let results = worker.commit(json!([wrong, other, next, lost, right])).await.results;
+    assert!(matches!(&results[0], ItemResult::Refused { reason } if reason.starts_with("Invalid: UnknownActivity")), "{results:?}");
     assert_eq!(results[1], ItemResult::Accepted);
-    assert_eq!(results[2], ItemResult::Refused { reason: "HeadMoved".into() });
+    assert_eq!(results[2], ItemResult::Refused { reason: "HeadMoved".into() }, "computed from what was refused");
+    assert_eq!(results[3], ItemResult::Refused { reason: "AttemptLost".into() });
+    assert_eq!(results[4], ItemResult::Accepted, "the lease is still there, and the turn stands on its own");
 }

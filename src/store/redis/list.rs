@@ -10,7 +10,7 @@ use super::decode::damaged;
 use super::{RedisStore, keys};
 use crate::api::limits::LIST_PAGE_MAX;
 use crate::api::{Name, Partition, RunId, RunKey};
-use crate::machine::record::RunRecord;
+use crate::machine::record::{RecordError, RunRecord};
 use crate::store::op::{List, Listed};
 use crate::store::port::StoreError;
 
@@ -164,7 +164,11 @@ async fn records(store: &RedisStore, namespace: &Name, places: &[(Partition, Pla
     });
     for (mine, records) in try_join_all(reads).await? {
         for (at, bytes) in mine.into_iter().zip(records) {
-            found[at] = bytes.map(|bytes| RunRecord::decode(&bytes)).transpose().map_err(|e| damaged(OPERATION, e))?;
+            found[at] = match bytes.map(|bytes| RunRecord::decode(&bytes)).transpose() {
+                // A newer program's: it must not hide all others from a list.
+                Err(RecordError::Newer { .. }) => None,
+                record => record.map_err(|e| damaged(OPERATION, e))?,
+            };
         }
     }
     Ok(found)

@@ -11,6 +11,8 @@ use super::budget::{Breach, Budget};
 pub enum Stop {
     /// A limit: the runtime must go.
     Breach(Breach),
+    /// A limit in the replay of what was within it once: the runtime must go, and the run is not to blame.
+    ReplayBreach(Breach),
     /// The replay differs from the journal: the message that the run is blocked with.
     Mismatch(String),
     /// A person is needed; the run's context must go.

@@ -175,6 +175,7 @@ impl Host {
         self.drain_leftovers();
         let state = self.shared.current.borrow_mut().take();
         let breach = self.shared.budget.end();
+        let in_replay = state.as_ref().is_some_and(RunState::is_replaying);
         self.shared.heap.set_limit(usize::MAX);
         self.shared.unhandled.borrow_mut().clear();
         match (result, slot, state) {
@@ -187,11 +188,12 @@ impl Host {
             }
             (result, slot, _) => {
                 let stop = match (breach, result) {
+                    (Some(breach), _) if in_replay => Stop::ReplayBreach(breach),
                     (Some(breach), _) => Stop::Breach(breach),
                     (None, Err(stop)) => stop,
                     (None, Ok(_)) => Stop::blocked(super::errors::ENGINE_ERROR, "the turn lost its run"),
                 };
-                if matches!(stop, Stop::Breach(_)) {
+                if matches!(stop, Stop::Breach(_) | Stop::ReplayBreach(_)) {
                     slot.into_iter().for_each(LiveRun::abandon);
                 }
                 Err(stop)

@@ -183,6 +183,11 @@ impl Engine for QuickJsEngine {
                 self.strike(input.version);
                 return TurnOutcome::LimitExceeded(breach.to_error(&self.limits));
             }
+            Err(Stop::ReplayBreach(breach)) => {
+                self.discard(id);
+                self.strike(input.version);
+                return TurnOutcome::ReplayLimitExceeded(breach.to_error(&self.limits));
+            }
             Err(Stop::Blocked(blocked)) => TurnOutcome::Blocked(blocked),
             Err(Stop::Mismatch(message)) => {
                 TurnOutcome::Blocked(crate::api::run::Blocked { reason: super::errors::NONDETERMINISM.into(), message })

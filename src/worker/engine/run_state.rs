@@ -61,6 +61,10 @@ impl Recorded {
         Self { entries, entry: 0, command: 0, locate }
     }
 
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     fn next(&mut self) -> Option<&Command> {
         while self.entries.get(self.entry)?.commands.len() <= self.command {
             self.entry += 1;
@@ -72,6 +76,11 @@ impl Recorded {
 }
 
 impl RunState {
+    /// Whether turns of the journal are being taken.
+    pub fn is_replaying(&self) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| !recorded.is_empty())
+    }
+
     pub fn new(facts: Facts) -> Self {
         Self {
             at: facts.started_at,

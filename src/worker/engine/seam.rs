@@ -46,6 +46,9 @@ pub enum TurnOutcome {
     /// The turn exceeded a limit (`TurnLimitExceeded`: CPU, heap, stack, commands). Nothing of it may be committed; the
     /// runtime was thrown away with all its contexts. The caller tries once more (`strike`), then fails the run with the error.
     LimitExceeded(RunError),
+    /// The replay exceeded a limit, though the same turns were within it once: this worker is slower, or smaller. Never the end of the
+    /// run. The caller tries once more, then blocks the run.
+    ReplayLimitExceeded(RunError),
 }
 
 /// What a turn asked for.

@@ -13,6 +13,9 @@ use super::realm::measure_stack_from_here;
 use super::run_state::RunState;
 use super::seam::{TurnInput, TurnOutput};
 
+/// A replayed turn was within its limit once, perhaps on a faster machine: so much more may it use.
+const REPLAY_SLACK: u64 = 4;
+
 /// The current run with its realm entered.
 pub struct Turn<'a, 'js> {
     ctx: &'a Ctx<'js>,
@@ -49,7 +52,8 @@ impl<'a, 'js> Turn<'a, 'js> {
 
     /// A turn from its beginning to its end.
     pub fn take(&self, at: TimeMs, events: &[Event]) -> Result<(), Stop> {
-        self.shared.budget.begin(self.shared.limits.turn_cpu_ms);
+        let slack = if self.with(|run| run.is_replaying()) { REPLAY_SLACK } else { 1 };
+        self.shared.budget.begin(self.shared.limits.turn_cpu_ms.saturating_mul(slack));
         self.with(|run| run.begin_turn(at));
         for event in events {
             self.apply(event)?;

@@ -1,33 +1,86 @@
 //! What follows from a commit's answer: first what became of the items, then what was granted, then what waited for both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::turns::{journal_full, read_events};
 use super::{AttemptId, Hub, Over};
 use crate::api::journal::Command;
-use crate::api::worker::{ActivityWork, CommitAnswer, Item, ItemResult, Slots, TurnCommit, TurnWork};
+use crate::api::worker::{ActivityWork, CommitAnswer, INVALID, Item, ItemResult, Slots, TurnCommit, TurnWork};
 use crate::api::{Json, RunKey, TimeMs};
+use crate::worker::backoff::Backoff;
 use crate::worker::commit::{Pending, Then};
-use crate::worker::send::INVALID;
+use crate::worker::send::{Handed, Line};
 use crate::worker::turn::{Source, TurnJob};
 
 /// Names of `machine::commit::Refusal` that a worker does something about.
 const TIME_AHEAD: &str = "TimeAhead";
 const JOURNAL_FULL: &str = "JournalFull";
+/// Those that say that the turn lease is gone. After any other the store has it still.
+const LEASE_GONE: [&str; 5] = ["NotFound", "Closed", "Blocked", "HeadMoved", "LeaseLost"];
+
+/// What a commit's answer says of some of its items.
+#[derive(Debug)]
+pub(in crate::worker) struct Answered {
+    batch: Vec<Pending>,
+    /// A result for each of them, none `Unknown`, and what was granted.
+    answer: CommitAnswer,
+    /// Runs of which the request has no item left.
+    runs: Vec<RunKey>,
+    /// The request was never answered before.
+    first: bool,
+}
+
+/// Sends a batch until all of its items are answered, and tells what is known as soon as it is: an item that stays unknown must
+/// not hold up the others.
+pub(super) async fn send(line: &Line, mut batch: Vec<Pending>, mut tell: impl FnMut(Answered)) -> Result<(), Over> {
+    let request = line.requests.next();
+    let (mut backoff, mut handed) = (Backoff::default(), Handed::default());
+    let (mut repeated, mut first) = (false, true);
+    loop {
+        let items: Vec<_> = batch.iter().map(|pending| &pending.item).collect();
+        let (mut answer, again) = line.commit(&request, &items).await?;
+        repeated |= again || !first;
+        let results = std::mem::take(&mut answer.results);
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for (pending, result) in batch.into_iter().zip(results) {
+            if matches!(result, ItemResult::Unknown { .. }) {
+                unknown.push(pending);
+            } else {
+                known.push(pending);
+                answer.results.push(result);
+            }
+        }
+        if unknown.is_empty() && repeated {
+            let rest = line.granted_to(&request).await?;
+            answer.turns.extend(rest.turns);
+            answer.activities.extend(rest.activities);
+        }
+        handed.only_new(&mut answer.turns, &mut answer.activities);
+        let left: HashSet<_> = unknown.iter().map(Pending::run).collect();
+        let runs = known.iter().map(Pending::run).filter(|run| !left.contains(run)).cloned().collect();
+        let is_last = left.is_empty();
+        tell(Answered { batch: known, answer, runs, first });
+        if is_last {
+            return Ok(());
+        }
+        first = false;
+        batch = unknown;
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
 
 impl Hub {
-    pub(super) fn committed(&mut self, batch: Vec<Pending>, answer: Result<CommitAnswer, Over>) {
-        let mut answer = match answer {
-            Ok(answer) => answer,
-            Err(over) => return self.over(over),
-        };
-        let runs: Vec<RunKey> = batch.iter().map(|pending| pending.run().clone()).collect();
+    pub(super) fn committed(&mut self, answered: Answered) {
+        let Answered { batch, mut answer, runs, first } = answered;
         let offers = batch.iter().map(Pending::offer).fold(Slots::default(), |sum, offer| Slots {
             turns: sum.turns.saturating_add(offer.turns),
             activities: sum.activities.saturating_add(offer.activities),
             fair: false,
         });
         self.slots.answered(offers, answer.turns.len(), answer.activities.len());
+        if first {
+            self.pipeline.request_answered();
+        }
         self.pipeline.answered(runs.iter());
         name_attempts(&mut answer.activities, &batch);
         let mut turns: HashMap<RunKey, TurnWork> = answer.turns.into_iter().map(|work| (work.run.clone(), work)).collect();
@@ -104,25 +157,36 @@ impl Hub {
                 }
             }
             ItemResult::Refused { reason } if reason == JOURNAL_FULL && job.verdict.is_none() => {
-                self.slots.take_turn();
+                self.hold_slot(turn);
                 self.parts.loops.evict(&job.uid);
                 job.fail(journal_full());
                 self.commit_turn(job);
             }
             ItemResult::Refused { reason } | ItemResult::Unknown { detail: reason } => {
                 tracing::debug!(run = %job.run, reason, "a turn was refused");
-                if reason == TIME_AHEAD {
-                    self.parts.clock.resync(now);
-                    self.push_release(&job);
-                } else if let Some(message) = reason.strip_prefix(INVALID) {
-                    self.slots.take_turn();
+                self.hold_slot(turn);
+                if let Some(message) = reason.strip_prefix(INVALID) {
                     let message = format!("the turn's commit was not taken: {message}");
                     self.block(job, crate::api::run::Blocked { reason: "CommitNotTaken".to_owned(), message });
                     return;
                 }
+                if reason == TIME_AHEAD {
+                    self.parts.clock.resync(now);
+                }
+                if !LEASE_GONE.contains(&reason.as_str()) {
+                    self.push_release(&job);
+                }
+                self.slots.release_turn();
                 self.parts.loops.evict(&job.uid);
                 self.turn_over(&job);
             }
+        }
+    }
+
+    /// The slot of a refused turn is held on: its commit was counted as freeing it, unless more of the turn was to follow.
+    fn hold_slot(&mut self, turn: &TurnCommit) {
+        if !turn.continued {
+            self.slots.take_turn();
         }
     }
 

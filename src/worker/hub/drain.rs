@@ -44,7 +44,8 @@ impl Hub {
     }
 
     fn is_done(&self) -> bool {
-        !self.polling && self.attempts.is_empty() && self.pipeline.is_empty() && (self.handing_back || self.runs.are_idle())
+        let turns = if self.handing_back { !self.runs.has_optimistic() } else { self.runs.are_idle() };
+        !self.polling && self.attempts.is_empty() && self.pipeline.is_empty() && turns
     }
 
     /// Hands back every lease that has nothing in the pipeline; outcomes that waited for a turn go alone.

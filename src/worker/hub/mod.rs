@@ -9,23 +9,26 @@ mod commits;
 mod drain;
 mod turns;
 
+use commits::Answered;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::activities::{self, Came};
 use super::clock::StoreClock;
-use super::commit::{Pending, Pipeline};
+use super::commit::Pipeline;
 use super::definitions::Definitions;
 use super::loops::{Loops, Turned};
 use super::runs::Runs;
 use super::send::{Line, Over, Requests};
 use super::slots::Slots;
 use super::turn::TurnJob;
-use crate::api::worker::{ActivityWork, CommitAnswer, Leases, Work};
+use crate::api::worker::{ActivityWork, Leases, Work};
 use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
 use crate::client::worker::{Error, WorkerClient};
 use crate::telemetry::crash::point;
@@ -34,14 +37,16 @@ use crate::telemetry::crash::point;
 const POLL_WAIT_MS: u64 = 30_000;
 /// The wait of a poll that offers one kind only: the other may become free at any moment. Doubled while it stays so.
 const LOPSIDED_WAIT_MS: (u64, u64) = (20, 320);
+/// Journals that are read at once; each may have [`crate::api::limits::JOURNAL_BYTES_MAX`].
+const JOURNALS_AT_ONCE: usize = 8;
 /// Messages that are looked at before what they led to is sent: what comes together goes together.
 const MESSAGES_AT_ONCE: usize = 256;
 
 /// What the hub is told.
 #[derive(Debug)]
 pub(super) enum Msg {
-    /// A session is open; cancelling `over` says that it is lost.
-    Opened { session: SessionId, ttl: Duration, over: CancellationToken },
+    /// A session is open; cancelling `over` says that it is lost. `silent` tells when the service does not answer it.
+    Opened { session: SessionId, ttl: Duration, over: CancellationToken, silent: Arc<Notify> },
     /// It is lost.
     Lost { session: SessionId },
     /// A poll was answered.
@@ -58,8 +63,10 @@ pub(super) enum Msg {
     AttemptDefined { generation: u64, work: Box<ActivityWork>, definition: Result<Arc<Definition>, Error> },
     /// An attempt has ended.
     AttemptEnded { generation: u64, id: AttemptId, came: Came },
-    /// A commit was answered.
-    Committed { generation: u64, batch: Vec<Pending>, answer: Result<CommitAnswer, Over> },
+    /// A commit was answered, for these items. The first answer of a request is not the last one when it leaves items unknown.
+    Committed { generation: u64, answered: Answered },
+    /// The session was over before a commit was answered.
+    Uncommitted { generation: u64, over: Over },
 }
 
 /// An attempt here.
@@ -110,6 +117,8 @@ pub(super) struct Hub {
     pipeline: Pipeline,
     strangers: audit::Strangers,
     polling: bool,
+    /// Journals that may be read at once.
+    journals: Arc<Semaphore>,
     lopsided_wait_ms: u64,
     /// Cancelled when it is time to stop polling.
     draining: CancellationToken,
@@ -131,6 +140,7 @@ impl Hub {
             pipeline: Pipeline::default(),
             strangers: audit::Strangers::default(),
             polling: false,
+            journals: Arc::new(Semaphore::new(JOURNALS_AT_ONCE)),
             lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
             draining: CancellationToken::new(),
             handing_back: false,
@@ -164,7 +174,7 @@ impl Hub {
 
     fn handle(&mut self, message: Msg) {
         match message {
-            Msg::Opened { session, ttl, over } => self.opened(session, ttl, over),
+            Msg::Opened { session, ttl, over, silent } => self.opened(session, ttl, over, silent),
             Msg::Lost { session } if self.session.as_ref().is_some_and(|line| line.session == session) => {
                 self.lost();
             }
@@ -177,13 +187,14 @@ impl Hub {
                 self.attempt_defined(*work, definition);
             }
             Msg::AttemptEnded { generation, id, came } if generation == self.generation => self.attempt_ended(&id, came),
-            Msg::Committed { generation, batch, answer } if generation == self.generation => self.committed(batch, answer),
+            Msg::Committed { generation, answered } if generation == self.generation => self.committed(answered),
+            Msg::Uncommitted { generation, over } if generation == self.generation => self.over(over),
             // Of an earlier session: its leases are void, and whatever stands in memory is known by its head.
             _ => {}
         }
     }
 
-    fn opened(&mut self, session: SessionId, ttl: Duration, over: CancellationToken) {
+    fn opened(&mut self, session: SessionId, ttl: Duration, over: CancellationToken, silent: Arc<Notify>) {
         if self.session.is_some() {
             self.lost();
         }
@@ -194,6 +205,7 @@ impl Hub {
             session,
             requests: Arc::new(Requests::default()),
             over,
+            silent,
         });
         self.audit_every(ttl);
     }
@@ -271,10 +283,14 @@ impl Hub {
             let (line, messages, generation) = (line.clone(), self.parts.messages.clone(), self.generation);
             tokio::spawn(async move {
                 point("worker.before-commit");
-                let items: Vec<_> = batch.iter().map(|pending| &pending.item).collect();
-                let answer = line.commit(&items).await;
-                point("worker.committed");
-                let _ = messages.send(Msg::Committed { generation, batch, answer });
+                if let Err(over) = commits::send(&line, batch, |answered| {
+                    point("worker.committed");
+                    let _ = messages.send(Msg::Committed { generation, answered });
+                })
+                .await
+                {
+                    let _ = messages.send(Msg::Uncommitted { generation, over });
+                }
             });
         }
     }

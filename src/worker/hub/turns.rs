@@ -100,6 +100,21 @@ impl Hub {
                     hub.commit_turn(job);
                 }
             }),
+            Turned::Outcome(TurnOutcome::ReplayLimitExceeded(error)) => self.not_taken(job, |hub, mut job| {
+                tracing::warn!(run = %job.run, error = %error.message, strike = job.strikes + 1, "a replay exceeded a limit");
+                job.strikes += 1;
+                hub.parts.loops.evict(&job.uid);
+                if job.strikes == 1 {
+                    hub.take_turn(job, None);
+                } else {
+                    let message = format!(
+                        "the run's past turns, which were within the limits once, are not on this worker: {}\n\n\
+                         Give the workers of the pool more time or memory; then `everloop resume {}`.",
+                        error.message, job.run.id
+                    );
+                    hub.block(job, Blocked { reason: "ReplayLimitExceeded".to_owned(), message });
+                }
+            }),
             Turned::Broken(text) => self.not_taken(job, |hub, mut job| {
                 job.strikes += 1;
                 if job.strikes == 1 {
@@ -124,7 +139,9 @@ impl Hub {
     fn fetch_journal(&mut self, job: Box<TurnJob>) {
         let Some(line) = self.session.as_ref() else { return };
         let (client, over, messages) = (line.client.clone(), line.over.clone(), self.parts.messages.clone());
+        let reading = self.journals.clone();
         tokio::spawn(async move {
+            let Ok(_reading) = reading.acquire_owned().await else { return };
             if let Some(journal) = read_journal(&client, &job, &over).await {
                 let _ = messages.send(Msg::TurnJournal { job, journal });
             }
@@ -203,6 +220,7 @@ impl Hub {
         if job.is_optimistic() {
             self.outcome_instead(job);
         } else {
+            self.slots.release_turn();
             self.turn_over(&job);
         }
     }
