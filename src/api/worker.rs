@@ -262,6 +262,17 @@ pub enum Item {
         #[serde(default)]
         keeps_context: bool,
     },
+    /// A sign of life of an attempt: its lease ends a heartbeat time-out from now, at most with its start-to-close.
+    Heartbeat {
+        /// The run.
+        run: RunKey,
+        /// The number of the command.
+        command: CommandNo,
+        /// The attempt.
+        attempt: Attempt,
+        /// The lease.
+        seq: Seq,
+    },
     /// An attempt handed back: it uses up no attempt.
     ReleaseActivity {
         /// The run.

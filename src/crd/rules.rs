@@ -58,6 +58,10 @@ impl Broken {
         self.duration(&format!("{path}.timeout"), activity.timeout);
         if let Some(timeouts) = &activity.timeouts {
             self.timeouts(&format!("{path}.timeouts"), timeouts);
+            if let (Some(_), Some(_)) = (&activity.http, timeouts.heartbeat) {
+                let help = "leave it out; `startToClose` bounds the request";
+                self.add(&format!("{path}.timeouts.heartbeat"), "has no meaning for `http`: a request gives no sign of life", help);
+            }
             if let (Some(_), Some(_)) = (activity.timeout, timeouts.start_to_close) {
                 self.add(&format!("{path}.timeout"), "is given twice, here and as `timeouts.startToClose`", "keep one of them");
             }

@@ -41,9 +41,9 @@ spec:
         headers: {X-Kind: "{kind}"}
         query: {q: x}
         body: text
-      timeouts: {scheduleToStart: 1s, startToClose: 2s, scheduleToClose: 3s, heartbeat: 500}
+      timeouts: {scheduleToStart: 1s, startToClose: 2s, scheduleToClose: 3s}
       retry: &retry {maxAttempts: 5, initial: 1s, factor: 1.5, max: 1m, nonRetryable: [Declined]}
-    ship: {queue: trucks, timeout: 10s, retry: *retry}
+    ship: {queue: trucks, timeouts: {startToClose: 10s, heartbeat: 500}, retry: *retry}
 ---
 kind: ConfigMap
 apiVersion: v1
@@ -69,11 +69,11 @@ spec: {source: {inline: "export default () => 1"}}
     let pay = &flow.workflow.definition.activities["pay"];
     let Ok(Kind::Http(http)) = pay.kind() else { panic!("{pay:?}") };
     assert_eq!((http.method.as_deref(), http.url.as_str(), http.body), (Some("PUT"), "http://pay/{order.id}", Some(BodyKind::Text)));
-    assert_eq!(pay.timeouts.as_ref().unwrap().heartbeat, Some(DurationMs(500)));
     let retry = pay.retry.as_ref().unwrap();
     assert_eq!((retry.max_attempts, retry.factor, &retry.non_retryable[..]), (Some(5), Some(1.5), &["Declined".to_owned()][..]));
     let ship = &flow.workflow.definition.activities["ship"];
     assert_eq!((&ship.retry, ship.start_to_close()), (&pay.retry, DurationMs::from_secs(10)));
+    assert_eq!(ship.timeouts.as_ref().unwrap().heartbeat, Some(DurationMs(500)));
     assert_eq!((other.namespace.as_ref(), other.workflow.pool.as_str()), (None, "default"));
     assert_eq!((check_workflow(flow), check_workflow(other)), (vec![], vec![]));
 }
@@ -178,6 +178,10 @@ fn fields_keep_their_types_and_rules() {
         (
             activity("queue: q\n      timeouts: {heartbeat: 0}"),
             "9:29+1 `spec.activities.pay.timeouts.heartbeat` must be longer than zero [leave it out for the default]",
+        ),
+        (
+            activity("http: {url: \"http://x/\"}\n      timeouts: {heartbeat: 1s}"),
+            "9:29+2 `spec.activities.pay.timeouts.heartbeat` has no meaning for `http`: a request gives no sign of life [leave it out; `startToClose` bounds the request]",
         ),
         (
             activity("queue: q\n      timeout: 1s\n      timeouts: {startToClose: 1s}"),

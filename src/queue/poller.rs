@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::border::problem::Refused;
 use super::service::Service;
@@ -12,6 +14,8 @@ use super::stations::{self, Seen, Station};
 use super::waiters::{Free, Granted, Seat, Settled};
 use crate::api::worker::Poll;
 use crate::api::{Name, Partition, Seq, SessionId, TimeMs};
+use crate::machine::commit::AttemptClaim;
+use crate::machine::record::EXTERNAL;
 use crate::store::StoreError;
 use crate::store::op::{self, Claim, Claimer};
 use crate::telemetry::metrics::PoolLabels;
@@ -198,22 +202,34 @@ impl Service {
         claimed.map(|claimed| claimed.granted).ok_or_else(|| sessions::lost(session).into())
     }
 
-    /// A poll of an external queue: attempts only, and nobody else offers it anything.
+    /// A poll of an external queue: attempts only, and nobody else offers it anything. With a key it first gives again what a poll
+    /// with the same key was given. It ends early when `gone` is cancelled: nobody waits for the answer any more.
     ///
     /// # Errors
-    /// The store does not answer. What it may have leased comes back by its time-out.
-    pub async fn poll_queue(&self, queue: &str, max: u16, wait: Duration) -> Result<Granted, Refused> {
+    /// The store does not answer. What it may have leased is given to a repeat with the same key, or comes back by its time-out.
+    pub async fn poll_queue(&self, queue: &str, ask: QueueAsk, gone: &CancellationToken) -> Result<Granted, Refused> {
+        let QueueAsk { max, wait, key } = ask;
         // The number is the lease's nonce, so it must be unique; below 2^53, because Lua has doubles.
-        let seq = rand::random_range(1..1_u64 << 53);
+        let seq = key.as_deref().map_or_else(|| rand::random_range(1..NUMBERS), |key| number_of(queue, key));
         let mut look = Look::new(self, &stations::queue(queue), Claimer::External { queue: queue.to_owned() }, seq);
         let station = look.station.clone();
         let until = Instant::now() + wait;
+        if key.is_some() {
+            let again = join_all(self.partitions().map(|partition| look.claim(partition, Free::default(), true))).await;
+            let mut granted = Granted::default();
+            for claimed in again {
+                granted.merge(claimed?.map(|claimed| claimed.granted).unwrap_or_default());
+            }
+            if !granted.is_none() {
+                return Ok(granted);
+            }
+        }
         loop {
             let mut woken = std::pin::pin!(station.changed.notified());
             woken.as_mut().enable();
             let mut granted = Granted::default();
             let looked = look.all(Free { turns: 0, activities: max }, &mut granted).await;
-            if !granted.is_none() || Instant::now() >= until || self.shutdown.is_cancelled() {
+            if !granted.is_none() || Instant::now() >= until || self.shutdown.is_cancelled() || gone.is_cancelled() {
                 // What was leased before the store failed is told; the failure shows with the next poll.
                 return if granted.is_none() { looked.map(|_| granted).map_err(Into::into) } else { Ok(granted) };
             }
@@ -223,9 +239,42 @@ impl Service {
                 () = woken => {}
                 () = tokio::time::sleep_until(look_at.into()) => {}
                 () = self.shutdown.cancelled() => {}
+                () = gone.cancelled() => {}
             }
         }
     }
+
+    /// Hands back what a program was to be given that has gone meanwhile.
+    pub async fn undelivered(&self, granted: Granted) {
+        for work in granted.activities {
+            let claim = AttemptClaim { command: work.command, attempt: work.attempt, session: EXTERNAL.to_owned(), seq: work.seq };
+            let release = op::Release { run: work.run.clone(), what: op::Released::Attempt(claim), now: self.clock.for_store() };
+            if let Err(error) = self.store.release(release).await {
+                tracing::warn!(%error, run = %work.run, "a task that nobody took was not handed back; it ends by its time-out");
+            }
+        }
+    }
+}
+
+/// What a program asks of an external queue.
+#[derive(Debug)]
+pub struct QueueAsk {
+    /// So many tasks at most.
+    pub max: u16,
+    /// How long to wait for the first.
+    pub wait: Duration,
+    /// The poll's idempotency key.
+    pub key: Option<String>,
+}
+
+/// Request numbers of external queues are below it.
+const NUMBERS: u64 = 1 << 53;
+
+/// The request number of a poll with a key: equal for its repeats.
+fn number_of(queue: &str, key: &str) -> u64 {
+    let digest = Sha256::digest(format!("{queue} {key}").as_bytes());
+    let word = digest[..8].iter().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
+    1 + word % (NUMBERS - 1)
 }
 
 fn replaced() -> Refused {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
+use sha2::{Digest, Sha256};
 
 use super::border::problem::Refused;
 use super::service::{Service, Shared};
@@ -70,15 +71,20 @@ impl Sessions {
     }
 }
 
-/// Makes the id of a session: worker, pool, twelve random digits, and the length of the pool's name in two.
+/// Makes the id of a session: worker, pool, twelve digits, random or of the idempotency key, and the length of the pool's name
+/// in two.
 ///
 /// # Errors
 /// [`Code::InvalidRequest`]: the worker's name is not one.
-pub fn new_id(worker: &str, pool: &Name) -> Result<SessionId, Refused> {
+pub fn new_id(worker: &str, pool: &Name, key: Option<&str>) -> Result<SessionId, Refused> {
     let fits = !worker.is_empty()
         && worker.len() <= limits::WORKER_NAME_BYTES_MAX
         && worker.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let id = format!("{worker}-{pool}-{:012x}{:02x}", rand::random::<u64>() >> 16, pool.as_str().len());
+    let word = key.map_or_else(rand::random, |key| {
+        let digest = Sha256::digest(format!("{worker} {pool} {key}").as_bytes());
+        digest[..8].iter().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
+    });
+    let id = format!("{worker}-{pool}-{:012x}{:02x}", word >> 16, pool.as_str().len());
     id.parse().ok().filter(|_| fits).ok_or_else(|| {
         Problem::new(Code::InvalidRequest, format!("worker name {worker:?} is not valid"))
             .next("use 1 to 40 letters, digits and '-'")
@@ -115,10 +121,13 @@ impl Service {
     /// Opens a session everywhere.
     ///
     /// # Errors
-    /// The store does not answer: what was opened of it expires.
-    pub async fn open_session(&self, session: &SessionId, pool: &Name) -> Result<(), StoreError> {
+    /// The store does not answer: what was opened of it expires. Or the session has ended: only a repeated one can have.
+    pub async fn open_session(&self, session: &SessionId, pool: &Name) -> Result<(), Refused> {
         let deadline = self.session_deadline();
-        try_join_all(self.partitions().map(|partition| self.store.open_session(partition, session, pool, deadline))).await?;
+        let opened = try_join_all(self.partitions().map(|partition| self.store.open_session(partition, session, pool, deadline))).await?;
+        if opened.contains(&false) {
+            return Err(lost(session).into());
+        }
         self.sessions.with(session, |_| ());
         Ok(())
     }
@@ -265,11 +274,11 @@ mod tests {
     fn a_sessions_id_says_its_pool() {
         for (worker, pool) in [("w", "default"), ("worker-7-a", "gpu-pool-1"), ("A", "0")] {
             let pool: Name = pool.parse().unwrap();
-            let id = new_id(worker, &pool).unwrap();
+            let id = new_id(worker, &pool, None).unwrap();
             assert!(id.as_str().starts_with(worker));
             assert_eq!(pool_of(&id), Ok(pool));
         }
-        let longest = new_id(&"w".repeat(40), &"p".repeat(63).parse().unwrap()).unwrap();
+        let longest = new_id(&"w".repeat(40), &"p".repeat(63).parse().unwrap(), Some("k")).unwrap();
         assert_eq!(pool_of(&longest).unwrap().as_str().len(), 63);
     }
 
@@ -279,7 +288,7 @@ mod tests {
             assert!(pool_of(&bad.parse().unwrap()).is_err(), "{bad}");
         }
         for bad in ["", "a b", "a/b", &"w".repeat(41)] {
-            assert!(new_id(bad, &"default".parse().unwrap()).is_err(), "{bad}");
+            assert!(new_id(bad, &"default".parse().unwrap(), None).is_err(), "{bad}");
         }
     }
 }

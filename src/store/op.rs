@@ -79,6 +79,8 @@ pub struct Define {
     pub pool: Name,
     /// Retention of closed runs.
     pub retention: DurationMs,
+    /// The caller's idempotency key: a definition whose key is known was made before, and others may have followed. Empty for none.
+    pub key: String,
     /// See the port.
     pub now: TimeMs,
 }
@@ -88,7 +90,7 @@ pub struct Define {
 pub struct Defined {
     /// What is current now.
     pub record: WorkflowRecord,
-    /// It was current before (version, pool and retention alike).
+    /// It was current before (version, pool and retention alike), or the request is a repeat.
     pub unchanged: bool,
 }
 
@@ -435,6 +437,8 @@ pub struct Finish {
     pub outcome: Outcome,
     /// The optimistic turn, with the outcome as its one event. Only with [`Outcome::Settled`].
     pub turn: Option<Turn>,
+    /// The caller's idempotency key: an outcome whose key is known was accepted before. Empty for none.
+    pub key: String,
     /// See the port.
     pub now: TimeMs,
     /// Slots for what follows.

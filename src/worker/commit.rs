@@ -41,6 +41,7 @@ impl Pending {
             | Item::Activity { run, .. }
             | Item::ReleaseTurn { run, .. }
             | Item::ReleaseActivity { run, .. }
+            | Item::Heartbeat { run, .. }
             | Item::Block { run, .. } => run,
         }
     }

@@ -167,7 +167,7 @@ impl Driver {
                     }
                     _ => None,
                 };
-                Call::Finish(Finish { run: run(RUNS[at]), attempt, outcome, turn, now, offer: self.offer(step) })
+                Call::Finish(Finish { run: run(RUNS[at]), attempt, outcome, turn, key: String::new(), now, offer: self.offer(step) })
             }
             25..=28 => {
                 self.seq += 1;

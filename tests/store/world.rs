@@ -139,6 +139,7 @@ impl World {
             definition: "definition".into(),
             pool: name(POOL),
             retention: DurationMs(RETENTION_MS),
+            key: String::new(),
             now: TimeMs(1),
         }
     }
@@ -208,12 +209,20 @@ impl World {
     /// The end of an attempt by who has it, at 30.
     pub fn finish_of(&self, grant: &AttemptGrant, event: String) -> Finish {
         let attempt = claim_of(&grant.attempt);
-        Finish { run: grant.run.clone(), attempt, outcome: Outcome::Settled { event }, turn: None, now: TimeMs(30), offer: None }
+        Finish {
+            run: grant.run.clone(),
+            attempt,
+            outcome: Outcome::Settled { event },
+            turn: None,
+            key: String::new(),
+            now: TimeMs(30),
+            offer: None,
+        }
     }
 
     pub async fn finish(&self, id: &str, attempt: AttemptClaim, turn: Option<Turn>, now: u64, offer: Option<Offer>) -> Finished {
         let outcome = Outcome::Settled { event: completed(attempt.command) };
-        self.store.finish(Finish { run: run(id), attempt, outcome, turn, now: TimeMs(now), offer }).await.unwrap()
+        self.store.finish(Finish { run: run(id), attempt, outcome, turn, key: String::new(), now: TimeMs(now), offer }).await.unwrap()
     }
 
     pub async fn deliver(&self, id: &str, event: &str, key: &str, now: u64) -> Delivered {

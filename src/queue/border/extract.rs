@@ -112,9 +112,9 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// The key, or a random one that nobody repeats.
+    /// The key for one operation: the same key of another one is another. Empty for none.
     #[must_use]
-    pub fn or_random(self) -> String {
-        self.0.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()))
+    pub fn of(self, operation: &str) -> String {
+        self.0.map_or_else(String::new, |key| format!("{operation} {key}"))
     }
 }

@@ -77,7 +77,7 @@ impl Service {
         let reservation =
             self.waiters.reserve(facts.as_ref().map(|facts| &facts.pool), Free { turns: 1, activities: 0 }, self.partition(&run));
         let offer = reservation.as_ref().map(Reservation::offer);
-        let finish = Finish { run, attempt: claim, outcome, turn: None, now: self.clock.for_store(), offer };
+        let finish = Finish { run, attempt: claim, outcome, turn: None, key: String::new(), now: self.clock.for_store(), offer };
         match self.store.finish(finish).await? {
             Finished::Accepted { grants, .. } => self.hand_over(reservation, grants).await,
             Finished::AttemptLost | Finished::NotFound => self.hand_over(reservation, Grants::default()).await,

@@ -17,7 +17,7 @@ use crate::store::op::{Finish, Finished, Grants};
 
 /// `POST /v1/activities/{token}/complete`: the body is the result, any JSON value; none is `null`.
 pub async fn complete(State(service): State<Shared>, TokenPath { token }: TokenPath, Payload(result): Payload) -> Answer<StatusCode> {
-    service.settle(&Token::decode(&token)?, AttemptOutcome::Completed { result }).await
+    service.settle(&Token::decode(&token)?, "complete", AttemptOutcome::Completed { result }).await
 }
 
 /// `POST /v1/activities/{token}/fail`.
@@ -27,7 +27,7 @@ pub async fn fail(State(service): State<Shared>, TokenPath { token }: TokenPath,
     }
     let error = RunError { details: fail.details, ..RunError::new(fail.kind, fail.message) };
     let outcome = AttemptOutcome::Failed { error, final_: !fail.retryable, retry_after_ms: None };
-    service.settle(&Token::decode(&token)?, outcome).await
+    service.settle(&Token::decode(&token)?, "fail", outcome).await
 }
 
 /// `POST /v1/activities/{token}/heartbeat`: the lease ends a heartbeat time-out from now, at most with start-to-close. Without a
@@ -46,13 +46,16 @@ fn lost() -> Problem {
 }
 
 impl Service {
-    async fn settle(&self, token: &Token, outcome: AttemptOutcome) -> Answer<StatusCode> {
+    /// The token names what is settled, so a repeat is known without any other key.
+    async fn settle(&self, token: &Token, how: &str, outcome: AttemptOutcome) -> Answer<StatusCode> {
+        let key = format!("{how} {}/{}/{}", token.command, token.attempt, token.seq);
         let outcome = self.outcome(token.tried(), outcome).await?;
         let facts = self.facts.known(&token.run);
         let pool = facts.as_ref().map(|facts| &facts.pool);
         let reservation = self.waiters.reserve(pool, Free { turns: 1, activities: 0 }, self.partition(&token.run));
         let offer = reservation.as_ref().map(Reservation::offer);
-        let finish = Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, now: self.clock.for_store(), offer };
+        let now = self.clock.for_store();
+        let finish = Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, key, now, offer };
         let (grants, settled) = match self.store.finish(finish).await? {
             Finished::Accepted { grants, .. } => (grants, Ok(StatusCode::NO_CONTENT)),
             Finished::AttemptLost | Finished::NotFound => (Grants::default(), Err(lost().into())),

@@ -70,6 +70,7 @@ fn run_of(item: &Item) -> &RunKey {
         | Item::Activity { run, .. }
         | Item::ReleaseTurn { run, .. }
         | Item::ReleaseActivity { run, .. }
+        | Item::Heartbeat { run, .. }
         | Item::Block { run, .. } => run,
     }
 }
@@ -121,6 +122,11 @@ impl By<'_> {
             Item::Block { run, seq, blocked } => {
                 let what = self.released(seq, Json::of(&blocked).get().to_owned(), false);
                 plain(self.release(run, what).await?, Refusal::LeaseLost)
+            }
+            Item::Heartbeat { run, command, attempt, seq } => {
+                let claim = AttemptClaim { command, attempt, session: self.session.to_string(), seq };
+                let extended = self.service.store.extend(&run, &claim, self.service.clock.for_store()).await?;
+                Ok((if extended.is_some() { ItemResult::Accepted } else { attempt_lost() }, Grants::default()))
             }
             Item::ReleaseActivity { run, command, attempt, seq } => {
                 let claim = AttemptClaim { command, attempt, session: self.session.to_string(), seq };
@@ -194,7 +200,7 @@ impl By<'_> {
         let (turn, unfit) = self.optimistic(&run, turn, &outcome).await?;
         let due = turn.as_ref().and_then(first_due);
         let now = self.service.clock.for_store();
-        let finish = Finish { run: run.clone(), attempt, outcome, turn, now, offer: self.offer(offer) };
+        let finish = Finish { run: run.clone(), attempt, outcome, turn, key: String::new(), now, offer: self.offer(offer) };
         let (turn, grants, at) = match self.service.store.finish(finish).await? {
             Finished::Accepted { turn, grants, at } => (turn, grants, at),
             Finished::AttemptLost => {

@@ -24,13 +24,13 @@ const SERVICE: &str = "queue";
 pub async fn terminate(
     State(service): State<Shared>,
     RunPath { run }: RunPath,
-    IdempotencyKey(key): IdempotencyKey,
+    key: IdempotencyKey,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<Answered<RunView>> {
     let record = service.record(&run).await?;
     let head = new_head();
     let entry = closing_entry(&service, &record, head, reason);
-    service.control(run, ControlKind::Terminate { entry }, head, key).await
+    service.control(run, ControlKind::Terminate { entry }, head, key.of("terminate")).await
 }
 
 fn closing_entry(service: &Service, record: &RunRecord, head: Head, reason: String) -> String {
@@ -45,19 +45,19 @@ fn closing_entry(service: &Service, record: &RunRecord, head: Head, reason: Stri
 pub async fn pause(
     State(service): State<Shared>,
     RunPath { run }: RunPath,
-    IdempotencyKey(key): IdempotencyKey,
+    key: IdempotencyKey,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<Answered<RunView>> {
     let blocked = Blocked { reason: "Paused".into(), message: reason };
     let blocked = Json::of(&blocked).get().to_owned();
-    service.control(run, ControlKind::Pause { blocked }, new_head(), key).await
+    service.control(run, ControlKind::Pause { blocked }, new_head(), key.of("pause")).await
 }
 
 /// `POST /v1/namespaces/{ns}/runs/{id}/resume`.
 pub async fn resume(
     State(service): State<Shared>,
     RunPath { run }: RunPath,
-    IdempotencyKey(key): IdempotencyKey,
+    key: IdempotencyKey,
     Body(Resume { version }): Body<Resume>,
 ) -> Answer<Answered<RunView>> {
     let record = service.record(&run).await?;
@@ -68,7 +68,7 @@ pub async fn resume(
         None if broken => Some(service.current_version(&run, &record).await?),
         None => None,
     };
-    service.control(run, ControlKind::Resume { version }, new_head(), key).await
+    service.control(run, ControlKind::Resume { version }, new_head(), key.of("resume")).await
 }
 
 impl Service {
@@ -92,8 +92,7 @@ impl Service {
         Err(problem.next("use \"current\", or apply the workflow first").into())
     }
 
-    async fn control(&self, run: RunKey, kind: ControlKind, head: Head, key: Option<String>) -> Answer<Answered<RunView>> {
-        let key = key.unwrap_or_default();
+    async fn control(&self, run: RunKey, kind: ControlKind, head: Head, key: String) -> Answer<Answered<RunView>> {
         match self.store.control(Control { run: run.clone(), kind, head, key, now: self.clock.for_store() }).await? {
             Controlled::Done(record) => {
                 self.watchers.tell(&run, News::End);

@@ -119,6 +119,8 @@ struct Route {
     path: &'static str,
     summary: &'static str,
     query: &'static [(&'static str, &'static str)],
+    /// Why a repeat is safe without an idempotency key; empty when it takes a key.
+    repeat: &'static str,
     body: Shape,
     status: u16,
     answer: Shape,
@@ -131,7 +133,7 @@ impl Route {
             in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect();
         let query = |(name, description): &(&str, &str)| json!({"name": name, "in": "query", "required": false, "description": description, "schema": {"type": "string"}});
         parameters.extend(self.query.iter().map(query));
-        if matches!(self.method, "post" | "put") {
+        if matches!(self.method, "post" | "put") && self.repeat.is_empty() {
             let description = "Names the request: a repeat with the same key is answered as the first one.";
             let schema = json!({"type": "string", "maxLength": crate::api::limits::IDEMPOTENCY_KEY_BYTES_MAX});
             parameters
@@ -146,6 +148,9 @@ impl Route {
             "parameters": parameters,
             "responses": {self.status.to_string(): answer, "default": {"$ref": "#/components/responses/Problem"}},
         });
+        if !self.repeat.is_empty() {
+            operation["description"] = json!(self.repeat);
+        }
         if let Some(content) = self.body.content() {
             operation["requestBody"] = json!({"content": content});
         }
@@ -153,6 +158,9 @@ impl Route {
     }
 }
 
+/// Of requests that have a number in their session.
+const NUMBERED: &str = "Repeat it with the same `seq`: it is done once, and what it was granted is granted again.";
+const SAFE: &str = "A repeat does no harm.";
 const WAIT: (&str, &str) = ("wait", "How long to wait, such as 30s; at most 60s.");
 
 fn routes(schemas: &mut Schemas) -> Vec<Route> {
@@ -181,7 +189,7 @@ impl Of<'_> {
         status: u16,
         answer: Shape,
     ) -> &mut Route {
-        self.1.push(Route { method, path, summary, query: &[], body, status, answer });
+        self.1.push(Route { method, path, summary, query: &[], repeat: "", body, status, answer });
         self.1.last_mut().expect("it was pushed just now")
     }
 
@@ -235,19 +243,21 @@ fn tasks(of: &mut Of<'_>) {
     let fail = of.typed::<http::FailTask>();
     of.add("post", "/v1/activities/{token}/fail", "Fails a task.", fail, 204, Shape::None);
     let extended = of.typed::<http::Extended>();
-    of.add("post", "/v1/activities/{token}/heartbeat", "Moves a task's deadline.", Shape::None, 200, extended);
+    of.add("post", "/v1/activities/{token}/heartbeat", "Moves a task's deadline.", Shape::None, 200, extended).repeat = SAFE;
 }
 
 fn workers(of: &mut Of<'_>) {
     of.get::<http::Workers>("/v1/workers", "Sessions of workers, with their leases.");
     of.send::<worker::OpenSession, worker::SessionOpened>("post", "/v1/worker/session", "Opens a session.", 201);
-    of.add("delete", "/v1/worker/session/{id}", "Says goodbye: all leases go back.", Shape::None, 204, Shape::None);
-    of.send::<worker::Renew, worker::Renewed>("post", "/v1/worker/session/{id}/renew", "Renews the session.", 200);
+    of.add("delete", "/v1/worker/session/{id}", "Says goodbye: all leases go back.", Shape::None, 204, Shape::None).repeat = SAFE;
+    of.send::<worker::Renew, worker::Renewed>("post", "/v1/worker/session/{id}/renew", "Renews the session.", 200).repeat = SAFE;
+    of.get::<worker::Leases>("/v1/worker/session/{id}/leases", "What is leased to the session.");
     let line = Shape::Lines(of.0.name::<worker::Renewed>());
     let stream = "/v1/worker/session/{id}/stream";
     of.add("get", stream, "Lines, while worker and replica are there.", Shape::None, 200, line);
-    of.send::<worker::Poll, worker::Work>("post", "/v1/worker/poll", "Offers free slots and waits for work.", 200);
-    of.send::<worker::CommitRequest, worker::CommitAnswer>("post", "/v1/worker/commit", "Commits turns and outcomes.", 200);
+    of.send::<worker::Poll, worker::Work>("post", "/v1/worker/poll", "Offers free slots and waits for work.", 200).repeat = NUMBERED;
+    of.send::<worker::CommitRequest, worker::CommitAnswer>("post", "/v1/worker/commit", "Commits turns and outcomes.", 200).repeat =
+        NUMBERED;
     of.add("get", "/healthz", "The process runs.", Shape::None, 200, Shape::Text("text/plain"));
     of.get::<http::Ready>("/readyz", "Whether this replica takes requests; 503 when it does not.");
     of.add("get", "/metrics", "Metrics in the OpenMetrics format.", Shape::None, 200, Shape::Text("application/openmetrics-text"));

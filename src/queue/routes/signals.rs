@@ -26,8 +26,9 @@ pub async fn signal(
     Payload(payload): Payload,
 ) -> Answer<(StatusCode, Json<Accepted>)> {
     service.check_signal(&run, &name).await?;
+    let key = key.of(&format!("signal {name}"));
     let event = outcome::text(&Event::SignalReceived { name, payload });
-    service.deliver(run, event, false, key.or_random()).await
+    service.deliver(run, event, false, key).await
 }
 
 /// `POST /v1/namespaces/{ns}/runs/{id}/cancel`.
@@ -38,7 +39,7 @@ pub async fn cancel(
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<(StatusCode, Json<Accepted>)> {
     let event = outcome::text(&Event::CancelRequested { reason });
-    service.deliver(run, event, true, key.or_random()).await
+    service.deliver(run, event, true, key.of("cancel")).await
 }
 
 impl Service {

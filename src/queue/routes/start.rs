@@ -107,6 +107,10 @@ impl Service {
             let (grant, answer) = match started {
                 Started::New { record, grant } => {
                     self.metrics.starts.inc();
+                    if record.pool != current.pool.as_str() {
+                        // Another replica has changed it: the next start offers slots of the right pool.
+                        self.definitions.refresh(&*self.store, &run.namespace, &start.workflow).await?;
+                    }
                     self.facts.put(run, RunFacts { pool: stored(&record.pool)?, version: current.version.clone() });
                     (grant, Some(Ok((true, record))))
                 }
@@ -144,6 +148,7 @@ impl Service {
             definition,
             pool: record.pool.clone(),
             retention: DurationMs(record.retention_ms),
+            key: String::new(),
             now: self.clock.for_store(),
         };
         self.store.define(define).await.map(|_| ())

@@ -14,7 +14,7 @@ use crate::api::worker::{ActivityLease, Leases, OpenSession, Poll, Renew, Renewe
 use crate::api::{Code, Problem, limits};
 use crate::machine::commit::AttemptClaim;
 use crate::queue::border::body::Body;
-use crate::queue::border::extract::SessionPath;
+use crate::queue::border::extract::{IdempotencyKey, SessionPath};
 use crate::queue::border::problem::{Answer, Refused};
 use crate::queue::service::Shared;
 use crate::queue::sessions::{self, GOODBYE, Stream, lost};
@@ -25,8 +25,12 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 const EXECUTING_MAX: usize = 1_024;
 
 /// `POST /v1/worker/session`.
-pub async fn open(State(service): State<Shared>, Body(open): Body<OpenSession>) -> Answer<(StatusCode, Json<SessionOpened>)> {
-    let session = sessions::new_id(&open.worker, &open.pool)?;
+pub async fn open(
+    State(service): State<Shared>,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(open): Body<OpenSession>,
+) -> Answer<(StatusCode, Json<SessionOpened>)> {
+    let session = sessions::new_id(&open.worker, &open.pool, key.as_deref())?;
     service.open_session(&session, &open.pool).await?;
     tracing::info!(%session, pool = %open.pool, "session opened");
     let ttl_ms = u64::try_from(service.config.session_ttl.as_millis()).unwrap_or(u64::MAX);

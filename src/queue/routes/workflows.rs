@@ -8,14 +8,19 @@ use crate::api::http::{Applied, WorkflowView, Workflows};
 use crate::api::{Code, Definition, Name, Problem};
 use crate::queue::apply;
 use crate::queue::border::body::Body;
-use crate::queue::border::extract::{Namespace, VersionPath, WorkflowPath};
+use crate::queue::border::extract::{IdempotencyKey, Namespace, VersionPath, WorkflowPath};
 use crate::queue::border::problem::{Answer, Refused, workflow_not_found};
 use crate::queue::definitions;
 use crate::queue::service::Shared;
 use crate::store::op::{Define, WorkflowRecord};
 
 /// `PUT /v1/namespaces/{ns}/workflows/{name}`. Applying the same again changes nothing.
-pub async fn put(State(service): State<Shared>, path: WorkflowPath, Body(workflow): Body<Workflow>) -> Answer<Json<Applied>> {
+pub async fn put(
+    State(service): State<Shared>,
+    path: WorkflowPath,
+    key: IdempotencyKey,
+    Body(workflow): Body<Workflow>,
+) -> Answer<Json<Applied>> {
     let workflow = checked(path.name.clone(), workflow).await?;
     let define = Define {
         namespace: path.namespace.clone(),
@@ -24,6 +29,7 @@ pub async fn put(State(service): State<Shared>, path: WorkflowPath, Body(workflo
         definition: workflow.definition.canonical(),
         pool: workflow.pool,
         retention: workflow.retention.unwrap_or(service.config.retention),
+        key: key.of("apply"),
         now: service.clock.for_store(),
     };
     let defined = service.store.define(define).await?;
@@ -63,7 +69,7 @@ pub async fn version(State(service): State<Shared>, VersionPath { version }: Ver
     let found = definitions::definition(&*service.store, &version).await?;
     let missing = || {
         Problem::new(Code::VersionNotFound, format!("there is no version {}", version.as_str()))
-            .next("`everloop workflows` shows the current versions; a version goes when no run is on it any more")
+            .next("`everloop workflows` shows the current versions")
     };
     Ok(Json(found.ok_or_else(missing)?))
 }

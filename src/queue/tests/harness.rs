@@ -121,6 +121,12 @@ impl Server {
         answer(self.http.post(format!("{}{path}", self.url)).json(body))
     }
 
+    /// A request as any client may send it.
+    pub async fn send(&self, method: &str, path: &str, key: &str, body: &Value) -> Answer {
+        let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        answer(self.http.request(method, format!("{}{path}", self.url)).header("idempotency-key", key).json(body)).await
+    }
+
     pub async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
         answer(self.http.post(format!("{}{path}", self.url)).header("idempotency-key", key).json(body)).await
     }

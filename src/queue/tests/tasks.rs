@@ -30,9 +30,37 @@ async fn a_program_takes_a_task_and_completes_it_by_its_token() {
     let (work, done) = tokio::join!(worker.poll(), server.post(&path("complete"), &json!({"at": 5})));
     assert_eq!(done.status, 204, "{}", done.body);
     assert_eq!(work.turns[0].events[0].get(), r#"{"ActivityCompleted":{"command":0,"attempt":1,"result":{"at":5}}}"#);
-    let again = server.post(&path("complete"), &json!(null)).await;
-    assert_eq!((again.status, &again.body["code"]), (409, &json!("AttemptLost")));
+    let again = server.post(&path("complete"), &json!({"at": 5})).await;
+    assert_eq!(again.status, 204, "a repeat, whose first answer may have been lost: {}", again.body);
+    let otherwise = server.post(&path("fail"), &json!({"type": "T", "message": "m"})).await;
+    assert_eq!((otherwise.status, &otherwise.body["code"]), (409, &json!("AttemptLost")));
     assert_eq!(server.post(&path("heartbeat"), &json!({})).await.body["code"], "AttemptLost");
+}
+
+#[tokio::test]
+async fn a_poll_repeated_with_its_key_is_given_the_same_tasks() {
+    let server = server().await;
+    let _worker = scheduled(&server).await;
+    let poll = json!({"wait": "20s"});
+    let first = server.post_with_key("/v1/namespaces/default/queues/tasks/poll", "k", &poll).await;
+    let again = server.post_with_key("/v1/namespaces/default/queues/tasks/poll", "k", &poll).await;
+    assert_eq!((&first.body, first.body["tasks"].as_array().unwrap().len()), (&again.body, 1));
+    let other = server.post_with_key("/v1/namespaces/default/queues/tasks/poll", "l", &json!({"wait": "0s"})).await;
+    assert_eq!(other.body, json!({"tasks": []}));
+}
+
+#[tokio::test]
+async fn what_a_program_that_has_gone_was_to_be_given_goes_to_the_next_one() {
+    let server = server().await;
+    server.apply().await;
+    let gone = server.http.post(format!("{}/v1/namespaces/default/queues/tasks/poll", server.url)).json(&json!({"wait": "20s"}));
+    // It goes away while it waits.
+    assert!(gone.timeout(std::time::Duration::from_millis(200)).send().await.unwrap_err().is_timeout());
+    server.start("a").await;
+    let worker = Worker::open(&server).await;
+    let turn = worker.turn().await;
+    worker.took(&turn, json!([schedule("task")])).await;
+    assert_eq!(task(&server).await["attempt"], 1);
 }
 
 #[tokio::test]

@@ -11,12 +11,23 @@ use crate::store::op::{Define, Defined, WorkflowRecord};
 /// The row of the last definition's number.
 const GENERATION: &[u8] = b"generation";
 
+/// Idempotency keys kept for each workflow.
+const KEYS_KEPT: usize = 16;
+
 /// See the port.
 pub(super) fn define(tx: &mut Tx<'_>, define: &Define) -> Result<Defined, Fault> {
     if tx.get(T::Versions, define.version.as_str().as_bytes())?.is_none() {
         tx.put(T::Versions, define.version.as_str(), define.definition.as_bytes())?;
     }
-    if let Some(current) = workflow(tx, &define.namespace, &define.name)?
+    let current = workflow(tx, &define.namespace, &define.name)?;
+    let mut known = keys(tx, define)?;
+    if let Some(current) = &current
+        && !define.key.is_empty()
+        && known.contains(&define.key)
+    {
+        return Ok(Defined { record: current.clone(), unchanged: true });
+    }
+    if let Some(current) = current
         && current.version == define.version
         && current.pool == define.pool
         && current.retention_ms == define.retention.0
@@ -35,7 +46,24 @@ pub(super) fn define(tx: &mut Tx<'_>, define: &Define) -> Result<Defined, Fault>
     };
     let text = serde_json::to_vec(&record).map_err(|e| Fault::Damaged(e.to_string()))?;
     tx.put(T::Workflows, key(&define.namespace, &define.name), &text)?;
+    if !define.key.is_empty() {
+        known.push(define.key.clone());
+        let kept = known.split_off(known.len().saturating_sub(KEYS_KEPT));
+        let text = serde_json::to_vec(&kept).map_err(|e| Fault::Damaged(e.to_string()))?;
+        tx.put(T::Meta, keys_row(define), &text)?;
+    }
     Ok(Defined { record, unchanged: false })
+}
+
+/// Idempotency keys of the workflow's last definitions, the latest last.
+fn keys(tx: &mut Tx<'_>, define: &Define) -> Result<Vec<String>, Fault> {
+    let row = tx.get(T::Meta, &keys_row(define))?;
+    let read = |text: Vec<u8>| serde_json::from_slice(&text).map_err(|_| Fault::damaged(T::Meta, "a list of keys"));
+    row.map_or_else(|| Ok(Vec::new()), read)
+}
+
+fn keys_row(define: &Define) -> Vec<u8> {
+    format!("keys of {}/{}", define.namespace, define.name).into_bytes()
 }
 
 fn key(namespace: &Name, name: &Name) -> Key {

@@ -23,6 +23,9 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
         let grants = still_leased(tx, &row, taken_by, finish.offer.as_ref())?;
         return Ok(Finished::Accepted { turn: Some(Ok(())), grants, at: applied_at(&row, now) });
     }
+    if mailbox::knows(tx, &row, &finish.key)? {
+        return Ok(Finished::Accepted { turn: None, grants: Grants::default(), at: now });
+    }
     if row.record.phase == Phase::Closed {
         return Ok(Finished::AttemptLost);
     }
@@ -38,6 +41,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
     if is_lost || !sessions::may_use(tx, row.partition, &claim.session)? {
         return Ok(Finished::AttemptLost);
     }
+    mailbox::remember(tx, &row, &finish.key)?;
     let event = match &finish.outcome {
         Outcome::Settled { event } => event,
         Outcome::Retry { at, error } => {

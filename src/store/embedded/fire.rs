@@ -21,12 +21,15 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
     let now = tx.now(fire.now);
     let mut fired = Fired::default();
     let mut slots = Slots::of(tx, fire.partition, fire.offer.as_ref())?;
-    let (mut became_ready, mut to_give_up) = (Vec::new(), Vec::new());
-    let due = due::first(tx, fire.partition, limits::SLICE_MAX)?;
-    for thing in due.into_iter().take_while(|thing| thing.at <= now) {
-        let mut row = tx.load_named(&thing.run)?.ok_or_else(|| Fault::transition("something due of a run that is not there"))?;
-        due::forget(tx, &row, thing.kind, thing.command)?;
+    let mut became_ready = Vec::new();
+    let due = |tx: &mut Tx<'_>| {
+        let first = due::first(tx, fire.partition, limits::SLICE_MAX)?;
+        Ok::<_, Fault>(first.into_iter().take_while(|thing| thing.at <= now))
+    };
+    for thing in due(tx)? {
+        let mut row = row_of(tx, &thing.run)?;
         match thing.kind {
+            DueKind::GiveUp => continue,
             DueKind::Timer => {
                 if timer(tx, &mut row, &thing)? {
                     became_ready.push(row.name.clone());
@@ -38,16 +41,14 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
                 attempts::retry(tx, &mut row, index, now)?;
                 fired.retries += 1;
             }
-            DueKind::GiveUp => {
-                to_give_up.push(thing);
-                continue;
-            }
         }
+        due::forget(tx, &row, thing.kind, thing.command)?;
         tx.save(&row)?;
     }
-    // After the back-offs that ended with them: the caller is told of attempts as they stand.
-    for thing in to_give_up {
-        let row = tx.load_named(&thing.run)?.ok_or_else(|| Fault::transition("a run that is gone"))?;
+    // After the back-offs, and with the ends that those brought: the caller is told of attempts as they stand.
+    for thing in due(tx)?.filter(|thing| thing.kind == DueKind::GiveUp) {
+        let row = row_of(tx, &thing.run)?;
+        due::forget(tx, &row, thing.kind, thing.command)?;
         fired.timed_out.extend(unbegun(tx, &row, &thing, now)?);
     }
     let deadlines = leases::first_due(tx, fire.partition, limits::SLICE_MAX)?;
@@ -56,7 +57,7 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
     }
     // Only now, so that timers of one run that fire together come in one turn.
     for run in became_ready {
-        let mut row = tx.load_named(&run)?.ok_or_else(|| Fault::transition("a run that is gone"))?;
+        let mut row = row_of(tx, &run)?;
         fired.grants.turns.extend(grant::ready(tx, &mut row, &mut slots, now)?);
         tx.save(&row)?;
     }
@@ -66,6 +67,10 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
     fired.more = fired.next_due > TimeMs(0) && fired.next_due <= now;
     fired.now = tx.clock();
     Ok(fired)
+}
+
+fn row_of(tx: &mut Tx<'_>, run: &str) -> Result<RunRow, Fault> {
+    tx.load_named(run)?.ok_or_else(|| Fault::transition("something due of a run that is not there"))
 }
 
 /// Whether the run became ready by it.
@@ -85,7 +90,7 @@ fn unbegun(tx: &mut Tx<'_>, row: &RunRow, thing: &Due, now: TimeMs) -> Result<Op
 
 /// An attempt whose lease has passed its deadline.
 fn overdue(tx: &mut Tx<'_>, run: &str, command: u32, now: TimeMs) -> Result<TimedOut, Fault> {
-    let row = tx.load_named(run)?.ok_or_else(|| Fault::transition("a deadline of a run that is not there"))?;
+    let row = row_of(tx, run)?;
     let attempt = row.record.attempts.iter().find(|attempt| attempt.command == command);
     let attempt = attempt.ok_or_else(|| Fault::transition("a deadline of no attempt"))?;
     leases::put_attempt(tx, &row, &attempt.session, attempt.seq, command, now.plus(AGAIN))?;

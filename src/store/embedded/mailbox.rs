@@ -62,6 +62,9 @@ pub(super) fn knows(tx: &mut Tx<'_>, row: &RunRow, key: &str) -> Result<bool, Fa
 
 /// Remembers the key of what changes the run without an event.
 pub(super) fn remember(tx: &mut Tx<'_>, row: &RunRow, key: &str) -> Result<(), Fault> {
+    if key.is_empty() {
+        return Ok(());
+    }
     let arrival = tx.sequence()?;
     remember_as(tx, row, key, arrival)
 }

@@ -4,6 +4,7 @@ use super::decode::Made;
 use super::scripts::SCRIPTS;
 use super::turns::refusal;
 use super::{RedisStore, encode};
+use crate::api::limits::IDEMPOTENCY_KEYS_KEPT;
 use crate::api::{RunKey, TimeMs};
 use crate::machine::commit::AttemptClaim;
 use crate::store::op::{Finish, Finished, Outcome};
@@ -28,6 +29,7 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
         Some(turn) => call.arg(encode::turn(turn)).arg(&turn.entry.before).arg(&turn.entry.after),
         None => call.arg("").arg("").arg(""),
     };
+    let call = call.arg(&finish.key).arg(IDEMPOTENCY_KEYS_KEPT);
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "accepted" => {

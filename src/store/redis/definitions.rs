@@ -14,43 +14,33 @@ const LOOK_UP: &str = "look up a workflow";
 
 /// First the definition and its generation, then every partition, then the store's own list: what is there is everywhere.
 pub(super) async fn define(store: &RedisStore, define: Define) -> Result<Defined, StoreError> {
-    let retention_ms = encode::exact(define.retention.0);
-    if let Some(record) = workflow(store, &define.namespace, &define.name).await?
-        && (&record.version, &record.pool, record.retention_ms) == (&define.version, &define.pool, retention_ms)
-    {
-        return Ok(Defined { record, unchanged: true });
-    }
+    let (current, begun) = (keys::workflows(&define.namespace), keys::begun_workflows(&define.namespace));
+    let known = keys::workflow_keys(&define.namespace, &define.name);
     let script = &SCRIPTS.generation;
-    let call = Call::with_keys(script, &[&keys::definition(&define.version), keys::GENERATION])
+    let call = Call::with_keys(script, &[&keys::definition(&define.version), keys::GENERATION, &current, &begun, &known])
         .arg(encode::time(define.now))
-        .arg(&define.definition);
+        .arg(&define.definition)
+        .arg(define.name.as_str())
+        .arg(define.version.as_str())
+        .arg(define.pool.as_str())
+        .arg(encode::exact(define.retention.0))
+        .arg(&define.key);
     let mut answer = Fields::of(script.operation, store.connections.run(0, call).await?)?;
-    let record = WorkflowRecord {
-        name: define.name.clone(),
-        version: define.version.clone(),
-        pool: define.pool.clone(),
-        retention_ms,
-        generation: answer.number()?,
-        defined_at: answer.time()?,
-    };
-    let packed = rmp_serde::to_vec(&record).map_err(|e| damaged(LOOK_UP, e))?;
+    let (is_new, packed) = (answer.text()? == "new", answer.bytes()?);
+    if !is_new {
+        return Ok(Defined { record: unpack(&packed)?, unchanged: true });
+    }
     let field = format!("{}/{}", define.namespace, define.name);
     try_join_all((0..store.info.partitions).map(|number| {
         let prefix = keys::prefix(Partition(number));
-        set(store, number, vec![format!("{prefix}w"), format!("{prefix}pools")], &field, &packed)
+        let call = Call::with_keys(&SCRIPTS.define, &[&format!("{prefix}w"), &format!("{prefix}pools")]);
+        store.connections.run(number, call.arg(&field).arg(&packed))
     }))
     .await?;
-    let record = set(store, 0, vec![keys::workflows(&define.namespace)], define.name.as_str(), &packed).await?;
-    Ok(Defined { record, unchanged: false })
-}
-
-/// Makes it current in one hash, unless a later one is: then that is the answer.
-async fn set(store: &RedisStore, by: u16, in_keys: Vec<String>, field: &str, packed: &[u8]) -> Result<WorkflowRecord, StoreError> {
-    let script = &SCRIPTS.define;
-    let in_keys: Vec<&str> = in_keys.iter().map(String::as_str).collect();
-    let call = Call::with_keys(script, &in_keys).arg(field).arg(packed);
-    match store.connections.run(by, call).await? {
-        redis::Value::BulkString(bytes) => unpack(&bytes),
+    let script = &SCRIPTS.defined;
+    let call = Call::with_keys(script, &[&current, &begun, &known]).arg(define.name.as_str()).arg(&packed).arg(&define.key);
+    match store.connections.run(0, call).await? {
+        redis::Value::BulkString(bytes) => Ok(Defined { record: unpack(&bytes)?, unchanged: false }),
         other => Err(damaged(script.operation, format!("an answer is no record: {other:?}"))),
     }
 }

@@ -6,6 +6,8 @@
 //! | `{e}:gen` | counter | generations of definitions |
 //! | `{e}:v:<version>` | string | a definition, canonical JSON |
 //! | `{e}:w:<namespace>` | hash | name to workflow record |
+//! | `{e}:wb:<namespace>` | hash | likewise, of those that are on their way to the partitions |
+//! | `{e}:wk:<namespace>/<name>` | sorted set | idempotency keys of the last definitions |
 //! | `{e<P>}:w` | hash | `<namespace>/<name>` to workflow record |
 //! | `{e<P>}:pools`, `:queues` | set | names that `counts` looks at |
 //! | `{e<P>}:r:<run>` | string | the record of a run |
@@ -41,6 +43,16 @@ pub(super) fn definition(version: &Version) -> String {
 
 pub(super) fn workflows(namespace: &Name) -> String {
     format!("{{e}}:w:{namespace}")
+}
+
+/// Definitions that were begun and did not reach all partitions.
+pub(super) fn begun_workflows(namespace: &Name) -> String {
+    format!("{{e}}:wb:{namespace}")
+}
+
+/// Idempotency keys of a workflow's last definitions.
+pub(super) fn workflow_keys(namespace: &Name, name: &Name) -> String {
+    format!("{{e}}:wk:{namespace}/{name}")
 }
 
 /// The channel of wakes: named for the store, because channels span the databases of a server.

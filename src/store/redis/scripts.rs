@@ -74,5 +74,6 @@ scripts! {
     counts = "count", plain;
     generation = "keep a definition", plain;
     define = "define a workflow", plain;
+    defined = "define a workflow", plain;
     meta = "open the store", plain;
 }

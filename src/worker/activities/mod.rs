@@ -19,6 +19,16 @@ use crate::api::Definition;
 use crate::api::definition::Kind;
 use crate::api::worker::{ActivityWork, AttemptOutcome};
 
+/// Told when an attempt says that it lives.
+#[derive(Clone)]
+pub(super) struct Alive(pub(super) Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Alive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Alive")
+    }
+}
+
 /// An attempt to run. Its name and argument are in it.
 #[derive(Debug, Clone)]
 pub(super) struct Task {
@@ -26,6 +36,8 @@ pub(super) struct Task {
     pub(super) definition: Arc<Definition>,
     /// So long it may take from now on.
     pub(super) within: Duration,
+    /// For its heartbeats.
+    pub(super) alive: Alive,
 }
 
 /// How an attempt came back.

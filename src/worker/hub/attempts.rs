@@ -1,15 +1,19 @@
 //! Attempts at activities: from the lease to the commit's item, alone or with the optimistic turn.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{AttemptId, Held, Hub, Msg};
 use crate::api::worker::{ActivityWork, AttemptOutcome, Item};
 use crate::api::{Definition, RunError, RunKey};
 use crate::client::worker::Error;
 use crate::telemetry::crash::point;
-use crate::worker::activities::{Came, Task};
+use crate::worker::activities::{Alive, Came, Task};
 use crate::worker::commit::{Pending, Then, outcome_item};
 use crate::worker::turn::Ended;
+
+/// So many signs of life within one heartbeat time-out are enough.
+const HEARTBEATS_PER_TIMEOUT: u32 = 4;
 
 impl Hub {
     /// An attempt was leased to this worker; name and argument are in it.
@@ -28,7 +32,7 @@ impl Hub {
             run.held += 1;
         }
         let definition = self.parts.definitions.get(&work.version);
-        self.attempts.insert(id.clone(), Held { work: work.clone(), running: None });
+        self.attempts.insert(id.clone(), Held { work: work.clone(), running: None, heartbeat: None });
         if let Some(definition) = definition {
             self.start_attempt(id, work, definition);
             return;
@@ -64,11 +68,41 @@ impl Hub {
         let done = move |came| {
             let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
         };
+        let timeouts = work.name.as_ref().and_then(|name| definition.activities.get(name)?.timeouts.as_ref());
+        let heartbeat = timeouts.and_then(|timeouts| timeouts.heartbeat).map(|timeout| (timeout.to_std(), Instant::now()));
+        let (messages, live_id) = (self.parts.messages.clone(), id.clone());
+        let alive = Alive(Arc::new(move || {
+            let _ = messages.send(Msg::AttemptLives { generation, id: live_id.clone() });
+        }));
         point("worker.activity-begins");
-        let running = self.parts.runner.start_attempt(Task { work, definition, within }, Box::new(done));
+        let running = self.parts.runner.start_attempt(Task { work, definition, within, alive }, Box::new(done));
         if let Some(held) = self.attempts.get_mut(&id) {
             held.running = Some(running);
+            held.heartbeat = heartbeat;
         }
+    }
+
+    /// Passes a sign of life on, if the last one is a part of its time-out ago.
+    pub(super) fn attempt_lives(&mut self, id: &AttemptId) {
+        let Some((timeout, told)) = self.attempts.get_mut(id).and_then(|held| held.heartbeat.as_mut()) else { return };
+        if told.elapsed() < *timeout / HEARTBEATS_PER_TIMEOUT {
+            return;
+        }
+        *told = Instant::now();
+        let item = Item::Heartbeat { run: id.run.clone(), command: id.command, attempt: id.attempt, seq: id.seq };
+        self.pipeline.push(Pending { item, then: Then::Nothing });
+    }
+
+    /// The store has given the attempt up: what it still does is in vain.
+    pub(super) fn attempt_given_up(&mut self, id: &AttemptId) {
+        let Some(held) = self.attempts.remove(id) else { return };
+        if let Some(running) = held.running {
+            running.stop();
+        }
+        if let Some(run) = self.runs.get(&held.work.run, &held.work.uid) {
+            run.held = run.held.saturating_sub(1);
+        }
+        self.slots.release_activity();
     }
 
     pub(super) fn attempt_ended(&mut self, id: &AttemptId, came: Came) {

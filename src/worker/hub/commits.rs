@@ -102,6 +102,10 @@ impl Hub {
         if let Item::Activity { run, command, attempt, seq, .. } = &pending.item {
             self.ended.remove(&AttemptId { run: run.clone(), command: *command, attempt: *attempt, seq: *seq });
         }
+        if let (Item::Heartbeat { run, command, attempt, seq }, ItemResult::Refused { .. }) = (&pending.item, &result) {
+            let id = AttemptId { run: run.clone(), command: *command, attempt: *attempt, seq: *seq };
+            return self.attempt_given_up(&id);
+        }
         let turn = match pending.item {
             Item::Turn { turn, .. } => Some(turn),
             Item::Activity { turn, .. } => turn,

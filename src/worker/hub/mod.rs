@@ -13,7 +13,7 @@ use commits::Answered;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore};
@@ -61,6 +61,8 @@ pub(super) enum Msg {
     Turned { job: Box<TurnJob>, turned: Turned },
     /// An attempt's definition was fetched.
     AttemptDefined { generation: u64, work: Box<ActivityWork>, definition: Result<Arc<Definition>, Error> },
+    /// An attempt says that it lives.
+    AttemptLives { generation: u64, id: AttemptId },
     /// An attempt has ended.
     AttemptEnded { generation: u64, id: AttemptId, came: Came },
     /// A commit was answered, for these items. The first answer of a request is not the last one when it leaves items unknown.
@@ -89,6 +91,8 @@ struct Held {
     work: ActivityWork,
     /// `None` while its definition is fetched.
     running: Option<activities::Running>,
+    /// The heartbeat time-out, when it has one, and when the last sign of life was passed on.
+    heartbeat: Option<(Duration, Instant)>,
 }
 
 /// What the hub is made with.
@@ -186,6 +190,7 @@ impl Hub {
             Msg::AttemptDefined { generation, work, definition } if generation == self.generation => {
                 self.attempt_defined(*work, definition);
             }
+            Msg::AttemptLives { generation, id } if generation == self.generation => self.attempt_lives(&id),
             Msg::AttemptEnded { generation, id, came } if generation == self.generation => self.attempt_ended(&id, came),
             Msg::Committed { generation, answered } if generation == self.generation => self.committed(answered),
             Msg::Uncommitted { generation, over } if generation == self.generation => self.over(over),

@@ -13,6 +13,7 @@ use crate::world::*;
 
 on_every_store!(
     rule_2_a_result_counts_once_and_only_from_its_holder,
+    a_result_known_by_its_key_counts_once_and_is_answered_as_done,
     rule_2_a_refused_optimistic_turn_leaves_the_result_in_the_mailbox,
     rule_3_a_turn_that_passes_mail_is_given_that_mail_next,
     an_activity_is_granted_at_once_unless_the_queue_has_an_older_head_or_fairness_forbids,
@@ -50,6 +51,20 @@ async fn rule_2_a_result_counts_once_and_only_from_its_holder(world: World) {
     assert_eq!(world.store.finish(finish).await.unwrap(), Finished::AttemptLost, "a repeat");
     let grants = world.claim("a", "s1", 3, 8, 8, 30).await;
     assert_eq!(grants.turns[0].events, [completed(0)]);
+}
+
+async fn a_result_known_by_its_key_counts_once_and_is_answered_as_done(world: World) {
+    let grant = world.stepping("a", "s1").await;
+    let keyed = Finish { key: "k".into(), ..world.finish_of(&grant, completed(0)) };
+    for _ in 0..2 {
+        assert!(is_settled(world.store.finish(keyed.clone()).await.unwrap(), None));
+    }
+    let other = Finish { key: "other".into(), ..keyed.clone() };
+    assert_eq!(world.store.finish(other).await.unwrap(), Finished::AttemptLost);
+    let work = world.claim("a", "s1", 3, 8, 8, 30).await.turns.remove(0);
+    assert_eq!(work.events, [completed(0)]);
+    accepted(world.commit("a", "s1", 3, closing(&work.record.head, 3), 40, None).await);
+    assert!(is_settled(world.store.finish(keyed).await.unwrap(), None), "after the end too");
 }
 
 async fn rule_2_a_refused_optimistic_turn_leaves_the_result_in_the_mailbox(world: World) {

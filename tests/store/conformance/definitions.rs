@@ -8,6 +8,7 @@ use crate::world::{World, name};
 
 on_every_store!(
     a_repeated_definition_changes_nothing,
+    a_definition_known_by_its_key_is_not_made_current_again,
     a_new_version_takes_over_and_the_old_one_stays_readable,
     a_definition_is_current_everywhere_and_the_later_one_wins,
 );
@@ -21,6 +22,20 @@ async fn a_repeated_definition_changes_nothing(world: World) {
     assert!(!other_pool.unchanged);
     assert!(other_pool.record.generation > current.generation);
     assert_eq!(other_pool.record.version, current.version);
+}
+
+async fn a_definition_known_by_its_key_is_not_made_current_again(world: World) {
+    let late = Define { version: Version::of("late"), definition: "late".into(), key: "k".into(), ..world.definition() };
+    let first = world.store.define(late.clone()).await.unwrap();
+    assert!(!first.unchanged);
+    let back = world.store.define(world.definition()).await.unwrap();
+    assert!(!back.unchanged);
+    let repeat = world.store.define(late.clone()).await.unwrap();
+    assert_eq!((repeat.record, repeat.unchanged), (back.record.clone(), true), "what followed it stays");
+    let other_workflow = world.store.define(Define { name: name("basket"), ..late.clone() }).await.unwrap();
+    assert!(!other_workflow.unchanged, "a key names a definition of one workflow");
+    let again = world.store.define(Define { key: "other".into(), ..late }).await.unwrap();
+    assert_eq!((again.unchanged, again.record.generation > back.record.generation), (false, true));
 }
 
 async fn a_new_version_takes_over_and_the_old_one_stays_readable(world: World) {

@@ -96,7 +96,7 @@ async fn an_attempt_that_nobody_begins_is_handed_out_to_be_given_up(world: World
     assert_eq!(late.iter().map(|late| late.attempt.command).collect::<Vec<_>>(), [1], "the other one has begun");
     assert_eq!(late[0].claim(), AttemptClaim { command: 1, attempt: 1, session: String::new(), seq: 0 });
     let outcome = Outcome::Settled { event: r#"{"ActivityFailed":{"command":1}}"#.into() };
-    let finish = Finish { run: run("a"), attempt: late[0].claim(), outcome, turn: None, now: TimeMs(300), offer: None };
+    let finish = Finish { run: run("a"), attempt: late[0].claim(), outcome, turn: None, key: String::new(), now: TimeMs(300), offer: None };
     assert!(matches!(world.store.finish(finish).await.unwrap(), Finished::Accepted { .. }));
     assert!(world.claim("a", "s1", 3, 8, 8, 300).await.attempts.is_empty(), "its place in the queue is void");
 }

@@ -4,6 +4,7 @@
 -- ARGV[3] run  [4] command  [5] attempt  [6] session, empty for the service  [7] number of its request  [8] offer
 -- ARGV[9] settled | retry  [10] event | error  [11] empty | ms of the next attempt
 -- ARGV[12] turn, empty for none  [13] entry before its events  [14] entry after them
+-- ARGV[15] idempotency key, empty for none  [16] keys kept beyond those of unread events
 -- RETURNS {accepted, `` | Accepted | refusal, grants} | {lost} | {missing}
 local run, command, number, session, seq = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local settled, event = ARGV[9] == 'settled', ARGV[10]
@@ -18,6 +19,7 @@ if turn and r[HEAD] == turn[ID] then
   if r[PHASE] == CLOSED then now = r[CLOSED_AT] end
   return {'accepted', 'Accepted', grants()}
 end
+if knows_key(run, ARGV[15]) then return {'accepted', '', grants()} end
 if r[PHASE] == CLOSED then return {'lost'} end
 local a, place = find(run, r, command)
 if not a or a[ATTEMPT] ~= number then return {'lost'} end
@@ -31,6 +33,7 @@ elseif session ~= '' or not settled then
 end
 
 touch(run)
+remember_key(run, r, ARGV[15], tonumber(ARGV[16]))
 if not settled then
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
   put(run, a, place)

@@ -29,6 +29,8 @@ pub(super) enum Effect {
     Timer { call: u64, id: u64, ms: f64 },
     /// Or not.
     ClearTimer { id: u64 },
+    /// A call lives.
+    Heartbeat { call: u64 },
     /// To the worker's log.
     Log { level: String, text: String },
 }
@@ -159,6 +161,8 @@ fn natives<'js>(ctx: &Ctx<'js>, outbox: &Rc<Outbox>) -> rquickjs::Result<Object<
     host.set("timerAgain", Function::new(ctx.clone(), again)?)?;
     let o = outbox.clone();
     host.set("clearTimer", Function::new(ctx.clone(), move |id: f64| o.push(Effect::ClearTimer { id: number(id) }))?)?;
+    let o = outbox.clone();
+    host.set("heartbeat", Function::new(ctx.clone(), move |call: f64| o.push(Effect::Heartbeat { call: number(call) }))?)?;
     let o = outbox.clone();
     host.set("log", Function::new(ctx.clone(), move |level: String, text: String| o.push(Effect::Log { level, text }))?)?;
     Ok(host)

@@ -36,14 +36,22 @@ function define(object, key, value) {
 
 // --- Calls.
 
+// More signs of life than this are one.
+const HEARTBEAT_MS_MIN = 50;
+
 function begin(number, argument, given) {
   const call = new Call(number);
   calls.set(number, call);
   current = call;
   const context = JSON.parse(given);
   Object.defineProperty(context, "signal", { get: () => call.signal, enumerable: true });
-  // A worker's attempts have one time-out, from start to close, and no other: there is nobody to tell.
-  context.heartbeat = () => {};
+  let told = -Infinity;
+  context.heartbeat = () => {
+    const now = Date.now();
+    if (now - told < HEARTBEAT_MS_MIN) return;
+    told = now;
+    host.heartbeat(number);
+  };
   new Promise((resolve) => resolve(main(JSON.parse(argument), context))).then(
     (value) => succeed(call, value),
     (error) => fail(call, error),

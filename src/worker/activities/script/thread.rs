@@ -18,7 +18,7 @@ use super::{RealmKey, Reply, STRUCK_MAX, Struck};
 use crate::api::worker::AttemptOutcome;
 use crate::api::{Json, RunError};
 use crate::worker::activities::outcome::{bounded, failed, failed_for_good, timeout};
-use crate::worker::activities::{Came, Task};
+use crate::worker::activities::{Alive, Came, Task};
 
 /// What a thread is told.
 pub(super) enum ToThread {
@@ -80,6 +80,7 @@ enum Due {
 struct Running {
     key: RealmKey,
     reply: Reply,
+    alive: Alive,
     deadline: Instant,
     timeout_ms: u64,
     /// For the log.
@@ -163,7 +164,8 @@ impl Thread {
         let name = work.name.as_deref().unwrap_or_default();
         let key: RealmKey = (work.version.clone(), name.into());
         let deadline = Instant::now() + task.within;
-        let running = Running { key: key.clone(), reply, deadline, timeout_ms: work.timeout_ms, run: work.run.to_string() };
+        let (alive, timeout_ms, run) = (task.alive, work.timeout_ms, work.run.to_string());
+        let running = Running { key: key.clone(), reply, alive, deadline, timeout_ms, run };
         self.due.insert((deadline, Due::Deadline(number)));
         self.calls.insert(number, running);
         let source = task.definition.activities.get(name).and_then(|activity| activity.script.as_deref()).unwrap_or_default();
@@ -240,6 +242,11 @@ impl Thread {
                 Effect::ClearTimer { id } => {
                     if let Some((_, at)) = self.timers.remove(&id) {
                         self.due.remove(&(at, Due::Timer(id)));
+                    }
+                }
+                Effect::Heartbeat { call } => {
+                    if let Some(running) = self.calls.get(&call) {
+                        (running.alive.0)();
                     }
                 }
                 Effect::Log { level, text } => {
