@@ -2,6 +2,7 @@
 //!
 //! `guarantees.md` names the tests here. Each starts its own servers on its own ports with its own folder, and ends what it started by process id.
 
+mod activities;
 mod bad_input;
 mod bombs;
 mod checker;

@@ -96,20 +96,28 @@ pub async fn apply_all(fleet: &Fleet, shop: &Shop) {
 pub async fn post(client: &reqwest::Client, servers: &[String], path: &str, key: &str, body: &Value) -> (u16, Value) {
     let deadline = Instant::now() + Duration::from_mins(1);
     let mut turn = 0_usize;
+    let mut last = String::new();
     loop {
         let server = &servers[turn % servers.len()];
         turn += 1;
         let sent = client.post(format!("{server}{path}")).header("idempotency-key", key).json(body).send().await;
-        if let Ok(answer) = sent {
-            let status = answer.status().as_u16();
-            if let Ok(value) = answer.json::<Value>().await
-                && status != 503
-                && status != 429
-            {
-                return (status, value);
+        match sent {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                let text = answer.text().await;
+                let value = match &text {
+                    Ok(none) if none.is_empty() => Ok(Value::Null),
+                    Ok(text) => serde_json::from_str(text).map_err(|_| ()),
+                    Err(_) => Err(()),
+                };
+                match value {
+                    Ok(value) if status != 503 && status != 429 => return (status, value),
+                    _ => last = format!("{status} {text:?}"),
+                }
             }
+            Err(error) => last = error.to_string(),
         }
-        assert!(Instant::now() < deadline, "POST {path} is not answered");
+        assert!(Instant::now() < deadline, "POST {path} is not answered, the last time: {last}");
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }

@@ -55,9 +55,7 @@ impl Resolve for NoLocal {
             let first = found.first().copied();
             let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| !is_local(address.ip())).collect();
             match first {
-                Some(first) if allowed.is_empty() => {
-                    Err(Box::new(LocalAddress { host: name.as_str().to_owned(), address: first.ip() }).into())
-                }
+                Some(first) if allowed.is_empty() => Err(LocalAddress { host: name.as_str().to_owned(), address: first.ip() }.into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
         })

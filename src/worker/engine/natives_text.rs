@@ -1,10 +1,12 @@
 //! Texts, bytes and URLs for the shim: what WHATWG specifies and a crate already does.
 
-use rquickjs::{Ctx, Exception, Function, Object, Result, TypedArray};
+use rquickjs::{Ctx, Exception, Function, Object, Result, TypedArray, qjs};
 use url::{Url, form_urlencoded, quirks};
 
-/// Adds them to the host object.
+/// Adds them to the host object, and the engine's `atob` and `btoa` to the globals.
 pub fn install<'js>(ctx: &Ctx<'js>, host: &Object<'js>) -> Result<()> {
+    // SAFETY: the context is alive; the function adds the two to it.
+    unsafe { qjs::JS_AddIntrinsicAToB(ctx.as_raw().as_ptr()) };
     host.set("encode", Function::new(ctx.clone(), |ctx: Ctx<'js>, text: String| TypedArray::<u8>::new(ctx, text.into_bytes()))?)?;
     host.set("decode", Function::new(ctx.clone(), decode)?)?;
     host.set(

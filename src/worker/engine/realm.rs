@@ -117,8 +117,6 @@ pub fn measure_stack_from_here(ctx: &Ctx<'_>) {
 }
 
 fn boot<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, definition: &Definition) -> rquickjs::Result<Persistent<Object<'static>>> {
-    // SAFETY: the context is alive; the function adds `atob` and `btoa` to it.
-    unsafe { qjs::JS_AddIntrinsicAToB(ctx.as_raw().as_ptr()) };
     let (shim, promise) = shim(ctx)?.eval()?;
     promise.finish::<()>()?;
     let boot: Function<'js> = shim.get("default")?;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use rquickjs::context::intrinsic;
 use rquickjs::promise::PromiseState;
 use rquickjs::{CatchResultExt as _, Context, Ctx, Function, Module, Object, Persistent, Promise, Runtime, Value};
 
@@ -62,7 +63,7 @@ pub(super) struct Realm {
 impl Realm {
     /// The shim; no code of the user yet.
     pub(super) fn new(runtime: &Runtime, outbox: &Rc<Outbox>) -> Result<Self, String> {
-        let context = Context::full(runtime).map_err(|e| e.to_string())?;
+        let context = Context::custom::<intrinsic::All>(runtime).map_err(|e| e.to_string())?;
         let calls = context.with(|ctx| {
             let boot = || -> rquickjs::Result<_> {
                 let (shim, promise) = Module::declare(ctx.clone(), "everloop-script", SHIM)?.eval()?;
@@ -93,21 +94,23 @@ impl Realm {
     /// The module is evaluated: its default export is what calls run.
     pub(super) fn loaded(&self, pair: Persistent<Object<'static>>) -> Result<(), String> {
         self.context.with(|ctx| {
-            let take = || -> rquickjs::Result<bool> {
+            let take = || -> rquickjs::Result<Option<&str>> {
                 let pair = pair.restore(&ctx)?;
                 let promise: Promise<'_> = pair.get("promise")?;
                 if promise.state() == PromiseState::Pending {
-                    return Ok(false);
+                    return Ok(Some("its top level waits for something: await inside of the exported function"));
                 }
                 promise.finish::<Value<'_>>()?;
                 let namespace: Object<'_> = pair.get("namespace")?;
-                let main: Function<'_> = namespace.get("default")?;
+                let Some(main) = namespace.get::<_, Value<'_>>("default")?.into_function() else {
+                    return Ok(Some("it exports no function: write `export default async (input, context) => ...`"));
+                };
                 self.function(&ctx, "setMain")?.call::<_, ()>((main,))?;
-                Ok(true)
+                Ok(None)
             };
             match take().catch(&ctx) {
-                Ok(true) => Ok(()),
-                Ok(false) => Err("the top level of the script waits for something: await inside of the exported function".to_owned()),
+                Ok(None) => Ok(()),
+                Ok(Some(broken)) => Err(broken.to_owned()),
                 Err(error) => Err(error.to_string()),
             }
         })
