@@ -100,8 +100,8 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
-    /// `current` (the workflow's current version), a version, or absent: `current` for a run blocked by its source, else the
-    /// version that it is on.
+    /// `current` (the workflow's current version), a version, or absent: `current` for a run that its source blocked
+    /// (`Nondeterminism`, `BrokenSource`), else the version that it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }

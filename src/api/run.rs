@@ -103,10 +103,25 @@ impl RunError {
 /// Why a run stands still until a person acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Blocked {
-    /// `Nondeterminism`, `BrokenSource`, `TurnKilledWorker`.
+    /// `Paused`, or one of docs/errors.md, as `Nondeterminism`.
     pub reason: String,
     /// What was found, with expected and actual, over several lines.
     pub message: String,
+}
+
+impl Blocked {
+    /// The code asks for something else than its journal has.
+    pub const NONDETERMINISM: &str = "Nondeterminism";
+    /// The source does not load.
+    pub const BROKEN_SOURCE: &str = "BrokenSource";
+    /// A person holds it.
+    pub const PAUSED: &str = "Paused";
+
+    /// Whether the version that the run is on can never go on: another one must.
+    #[must_use]
+    pub fn needs_other_source(&self) -> bool {
+        [Self::NONDETERMINISM, Self::BROKEN_SOURCE].contains(&self.reason.as_str())
+    }
 }
 
 /// What a run is waiting for or doing: what `status: Running` does not say.

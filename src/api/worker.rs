@@ -5,6 +5,8 @@
 //! frees. Every request that may be granted something has a number (`seq`), rising within the session, and every lease is
 //! named by (session, seq). An answer that was lost is asked for again with the same number and `again: true`.
 
+#![allow(clippy::large_stack_arrays, reason = "what utoipa derives for the schema of a large enum, run once when the document is made")]
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Attempt, CommandNo, Head, Name, RunKey, Seq, SessionId, Uid, Version};

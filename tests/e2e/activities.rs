@@ -42,7 +42,7 @@ async fn an_attempt_lives_as_long_as_it_says_so() {
     let silent = run(&fleet, "silent", SILENT, "200ms", &format!("{}/step", shop.url)).await;
     assert_eq!((&silent["status"], &silent["error"]["type"]), (&json!("Failed"), &json!("Timeout")), "{silent:#?}");
     assert!(silent["error"]["message"].as_str().is_some_and(|message| message.contains("heartbeat")), "{silent:#?}");
-    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let executions = shop.ledger.executions.lock().expect("no panic while it is held");
     assert!(executions.is_empty(), "an attempt that was given up is stopped by its next sign of life: {executions:?}");
 }

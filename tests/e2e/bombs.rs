@@ -98,8 +98,13 @@ async fn g4_a_run_blocked_by_other_code_goes_on_with_fitting_code() {
     let message = blocked["blocked"]["message"].as_str().expect("a message");
     assert!(message.contains("step") && message.contains("sleep"), "both sides are told: {message}");
 
+    // What the message says to do next is typed in as it stands there.
     fleet.apply("changing", MENDED, activities).await;
-    post(&server, &format!("{run}/resume"), json!({"version": "current"})).await;
+    let command = message.split('`').find(|quoted| quoted.starts_with("everloop ")).expect("a command to type");
+    let mut typed = std::process::Command::new(env!("CARGO_BIN_EXE_everloop"));
+    typed.args(command.split_whitespace().skip(1)).args(["--server", &server]);
+    let output = tokio::task::spawn_blocking(move || typed.output()).await.expect("no panic").expect("everloop runs");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     let closed = view(&server, "c", "?wait=30s").await;
     assert_eq!(closed["result"], "mended", "{closed:#?}");
     let executions = shop.ledger.executions.lock().expect("no panic while it is held");

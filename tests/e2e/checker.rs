@@ -54,13 +54,14 @@ fn tag(value: &Value) -> (&str, &Value) {
 }
 
 /// What must hold in any journal: turns without gaps and in time order, `Started` once and first, commands numbered without
-/// gaps, no command settled twice, no timer before its time, nothing after the end.
+/// gaps, no command settled twice, no timer before its time, a cancellation told once, nothing after the end.
 pub fn journal_is_sound(id: &str, entries: &[Value]) {
     let mut next_command = 0;
     let mut settled = BTreeSet::new();
     let mut timers = BTreeMap::new();
     let mut last_at = 0;
     let mut ended = false;
+    let mut cancels = 0;
     for (number, entry) in entries.iter().enumerate() {
         let at = entry["at"].as_u64().expect("a time");
         assert_eq!(entry["turn"], number, "G1: {id} has a gap in its turns");
@@ -69,6 +70,7 @@ pub fn journal_is_sound(id: &str, entries: &[Value]) {
         last_at = at;
         for (i, event) in entry["events"].as_array().expect("events").iter().enumerate() {
             let (kind, body) = tag(event);
+            cancels += usize::from(kind == "CancelRequested");
             assert_eq!(kind == "Started", number == 0 && i == 0, "{id}: Started is the first event and no other");
             let Some(command) = body["command"].as_u64() else { continue };
             assert!(command < next_command, "{id}: an event for command {command}, which was never issued");
@@ -89,6 +91,7 @@ pub fn journal_is_sound(id: &str, entries: &[Value]) {
             next_command += 1;
         }
     }
+    assert!(cancels <= 1, "G1: {id} was told {cancels} times of its cancellation");
 }
 
 fn tokens(value: &Value) -> Vec<u64> {
@@ -111,11 +114,11 @@ pub async fn check(server: &str, shop: &Shop, acknowledged: &[Acknowledged], lim
         match &run.expected {
             Expected::Tokens { steps } => {
                 assert_eq!(tokens(result).len(), *steps, "G1: {view:#?}");
-                check_tokens(shop, uid, &tokens(result), &mut accepted);
+                check_tokens(shop, uid, &entries, &tokens(result), &mut accepted);
             }
             Expected::Fan { width } => {
                 assert_eq!(tokens(&result["tokens"]).len(), *width, "{view:#?}");
-                check_tokens(shop, uid, &tokens(&result["tokens"]), &mut accepted);
+                check_tokens(shop, uid, &entries, &tokens(&result["tokens"]), &mut accepted);
                 assert_eq!(result["first"], "step");
                 assert_eq!(result["settled"], serde_json::json!(["fulfilled", "rejected"]));
             }
@@ -132,12 +135,33 @@ pub async fn check(server: &str, shop: &Shop, acknowledged: &[Acknowledged], lim
     }
 }
 
-/// G7 and G1: each result comes from an execution under this run's key, and no execution counts twice.
-fn check_tokens(shop: &Shop, uid: &str, tokens: &[u64], accepted: &mut BTreeSet<u64>) {
+/// G7 and G1: each result comes from an execution under the key of exactly the call that the journal says, and no execution
+/// counts twice.
+fn check_tokens(shop: &Shop, uid: &str, entries: &[Value], tokens: &[u64], accepted: &mut BTreeSet<u64>) {
     let executions = shop.ledger.executions.lock().expect("no panic while it is held");
+    let calls = completed(entries);
     for token in tokens {
         assert!(accepted.insert(*token), "G1: the execution {token} was accepted twice");
-        let known = executions.iter().any(|(key, tokens)| key.starts_with(uid) && tokens.contains(token));
-        assert!(known, "G7: no execution of run {uid} answered {token}");
+        let call = calls.get(token).unwrap_or_else(|| panic!("G1: {uid} ends with {token}, which its journal does not have"));
+        let key = format!("{uid}/{call}");
+        let known = executions.get(&key).is_some_and(|tokens| tokens.contains(token));
+        assert!(known, "G7: {token} is the result of call {key}, under whose key the shop never answered it");
     }
+    let calls = scheduled(entries);
+    for key in executions.keys().filter(|key| key.starts_with(uid)) {
+        let call = key.strip_prefix(uid).and_then(|rest| rest.strip_prefix('/')).and_then(|n| n.parse().ok());
+        assert!(call.is_some_and(|call: u64| calls.contains(&call)), "G7: the shop saw the key {key} of no recorded call");
+    }
+}
+
+/// Token of each completed step, with the number of its call.
+fn completed(entries: &[Value]) -> BTreeMap<u64, u64> {
+    let events = entries.iter().flat_map(|entry| entry["events"].as_array().into_iter().flatten());
+    let completed = events.filter_map(|event| event.get("ActivityCompleted"));
+    completed.filter_map(|event| Some((event["result"]["token"].as_u64()?, event["command"].as_u64()?))).collect()
+}
+
+fn scheduled(entries: &[Value]) -> BTreeSet<u64> {
+    let commands = entries.iter().flat_map(|entry| entry["commands"].as_array().into_iter().flatten());
+    commands.filter_map(|command| command.get("ScheduleActivity")?["n"].as_u64()).collect()
 }

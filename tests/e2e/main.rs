@@ -7,6 +7,7 @@ mod bad_input;
 mod bombs;
 mod checker;
 mod crash;
+mod demo;
 mod examples;
 mod fleet;
 mod lost_grants;

@@ -96,7 +96,7 @@ pub async fn apply_all(fleet: &Fleet, shop: &Shop) {
 pub async fn post(client: &reqwest::Client, servers: &[String], path: &str, key: &str, body: &Value) -> (u16, Value) {
     let deadline = Instant::now() + Duration::from_mins(1);
     let mut turn = 0_usize;
-    let mut last = String::new();
+    let mut last;
     loop {
         let server = &servers[turn % servers.len()];
         turn += 1;

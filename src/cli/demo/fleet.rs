@@ -162,11 +162,16 @@ impl Fleet {
         Ok(())
     }
 
-    /// Kills what is left and waits until it is gone; the files go with the value.
-    pub async fn end(&mut self) {
+    /// Kills what is left, waits until it is gone, and removes the files. Does all it can, then tells the first that failed.
+    pub async fn end(&mut self) -> Result<(), CliError> {
+        let mut outcome = Ok(());
         for mut member in self.members.drain(..) {
-            let _ = member.child.kill().await;
+            let killed = member.child.kill().await.map_err(|e| CliError::io(&format!("end the process {}", member.name), &e));
+            outcome = outcome.and(killed);
         }
+        let folder = &self.folder.0;
+        let removed = std::fs::remove_dir_all(folder).map_err(|e| CliError::io(&format!("remove the folder {}", folder.display()), &e));
+        outcome.and(removed)
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -30,7 +30,8 @@ pub struct DemoArgs {
     /// How many workers.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
-    /// Where the truth is: `file` (a temporary one), or `redis://HOST:PORT`.
+    /// Where the truth is: `file` (a temporary one), or `redis://HOST:PORT`, where the orders stay for an hour in a namespace
+    /// of their own.
     #[arg(long, default_value = "file", value_name = "STORE", value_parser = demo_store)]
     pub store: String,
     /// Kill nothing.
@@ -51,7 +52,7 @@ fn demo_store(text: &str) -> Result<String, String> {
 
 pub async fn run(args: DemoArgs) -> Result<Exit, CliError> {
     // Unique, so that a shared Redis shows no orders of another demo and no other worker takes these.
-    let name = if args.store == "file" { "default".to_owned() } else { format!("demo-{}", std::process::id()) };
+    let name = if args.store == "file" { "default".to_owned() } else { format!("demo-{:08x}", rand::random::<u32>()) };
     let name: Name = name.parse().map_err(|e: crate::api::ids::InvalidId| CliError::input(e.to_string(), ""))?;
     let mut fleet = Fleet::new(&args.store, name.as_str())?;
     let interrupted = interrupted()?;
@@ -62,8 +63,8 @@ pub async fn run(args: DemoArgs) -> Result<Exit, CliError> {
             Ok(Exit::Failed)
         }
     };
-    fleet.end().await;
-    outcome
+    let cleaned = fleet.end().await;
+    outcome.and_then(|exit| cleaned.map(|()| exit))
 }
 
 /// Ends with SIGINT or SIGTERM. Both are caught from here on, so that nothing is left behind.

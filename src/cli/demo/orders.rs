@@ -11,7 +11,7 @@ use serde_json::json;
 use super::fate::Order;
 use crate::api::definition::Workflow;
 use crate::api::http::StartRun;
-use crate::api::{Json, Name, Uid};
+use crate::api::{DurationMs, Json, Name, Uid};
 use crate::cli::error::CliError;
 use crate::client::Client;
 use crate::definitions::{self, Definitions};
@@ -22,6 +22,10 @@ const EXAMPLE: &str = include_str!("../../../examples/order-status.yaml");
 const EXAMPLE_SHOP: &str = "http://127.0.0.1:7411";
 /// The orders come over this time, so that there is a middle in which to kill something.
 const SPAN: Duration = Duration::from_secs(10);
+/// Fewer orders than this come in no slower.
+const USUAL_ORDERS: u32 = 500;
+/// A Redis that others use is rid of the orders after this long.
+const RETENTION: DurationMs = DurationMs::from_secs(3600);
 /// Starts under way at once: an outage holds this many, not all.
 const STARTS_AT_ONCE: usize = 64;
 
@@ -38,10 +42,10 @@ pub fn workflow(shop: &str, pool: &Name) -> Result<Workflow, CliError> {
     definitions::read("order-status.yaml", &EXAMPLE.replace(EXAMPLE_SHOP, shop), &mut definitions);
     let document = definitions.checked().map_err(CliError::Findings)?.into_iter().next();
     let document = document.ok_or_else(|| CliError::input("the example holds no workflow", ""))?;
-    Ok(Workflow { pool: pool.clone(), ..document.workflow })
+    Ok(Workflow { pool: pool.clone(), retention: Some(RETENTION), ..document.workflow })
 }
 
-/// Starts all orders, evenly over [`SPAN`], each with a key of its own; a start that is not answered is repeated with it.
+/// Starts all orders, evenly over [`SPAN`] at most, each with a key of its own; a start that is not answered is repeated with it.
 /// `accepted` counts along.
 pub async fn start_all(
     client: Client,
@@ -50,7 +54,7 @@ pub async fn start_all(
     count: u32,
     accepted: Arc<AtomicUsize>,
 ) -> Result<Vec<Acknowledged>, CliError> {
-    let pace = SPAN / count.max(1);
+    let pace = SPAN / count.max(USUAL_ORDERS);
     let began = tokio::time::Instant::now();
     let starts = stream::iter(1..=count).map(|number| {
         let (client, workflow, accepted) = (client.clone(), workflow.clone(), accepted.clone());

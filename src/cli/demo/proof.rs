@@ -22,6 +22,8 @@ pub struct Evidence {
     pub journals: BTreeMap<String, Vec<Entry>>,
     /// The shop's own books.
     pub ledger: Ledger,
+    /// The worker that was killed, when it must have had orders to leave to the others.
+    pub killed: Option<String>,
 }
 
 /// One claim and how it stands.
@@ -39,14 +41,16 @@ const SHOWN: usize = 5;
 
 /// All claims.
 pub fn judge(evidence: &Evidence) -> Vec<Check> {
-    vec![
+    let mut checks = vec![
         present(evidence),
         results(evidence),
         payments(evidence),
         once("every kitchen order and delivery done once", evidence),
         timers(evidence),
         deliveries_in_time(evidence),
-    ]
+    ];
+    checks.extend(evidence.killed.as_deref().map(|killed| taken_over(evidence, killed)));
+    checks
 }
 
 /// The verdict for people: a table, and under it what is broken.
@@ -63,7 +67,7 @@ pub fn render(checks: &[Check]) -> String {
     text
 }
 
-/// The run of an order that lived on two workers: best one that the killed worker began and another one ended.
+/// The run of an order that lived on two workers: best one in which the killed worker took a turn.
 pub fn on_two_workers<'a>(evidence: &'a Evidence, killed: Option<&str>) -> Option<(&'a str, &'a [Entry])> {
     let moved = |journal: &[Entry]| journal.iter().map(|entry| entry.worker.as_str()).collect::<BTreeSet<_>>().len() > 1;
     let candidates =
@@ -78,6 +82,15 @@ pub fn on_two_workers<'a>(evidence: &'a Evidence, killed: Option<&str>) -> Optio
 pub fn moved(evidence: &Evidence) -> usize {
     let workers = |journal: &Vec<Entry>| journal.iter().map(|entry| entry.worker.clone()).collect::<BTreeSet<_>>().len();
     evidence.journals.values().filter(|journal| workers(journal) > 1).count()
+}
+
+/// The killed worker has left orders behind that others ended: else its death has shown nothing.
+fn taken_over(evidence: &Evidence, killed: &str) -> Check {
+    let began = |journal: &[Entry]| journal.iter().any(|entry| entry.worker == killed);
+    let ended_elsewhere = |journal: &[Entry]| journal.last().is_some_and(|last| last.worker != killed);
+    let count = evidence.journals.values().filter(|journal| began(journal) && ended_elsewhere(journal)).count();
+    let broken = if count == 0 { vec![format!("no order was begun by {killed} and ended by another worker")] } else { Vec::new() };
+    Check { claim: "the killed worker's orders went on elsewhere", of: format!("{count} orders"), broken }
 }
 
 fn present(evidence: &Evidence) -> Check {
@@ -126,8 +139,9 @@ fn payments(evidence: &Evidence) -> Check {
             broken.push(format!("{id} came to the payments under {} idempotency keys", own.len()));
             continue;
         };
-        if !key.starts_with(run.uid.as_str()) {
-            broken.push(format!("{id} paid under the key {key}, which is none of {}", run.uid));
+        // The payment is the workflow's first call.
+        if *key != format!("{}/0", run.uid) {
+            broken.push(format!("{id} paid under the key {key}, which is not that of call #0 of {}", run.uid));
         }
         if record.done != order.charges() {
             broken.push(format!("{id} was charged {} times; {} was right", record.done, order.charges()));

@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(250);
 const STUBBORN: Patience = Patience { unreachable: Duration::from_secs(30), unanswered: Duration::from_mins(1) };
 /// Tells an outage at once.
 const CURIOUS: Patience = Patience { unreachable: Duration::ZERO, unanswered: Duration::ZERO };
+/// With so many orders for each worker, the one that is killed has some of them.
+const ORDERS_OF_A_WORKER: u32 = 10;
 /// Questions at once when the evidence is gathered.
 const QUESTIONS: usize = 16;
 
@@ -215,7 +217,9 @@ impl Stage<'_> {
         let ledger = self.ledger().await.map_err(|e| CliError::input(format!("failed to read the shop's ledger: {e}"), ""))?;
         let runs = known.iter().map(|(id, run, _)| (id.clone(), run.clone())).collect();
         let journals = known.into_iter().map(|(id, _, journal)| (id, journal)).collect();
-        Ok(Evidence { seed: self.args.seed, acknowledged, runs, journals, ledger })
+        let sure_of_orders = self.args.orders >= u32::from(self.args.workers) * ORDERS_OF_A_WORKER;
+        let killed = self.killed().filter(|_| sure_of_orders).map(str::to_owned);
+        Ok(Evidence { seed: self.args.seed, acknowledged, runs, journals, ledger, killed })
     }
 
     /// Straight from the shop, past the engine.
@@ -223,9 +227,12 @@ impl Stage<'_> {
         reqwest::get(format!("{}/ledger", self.fleet.shop())).await?.error_for_status()?.json().await
     }
 
+    fn killed(&self) -> Option<&str> {
+        self.workers.iter().find(|(_, killed)| *killed).map(|(name, _)| name.as_str())
+    }
+
     fn show_timeline(&self, evidence: &Evidence) -> Result<(), CliError> {
-        let killed = self.workers.iter().find(|(_, killed)| *killed).map(|(name, _)| name.as_str());
-        let Some((id, journal)) = proof::on_two_workers(evidence, killed) else { return Ok(()) };
+        let Some((id, journal)) = proof::on_two_workers(evidence, self.killed()) else { return Ok(()) };
         output::print(&format!("\n{id} lived on two workers:\n\n{}", Timeline::render(width(), journal)))
     }
 }

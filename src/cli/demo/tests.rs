@@ -76,6 +76,7 @@ fn evidence() -> Evidence {
         runs: orders.iter().map(|order| (order.id(), run(*order))).collect(),
         journals: BTreeMap::from([("order-0002".into(), journal("worker-2")), ("order-0004".into(), journal("worker-1"))]),
         ledger,
+        killed: None,
     }
 }
 
@@ -106,6 +107,22 @@ fn a_lost_start_a_wrong_result_and_a_second_charge_are_found() {
     let second = Record { order: "order-0002".into(), requests: 1, done: 1, first_ms: 11, done_ms: 11 };
     twice.ledger.payments.insert("another-key".into(), second);
     assert_eq!(broken(&twice)[0].broken, ["order-0002 came to the payments under 2 idempotency keys"]);
+}
+
+#[test]
+fn a_payment_under_another_calls_key_is_found() {
+    let mut evidence = evidence();
+    let uid = uid(Order { seed: SEED, number: 2 });
+    let record = evidence.ledger.payments.remove(&format!("{uid}/0")).unwrap();
+    evidence.ledger.payments.insert(format!("{uid}/1"), record);
+    assert!(broken(&evidence)[0].broken[0].starts_with("order-0002 paid under the key "));
+}
+
+#[test]
+fn a_death_that_shows_nothing_is_found() {
+    let killed = |name: &str| Evidence { killed: Some(name.into()), ..evidence() };
+    assert_eq!(broken(&killed("worker-9"))[0].broken, ["no order was begun by worker-9 and ended by another worker"]);
+    assert_eq!(broken(&killed("worker-1")), []);
 }
 
 #[test]

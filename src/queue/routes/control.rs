@@ -48,7 +48,7 @@ pub async fn pause(
     key: IdempotencyKey,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<Answered<RunView>> {
-    let blocked = Blocked { reason: "Paused".into(), message: reason };
+    let blocked = Blocked { reason: Blocked::PAUSED.into(), message: reason };
     let blocked = Json::of(&blocked).get().to_owned();
     service.control(run, ControlKind::Pause { blocked }, new_head(), key.of("pause")).await
 }
@@ -61,11 +61,11 @@ pub async fn resume(
     Body(Resume { version }): Body<Resume>,
 ) -> Answer<Answered<RunView>> {
     let record = service.record(&run).await?;
-    let broken = record.phase == Phase::Blocked && view::blocked(&record).is_some_and(|blocked| blocked.reason == "BrokenSource");
+    let stuck = record.phase == Phase::Blocked && view::blocked(&record).is_some_and(|blocked| blocked.needs_other_source());
     let version = match version.as_deref() {
         Some("current") => Some(service.current_version(&run, &record).await?),
         Some(version) => Some(service.existing(version).await?),
-        None if broken => Some(service.current_version(&run, &record).await?),
+        None if stuck => Some(service.current_version(&run, &record).await?),
         None => None,
     };
     service.control(run, ControlKind::Resume { version }, new_head(), key.of("resume")).await

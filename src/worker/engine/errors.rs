@@ -19,10 +19,6 @@ pub enum Stop {
     Blocked(Blocked),
 }
 
-/// The code and the journal disagree.
-pub const NONDETERMINISM: &str = "Nondeterminism";
-/// The source does not load.
-pub const BROKEN_SOURCE: &str = "BrokenSource";
 /// The journal was written by a newer program.
 pub const JOURNAL_TOO_NEW: &str = "JournalTooNew";
 /// The engine failed where it must not: a bug.
@@ -34,7 +30,7 @@ impl Stop {
     }
 
     pub fn broken_source(message: impl Into<String>) -> Self {
-        Self::blocked(BROKEN_SOURCE, message)
+        Self::blocked(Blocked::BROKEN_SOURCE, message)
     }
 
     /// An error of `rquickjs` where the user's code is not to blame, unless a limit was reached, which may show up anywhere.

@@ -10,6 +10,7 @@ use rquickjs::module::Declared;
 use rquickjs::{Ctx, Exception, Function, Module, Object, Persistent, Runtime, Value};
 
 use crate::api::Version;
+use crate::api::run::Blocked;
 
 use super::budget::Budget;
 use super::errors::Stop;
@@ -228,7 +229,7 @@ impl Host {
             let result = run.realm.context.with(|ctx| replay::replay(&Turn::enter(&ctx, &self.shared, run)?, &entries, input));
             match result {
                 Err(Stop::Mismatch(_)) if !locate => self.drain_leftovers(),
-                Err(Stop::Mismatch(message)) => return Err(Stop::blocked(super::errors::NONDETERMINISM, message)),
+                Err(Stop::Mismatch(message)) => return Err(Stop::blocked(Blocked::NONDETERMINISM, message)),
                 result => return result,
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::api::run::Blocked;
 use crate::api::{Head, RunError, Uid, Version};
 
 use super::budget::TURN_LIMIT_EXCEEDED;
@@ -189,9 +190,7 @@ impl Engine for QuickJsEngine {
                 return TurnOutcome::ReplayLimitExceeded(breach.to_error(&self.limits));
             }
             Err(Stop::Blocked(blocked)) => TurnOutcome::Blocked(blocked),
-            Err(Stop::Mismatch(message)) => {
-                TurnOutcome::Blocked(crate::api::run::Blocked { reason: super::errors::NONDETERMINISM.into(), message })
-            }
+            Err(Stop::Mismatch(message)) => TurnOutcome::Blocked(Blocked { reason: Blocked::NONDETERMINISM.into(), message }),
         };
         if poisoned {
             self.discard(id);

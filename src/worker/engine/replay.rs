@@ -78,8 +78,8 @@ fn difference(entry: &Entry, turns: usize, issued: &[Command], input: &TurnInput
     let _ = write!(
         text,
         "\nexpected: what was recorded; actual: what the code asks for when it runs over the journal again. Positions are \
-         line:column of {}.js.\n\nFix the source so that it asks for the recorded commands in the recorded order, then \
-         `everloop resume {}`.",
+         line:column of {}.js.\n\nFix the source so that it asks for the recorded commands in the recorded order, apply it, \
+         then `everloop resume {}`.",
         input.workflow, input.run.id
     );
     text

@@ -133,10 +133,10 @@ async fn a_bomb_costs_its_neighbours_no_attempt() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let loops = "/* another one */ for (;;) {}";
-    shop.attempt_within(script(loops), json!(null), Duration::from_secs(60)).await.is_final("ScriptLimitExceeded", "without waiting");
+    shop.attempt_within(script(loops), json!(null), Duration::from_mins(1)).await.is_final("ScriptLimitExceeded", "without waiting");
     assert!(matches!(neighbour.await, Ok(Came::HandBack)));
     let (_running, neighbour) = shop.start(script(waits), json!(null), Duration::from_secs(30));
-    shop.attempt_within(script(loops), json!(null), Duration::from_secs(60)).await.is_final("ScriptLimitExceeded", "without waiting");
+    shop.attempt_within(script(loops), json!(null), Duration::from_mins(1)).await.is_final("ScriptLimitExceeded", "without waiting");
     let deep = "const down = (n) => down(n + 1) + 1; return down(0);";
     shop.attempt(script(deep), json!(null)).await.is_passing("RangeError", "stack");
     drop(neighbour);
