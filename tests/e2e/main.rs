@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod examples;
 mod fleet;
+mod full_disk;
 mod lost_grants;
 mod points;
 mod reload;

@@ -24,6 +24,9 @@ pub struct StoreOptions {
     /// Partitions of a store that is made by this call; an existing one must have as many [default: 16].
     #[arg(long, env = "EVERLOOP_PARTITIONS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub partitions: Option<u16>,
+    /// MiB of the disk under a file that are kept for what has begun: with less, new runs, definitions and signals are refused.
+    #[arg(long, env = "EVERLOOP_KEEP_FREE", value_name = "MIB", default_value_t = 64, hide_env_values = true, value_parser = clap::value_parser!(u32))]
+    pub keep_free: u32,
 }
 
 /// [`Durability`] as an argument.
@@ -104,7 +107,8 @@ async fn open_plainly(place: &StorePlace, options: &StoreOptions) -> Result<Arc<
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder).map_err(|e| CliError::io(&format!("make the folder {}", folder.display()), &e))?;
             }
-            let opened = EmbeddedStore::open(path, EmbeddedConfig { durability, partitions, ..EmbeddedConfig::default() });
+            let keep_free = u64::from(options.keep_free) << 20;
+            let opened = EmbeddedStore::open(path, EmbeddedConfig { durability, partitions, keep_free, ..EmbeddedConfig::default() });
             Ok(Arc::new(opened.map_err(|e| explain(place, &e))?))
         }
         StorePlace::Redis(url) => {

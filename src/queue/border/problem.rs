@@ -52,9 +52,9 @@ impl From<StoreError> for Refused {
                 Problem::new(Code::StoreUnavailable, "the store does not answer, so it is unknown whether the request was carried out")
                     .next("repeat it with the same Idempotency-Key")
             }
-            StoreError::Full { .. } => {
+            StoreError::Full { detail, .. } => {
                 tracing::error!(%error, "the store is full");
-                Problem::new(Code::StorageFull, "the disk of the store is full; nothing was changed")
+                Problem::new(Code::StorageFull, format!("the disk of the store is full ({detail}); nothing was changed"))
                     .next("give the store more room, or shorten retention")
             }
             StoreError::Damaged { .. } | StoreError::Unfit(_) => {

@@ -100,13 +100,14 @@ impl Db {
         tx.put(T::Meta, b"format", &FORMAT.to_be_bytes())?;
         tx.put(T::Meta, b"id", uuid::Uuid::now_v7().to_string().as_bytes())?;
         tx.put(T::Meta, b"partitions", &u64::from(partitions).to_be_bytes())?;
-        tx.finish()?;
+        tx.finish(0)?;
         transaction.commit()?;
         Ok(())
     }
 
     /// Looks at a consistent view.
     pub(super) fn read<A>(&self, look: impl FnOnce(&mut Snapshot) -> Result<A, Fault>) -> Result<A, Fault> {
+        self.ensure_open()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.as_ref().ok_or_else(closed)?.begin_read()?;
         look(&mut Snapshot(transaction))
@@ -120,13 +121,25 @@ impl Db {
 
     /// Begins a write transaction.
     pub(super) fn begin(&self) -> Result<WriteTransaction, Fault> {
+        self.ensure_open()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         Ok(database.as_ref().ok_or_else(closed)?.begin_write()?)
     }
 
-    /// Whether it is open. It is not when opening it again has failed.
-    pub(super) fn is_open(&self) -> bool {
-        self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// Opens it when opening it again has failed before.
+    fn ensure_open(&self) -> Result<(), Fault> {
+        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(());
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if database.is_none() {
+            *database = Some(self.opened()?);
+        }
+        Ok(())
+    }
+
+    fn opened(&self) -> Result<Database, Fault> {
+        (self.open)().map_err(|error| Fault::Storage(Box::new(error.into())))
     }
 
     /// Closes it and opens it again: after an I/O error redb answers nothing more, and only the file knows what was kept.
@@ -136,7 +149,7 @@ impl Db {
             // Its error is the one that brought us here.
             let _ = old.close();
         }
-        *database = Some((self.open)().map_err(|error| Fault::Storage(Box::new(error.into())))?);
+        *database = Some(self.opened()?);
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ mod read;
 mod release;
 mod rows;
 mod sessions;
+mod space;
 mod start;
 mod sweep;
 mod tables;
@@ -46,6 +47,7 @@ pub use self::clock::{Clock, ManualClock, SystemClock};
 use self::db::{Db, Open};
 use self::fault::Fault;
 use self::rows::{Snapshot, Tx};
+use self::space::Space;
 use self::writer::{Message, Op, WAITING_MAX, Writer};
 use super::op::{self, Durability};
 use super::port::{Store, StoreError};
@@ -64,11 +66,13 @@ pub struct EmbeddedConfig {
     pub partitions: u16,
     /// The store's clock.
     pub clock: Arc<dyn Clock>,
+    /// Bytes of the file's disk that are kept for what has begun: with less, new runs, definitions and signals are refused.
+    pub keep_free: u64,
 }
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { durability: Durability::Strict, partitions: 0, clock: Arc::new(SystemClock) }
+        Self { durability: Durability::Strict, partitions: 0, clock: Arc::new(SystemClock), keep_free: 0 }
     }
 }
 
@@ -79,6 +83,7 @@ pub struct EmbeddedStore {
     clock: StoreClock,
     wakes: broadcast::Sender<op::Wake>,
     room: Arc<Semaphore>,
+    space: Space,
     inbox: Option<mpsc::Sender<Message>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -92,8 +97,10 @@ impl EmbeddedStore {
     pub fn open(path: impl AsRef<Path>, config: EmbeddedConfig) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let place = format!("the file {}", path.display());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let space = Space::new(Some(folder), config.keep_free);
         let open: Open = Box::new(move || db::builder().create(&path));
-        Self::with("file", open, &place, config)
+        Self::with("file", open, &place, space, config)
     }
 
     /// A store in memory, gone with the process.
@@ -111,10 +118,10 @@ impl EmbeddedStore {
     pub fn memory_with(config: EmbeddedConfig) -> Result<Self, StoreError> {
         let memory = Arc::new(redb::backends::InMemoryBackend::new());
         let open: Open = Box::new(move || db::builder().create_with_backend(db::SharedMemory(memory.clone())));
-        Self::with("memory", open, "the memory", EmbeddedConfig { durability: Durability::None, ..config })
+        Self::with("memory", open, "the memory", Space::new(None, 0), EmbeddedConfig { durability: Durability::None, ..config })
     }
 
-    fn with(kind: &str, open: Open, place: &str, config: EmbeddedConfig) -> Result<Self, StoreError> {
+    fn with(kind: &str, open: Open, place: &str, space: Space, config: EmbeddedConfig) -> Result<Self, StoreError> {
         let (db, identity) = Db::open(open, place, config.partitions)?;
         let db = Arc::new(db);
         let clock = StoreClock::new(config.clock);
@@ -134,7 +141,7 @@ impl EmbeddedStore {
             .map_err(|e| StoreError::Unfit(vec![format!("{place}: the writer's thread cannot be started: {e}")]))?;
         let info = op::StoreInfo { kind: kind.to_owned(), id: identity.id, partitions: identity.partitions, durability: config.durability };
         let room = Arc::new(Semaphore::new(WAITING_MAX));
-        Ok(Self { info, db, clock, wakes, room, inbox: Some(sender), writer: Some(writer) })
+        Ok(Self { info, db, clock, wakes, room, space, inbox: Some(sender), writer: Some(writer) })
     }
 
     /// Sends an operation through the writer. Cancellation: an operation whose caller goes away may have been done or not.
@@ -194,6 +201,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {
+        self.space.check("define a workflow")?;
         self.write("define a workflow", move |tx| define::define(tx, &define)).await
     }
 
@@ -211,10 +219,15 @@ impl Store for EmbeddedStore {
     }
 
     async fn start(&self, start: op::Start) -> Result<op::Started, StoreError> {
+        self.space.check("start a run")?;
         self.write("start a run", move |tx| start::start(tx, &start)).await
     }
 
     async fn deliver(&self, deliver: op::Deliver) -> Result<op::Delivered, StoreError> {
+        // What ends a run makes room.
+        if !deliver.cancel {
+            self.space.check("deliver an event")?;
+        }
         self.write("deliver an event", move |tx| deliver::deliver(tx, &deliver)).await
     }
 

@@ -65,6 +65,8 @@ pub(super) trait Rows {
 
 /// The row of the store's one counter.
 const SEQUENCE: &[u8] = b"sequence";
+/// The row of the last batch's mark.
+const MARK: &[u8] = b"mark";
 
 /// The one write transaction of a batch. Tables are opened at their first use.
 pub(super) struct Tx<'t> {
@@ -152,8 +154,9 @@ impl<'t> Tx<'t> {
         self.wakes.push(wake);
     }
 
-    /// Ends the batch: what is to be said once it is committed.
-    pub(super) fn finish(mut self) -> Result<Vec<Wake>, Fault> {
+    /// Ends the batch: what is to be said once it is committed. The mark, a random number, tells later whether it is kept.
+    pub(super) fn finish(mut self, mark: u64) -> Result<Vec<Wake>, Fault> {
+        self.put(T::Meta, MARK, &mark.to_be_bytes())?;
         if let Some(last) = self.sequence {
             self.put(T::Meta, SEQUENCE, &last.to_be_bytes())?;
         }
@@ -181,6 +184,13 @@ impl Rows for Tx<'_> {
 
 /// A consistent view for readers; it does not wait for the writer.
 pub(super) struct Snapshot(pub(super) ReadTransaction);
+
+impl Snapshot {
+    /// Whether the last batch that is kept has this mark.
+    pub(super) fn has_mark(&mut self, mark: u64) -> Result<bool, Fault> {
+        Ok(self.number(T::Meta, MARK)? == Some(mark))
+    }
+}
 
 impl Rows for Snapshot {
     fn get(&mut self, table: T, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

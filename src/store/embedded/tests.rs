@@ -1,11 +1,19 @@
 //! What only this store has: a file that may be another one's.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::db::FORMAT;
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+
+use super::db::{self, FORMAT, Open};
+use super::space::Space;
 use super::tables::T;
 use super::{EmbeddedConfig, EmbeddedStore};
-use crate::store::op::Durability;
+use crate::api::{DurationMs, TimeMs, Version};
+use crate::store::op::{Define, Durability};
 use crate::store::{Store as _, StoreError};
 
 fn open(path: &Path, partitions: u16) -> Result<EmbeddedStore, StoreError> {
@@ -72,4 +80,139 @@ fn a_file_in_use_is_refused() {
     let _open = open(&path, 2).unwrap();
     let Err(error) = open(&path, 2) else { panic!("it is opened twice") };
     assert!(error.to_string().contains("in use"), "{error}");
+}
+
+/// How a disk fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// One change, as if it were full for a moment.
+    Once,
+    /// Every change from one on.
+    Dead,
+    /// It has no more room: what is there can be written over.
+    Full,
+}
+
+/// A disk that fails from the n-th change on.
+#[derive(Debug)]
+struct Disk {
+    bytes: InMemoryBackend,
+    /// Changes until it fails; negative when it does.
+    room: AtomicI64,
+    failure: Failure,
+}
+
+impl Disk {
+    const SOUND: i64 = i64::MAX;
+
+    fn change(&self, grows: bool, kind: ErrorKind) -> io::Result<()> {
+        let first = match self.room.fetch_sub(1, Ordering::SeqCst) {
+            1.. => return Ok(()),
+            left => left == 0,
+        };
+        let fails = match self.failure {
+            Failure::Once => first,
+            Failure::Dead => true,
+            Failure::Full => grows,
+        };
+        if fails { Err(kind.into()) } else { Ok(()) }
+    }
+}
+
+#[derive(Debug)]
+struct Handle(Arc<Disk>);
+
+impl StorageBackend for Handle {
+    fn len(&self) -> io::Result<u64> {
+        self.0.bytes.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.bytes.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.change(len > self.len()?, ErrorKind::StorageFull)?;
+        self.0.bytes.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.change(false, ErrorKind::Other)?;
+        self.0.bytes.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.change(false, ErrorKind::StorageFull)?;
+        self.0.bytes.write(offset, data)
+    }
+}
+
+fn on(disk: &Arc<Disk>) -> EmbeddedStore {
+    let disk = disk.clone();
+    let open: Open = Box::new(move || db::builder().create_with_backend(Handle(disk.clone())));
+    EmbeddedStore::with("file", open, "the disk", Space::new(None, 0), EmbeddedConfig { partitions: 1, ..EmbeddedConfig::default() })
+        .unwrap()
+}
+
+fn definition(text: &str) -> Define {
+    Define {
+        namespace: "default".parse().unwrap(),
+        name: "w".parse().unwrap(),
+        version: Version::of(text),
+        definition: text.to_owned(),
+        pool: "default".parse().unwrap(),
+        retention: DurationMs(1_000),
+        key: String::new(),
+        now: TimeMs(0),
+    }
+}
+
+async fn current(store: &EmbeddedStore) -> Version {
+    store.workflow(&"default".parse().unwrap(), &"w".parse().unwrap()).await.unwrap().unwrap().version
+}
+
+/// The disk fails at each of its changes in turn: what is answered is true, and when it is mended the store goes on. How often it
+/// was said to be full, and how often the outcome to be unknown.
+async fn fails_at_every_change(failure: Failure) -> (u32, u32) {
+    // More than redb takes of the disk beforehand.
+    let large = "x".repeat(1 << 20);
+    let (mut full, mut unknown) = (0, 0);
+    for n in 0.. {
+        let disk = Arc::new(Disk { bytes: InMemoryBackend::new(), room: AtomicI64::new(Disk::SOUND), failure });
+        let store = on(&disk);
+        store.define(definition("old")).await.unwrap();
+        disk.room.store(n, Ordering::SeqCst);
+        let answer = store.define(definition(&large)).await;
+        let was_reached = disk.room.load(Ordering::SeqCst) < 0;
+        disk.room.store(Disk::SOUND, Ordering::SeqCst);
+        match answer {
+            Ok(_) => assert_eq!(current(&store).await, Version::of(&large), "acknowledged, at change {n}"),
+            Err(StoreError::Full { .. }) => {
+                full += 1;
+                assert_eq!(current(&store).await, Version::of("old"), "nothing was changed, at change {n}");
+            }
+            Err(StoreError::Unavailable { .. }) => unknown += 1,
+            Err(other) => panic!("at change {n}: {other}"),
+        }
+        store.define(definition(&large)).await.unwrap();
+        assert_eq!(current(&store).await, Version::of(&large), "the repeat is done, at change {n}");
+        if !was_reached {
+            break;
+        }
+    }
+    (full, unknown)
+}
+
+#[tokio::test]
+async fn rule_19_a_disk_that_fails_once_leaves_nothing_half_done_and_the_store_goes_on() {
+    let (full, unknown) = fails_at_every_change(Failure::Once).await;
+    assert!(full > 0 && unknown > 0, "{full}, {unknown}");
+}
+
+#[tokio::test]
+async fn rule_19_a_dead_disk_leaves_nothing_half_done_until_it_is_mended() {
+    let (full, unknown) = fails_at_every_change(Failure::Dead).await;
+    assert!(full > 0 && unknown > 0, "{full}, {unknown}");
+}
+
+#[tokio::test]
+async fn rule_19_a_full_disk_is_told_and_nothing_is_changed() {
+    let (full, unknown) = fails_at_every_change(Failure::Full).await;
+    assert!(full > 0 && unknown == 0, "{full}, {unknown}");
 }

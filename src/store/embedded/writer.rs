@@ -1,7 +1,7 @@
 //! The one writer. It takes what waits into one transaction, commits it, and only then answers.
 //!
-//! Invariants: an answer of success follows its commit; an operation that fails leaves nothing of itself; a failed commit
-//! answers *unknown* to all of its batch and opens the database anew.
+//! Invariants: an answer of success follows its commit; an operation that fails leaves nothing of itself. A failed commit opens
+//! the database anew: when the file does not have the batch, nothing was changed; in all other cases its outcome is *unknown*.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -166,7 +166,7 @@ impl Writer {
     }
 
     fn failed(&self, jobs: Vec<Box<dyn Job>>, fault: &Fault) {
-        if let Fault::Storage(error) = fault {
+        if let Fault::Storage(error) | Fault::Uncertain(error) = fault {
             tracing::error!(%error, operations = jobs.len(), "the embedded store failed to commit");
             self.reopen();
         }
@@ -176,9 +176,6 @@ impl Writer {
     }
 
     fn attempt(&self, jobs: &mut [Box<dyn Job>], durable: bool) -> Result<Vec<Wake>, Fault> {
-        if !self.db.is_open() {
-            self.db.reopen()?;
-        }
         let mut transaction = self.db.begin()?;
         if !durable {
             transaction.set_durability(redb::Durability::None)?;
@@ -188,11 +185,22 @@ impl Writer {
             let worked = catch_unwind(AssertUnwindSafe(|| job.work(&mut tx)));
             worked.unwrap_or_else(|_| Err(Fault::Damaged("the operation panicked: this is a bug of everloop".to_owned())))?;
         }
-        let wakes = tx.finish()?;
+        let mark = rand::random();
+        let wakes = tx.finish(mark)?;
         point(TRANSACTION[0]);
-        transaction.commit()?;
+        transaction.commit().map_err(|error| self.not_committed(mark, error.into()))?;
         point(TRANSACTION[1]);
         Ok(wakes)
+    }
+
+    /// What a failed commit has come to. A batch that is found in the file is not proven to be on the disk: the failure may
+    /// have been that of the fsync, after which the system's pages say nothing.
+    fn not_committed(&self, mark: u64, error: redb::Error) -> Fault {
+        let is_kept = self.db.reopen().and_then(|()| self.db.read(|snapshot| snapshot.has_mark(mark)));
+        match is_kept {
+            Ok(false) => Fault::Storage(Box::new(error)),
+            Ok(true) | Err(_) => Fault::Uncertain(Box::new(error)),
+        }
     }
 
     fn reopen(&self) {

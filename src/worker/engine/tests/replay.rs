@@ -52,7 +52,7 @@ fn another_command_is_told_with_both_positions() {
          expected  #1 StartTimer sleep at 4:9\n    \
          actual    #1 ScheduleActivity pay at 4:9\n\n\
          expected: what was recorded; actual: what the code asks for when it runs over the journal again. Positions are \
-         line:column of order-status.js.\n\nFix the source so that it asks for the recorded commands in the recorded order, then \
+         line:column of order-status.js.\n\nFix the source so that it asks for the recorded commands in the recorded order, apply it, then \
          `everloop resume order-1`."
     );
 }
