@@ -20,6 +20,55 @@ pub enum Exit {
     Server = 3,
 }
 
+/// Stable codes of what no service is there to answer. As [`Code`]: never another meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleCode {
+    /// Another program listens at the address.
+    AddressInUse,
+    /// The address is none of this machine, or not for this user.
+    AddressUnusable,
+    /// No service answers.
+    ServerUnreachable,
+    /// The store does not answer.
+    StoreUnavailable,
+    /// The store must not be used as it is: another setting, format, number of partitions or user.
+    StoreUnfit,
+    /// The store's disk is full.
+    StorageFull,
+    /// A role ended by itself.
+    RoleEnded,
+    /// The demo did not come to its end.
+    DemoBroke,
+}
+
+impl RoleCode {
+    /// All of them.
+    #[cfg(test)]
+    const ALL: [Self; 8] = [
+        Self::AddressInUse,
+        Self::AddressUnusable,
+        Self::ServerUnreachable,
+        Self::StoreUnavailable,
+        Self::StoreUnfit,
+        Self::StorageFull,
+        Self::RoleEnded,
+        Self::DemoBroke,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressInUse => "AddressInUse",
+            Self::AddressUnusable => "AddressUnusable",
+            Self::ServerUnreachable => "ServerUnreachable",
+            Self::StoreUnavailable => "StoreUnavailable",
+            Self::StoreUnfit => "StoreUnfit",
+            Self::StorageFull => "StorageFull",
+            Self::RoleEnded => "RoleEnded",
+            Self::DemoBroke => "DemoBroke",
+        }
+    }
+}
+
 /// What happened, why, and what to type next.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -43,6 +92,8 @@ pub enum CliError {
     /// A store or an address that a role cannot use.
     #[error("{what}")]
     Role {
+        /// Which of them.
+        code: RoleCode,
         /// What happened and why.
         what: String,
         /// What to change.
@@ -76,10 +127,11 @@ impl CliError {
     pub fn render(&self) -> String {
         match self {
             Self::Findings(text) => text.clone(),
-            Self::Input { what, next } | Self::Role { what, next, .. } => lines(what, next),
+            Self::Input { what, next } => lines(what, next),
+            Self::Role { code, what, next, .. } => lines(&format!("{} ({})", what.trim_end(), code.as_str()), next),
             Self::Load(error) => lines(&error.to_string(), ""),
             Self::Client(error @ ClientError::Unreachable { .. }) => lines(
-                &error.to_string(),
+                &format!("{error} ({})", RoleCode::ServerUnreachable.as_str()),
                 "`everloop dev` starts one here; or set EVERLOOP_SERVER (or --server) to the address of one that runs",
             ),
             Self::Client(error @ ClientError::Protocol { .. }) => lines(
@@ -129,5 +181,18 @@ fn next_of(code: Code) -> &'static str {
         Code::Stopping | Code::Overloaded => "type the same again in a moment",
         Code::StorageFull => "make room on the store's disk; then type the same again",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_documented() {
+        let page = include_str!("../../docs/errors.md");
+        for code in RoleCode::ALL {
+            assert!(page.contains(&format!("| `{}` |", code.as_str())), "docs/errors.md has no row for {}", code.as_str());
+        }
     }
 }

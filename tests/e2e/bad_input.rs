@@ -96,11 +96,41 @@ async fn requests_that_cannot_work_are_refused_and_change_nothing() {
 async fn places_that_cannot_be_used_are_named_at_the_start() {
     let fleet = Fleet::start(StoreKind::Redis, 1).await;
     let taken = format!("127.0.0.1:{}", fleet.ports[0]);
-    refused("", &["queue", "--listen", &taken, "--store", &fleet.store_url], USAGE, &[&taken, "another program listens there already"]);
+    refused(
+        "",
+        &["queue", "--listen", &taken, "--store", &fleet.store_url],
+        USAGE,
+        &["(AddressInUse)", &taken, "another program listens there already"],
+    );
     let nowhere = format!("redis://127.0.0.1:{}/0", free_port());
     let listen = format!("127.0.0.1:{}", free_port());
-    refused("", &["queue", "--listen", &listen, "--store", &nowhere], REFUSED, &["failed to open the store", &nowhere]);
-    refused(&format!("http://127.0.0.1:{}", free_port()), &["list"], REFUSED, &["next:"]);
+    refused(
+        "",
+        &["queue", "--listen", &listen, "--store", &nowhere],
+        REFUSED,
+        &["(StoreUnavailable)", "failed to open the store", &nowhere],
+    );
+    refused(&format!("http://127.0.0.1:{}", free_port()), &["list"], REFUSED, &["(ServerUnreachable)", "next:"]);
+    // A file that a newer program wrote, and one that is no store.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (newer, other) = (folder.path().join("newer.redb"), folder.path().join("other.redb"));
+    {
+        let database = redb::Database::create(&newer).expect("a file");
+        let transaction = database.begin_write().expect("a transaction");
+        let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+        transaction.open_table(meta).expect("a table").insert(&b"format"[..], &99_u64.to_be_bytes()[..]).expect("a row");
+        transaction.commit().expect("a commit");
+    }
+    std::fs::write(&other, "no store").expect("a file");
+    let queue = |path: &Path| format!("file:{}", path.display());
+    refused(
+        "",
+        &["queue", "--listen", &listen, "--store", &queue(&newer)],
+        REFUSED,
+        &["(StoreUnfit)", "format 99", "newer everloop", "next:"],
+    );
+    refused("", &["queue", "--listen", &listen, "--store", &queue(&other)], REFUSED, &["(StoreUnfit)", "is not a store", "next:"]);
+    assert_eq!(std::fs::read(&other).expect("the file"), b"no store", "it is left as it was");
 }
 
 /// Requests fail clearly while the store is away; what was acknowledged is there when it is back, and work goes on.
@@ -119,6 +149,10 @@ async fn a_store_that_goes_away_is_said_to_be_away_and_work_goes_on_when_it_is_b
     let problem: Value = answer.json().await.expect("a problem");
     assert_eq!(problem["code"], "StoreUnavailable", "{problem:#}");
     assert!(problem["next"].as_str().is_some_and(|next| !next.is_empty()), "{problem:#}");
+    let request = problem["request"].as_str().expect("the request's id");
+    let log = fleet.log_text("queue-0");
+    let line = log.lines().find(|line| line.contains(request)).unwrap_or_else(|| panic!("the log does not name {request}:\n{log}"));
+    assert!(line.contains("StoreUnavailable"), "{line}");
     fleet.start_redis();
     fleet.ready(0).await;
     fleet.add_worker();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::{CliError, Exit, RoleCode};
 
 /// Set for the children: they end when their parent does, however it ended.
 const PARENT_VARIABLE: &str = "EVERLOOP_DEMO_PARENT";
@@ -137,7 +137,7 @@ impl Fleet {
 
     fn ended(&self, name: &str, status: ExitStatus) -> CliError {
         let what = format!("the process {name} ended by itself ({status}); the last of its log:\n{}", self.tail(name));
-        CliError::Role { what, next: String::new(), exit: Exit::Server }
+        CliError::Role { code: RoleCode::DemoBroke, what, next: String::new(), exit: Exit::Server }
     }
 
     /// The last lines that a process has written.
@@ -155,7 +155,7 @@ impl Fleet {
             self.check()?;
             if began.elapsed() > START_PATIENCE {
                 let what = format!("nothing listens at {address} after {}s", START_PATIENCE.as_secs());
-                return Err(CliError::Role { what, next: String::new(), exit: Exit::Server });
+                return Err(CliError::Role { code: RoleCode::DemoBroke, what, next: String::new(), exit: Exit::Server });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -17,7 +17,7 @@ use super::shop::Ledger;
 use crate::api::http::Workers;
 use crate::api::limits::LIST_PAGE_MAX;
 use crate::api::{Name, RunId, RunView};
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::{CliError, Exit, RoleCode};
 use crate::cli::output;
 use crate::cli::table::width;
 use crate::cli::timeline::Timeline;
@@ -203,7 +203,7 @@ impl Stage<'_> {
         let open: Vec<_> =
             self.runs.iter().filter(|run| !run.status.is_closed()).take(5).map(|run| format!("{} ({:?})", run.id, run.doing)).collect();
         let what = format!("the orders do not end: {counts:?}; open are {}", open.join(", "));
-        CliError::Role { what, next: String::new(), exit: Exit::Failed }
+        CliError::Role { code: RoleCode::DemoBroke, what, next: String::new(), exit: Exit::Failed }
     }
 
     async fn gather(&self, acknowledged: Vec<Acknowledged>) -> Result<Evidence, CliError> {

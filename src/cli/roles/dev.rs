@@ -67,11 +67,7 @@ pub async fn run(global: &Options, args: DevArgs) -> Result<Exit, CliError> {
         client,
         files: args.files.clone(),
     };
-    dev::run(config, shutdown, |report| tell(report, &args, &info)).await.map_err(|e| CliError::Role {
-        what: e.to_string(),
-        next: String::new(),
-        exit: Exit::Server,
-    })?;
+    dev::run(config, shutdown, |report| tell(report, &args, &info)).await.map_err(|e| super::ended("dev server", &e))?;
     say("stopped; open runs go on at the next start");
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::{CliError, Exit, RoleCode};
 
 /// Where people and workers look when nothing else was said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
@@ -34,6 +34,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
             ErrorKind::AddrInUse => "another program listens there already".to_owned(),
             _ => error.to_string(),
         };
-        CliError::Role { what: format!("failed to listen on {address}: {why}"), next, exit: Exit::Usage }
+        let code = if error.kind() == ErrorKind::AddrInUse { RoleCode::AddressInUse } else { RoleCode::AddressUnusable };
+        CliError::Role { code, what: format!("failed to listen on {address}: {why}"), next, exit: Exit::Usage }
     })
 }

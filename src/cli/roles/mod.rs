@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, RoleCode};
 use crate::telemetry::{logs, shutdown};
 
 /// Logs of a role go to stderr.
@@ -45,5 +45,5 @@ fn shutdown() -> Result<CancellationToken, CliError> {
 
 /// A role that ended by itself.
 fn ended(role: &str, error: &dyn std::fmt::Display) -> CliError {
-    CliError::Role { what: format!("the {role} ended: {error}"), next: String::new(), exit: Exit::Server }
+    CliError::Role { code: RoleCode::RoleEnded, what: format!("the {role} ended: {error}"), next: String::new(), exit: Exit::Server }
 }

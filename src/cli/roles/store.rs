@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::{CliError, Exit, RoleCode};
 use crate::store::crash::CrashStore;
 use crate::store::op::Durability;
 use crate::store::redis::{RedisConfig, RedisStore};
@@ -130,7 +130,12 @@ fn explain(place: &StorePlace, error: &StoreError) -> CliError {
         }
         _ => "see that no other queue service has the file open, and that it may be written; or name another store".to_owned(),
     };
-    CliError::Role { what: format!("failed to open the store {place}: {error}"), next, exit: Exit::Server }
+    let code = match error {
+        StoreError::Unfit(_) | StoreError::Damaged { .. } => RoleCode::StoreUnfit,
+        StoreError::Full { .. } => RoleCode::StorageFull,
+        StoreError::Unavailable { .. } => RoleCode::StoreUnavailable,
+    };
+    CliError::Role { code, what: format!("failed to open the store {place}: {error}"), next, exit: Exit::Server }
 }
 
 #[cfg(test)]

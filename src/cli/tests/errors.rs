@@ -10,7 +10,7 @@ fn no_server_says_how_to_have_one() {
     assert_eq!(error.exit(), Exit::Server);
     assert_eq!(
         error.render(),
-        "error: the server at http://127.0.0.1:7400 does not answer: connection refused\n\
+        "error: the server at http://127.0.0.1:7400 does not answer: connection refused (ServerUnreachable)\n\
          next:  `everloop dev` starts one here; or set EVERLOOP_SERVER (or --server) to the address of one that runs\n"
     );
 }

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tracing::Instrument as _;
 
 use self::problem::Refused;
 use super::service::{Service, Shared};
@@ -33,7 +34,9 @@ pub async fn border(State(service): State<Shared>, mut request: Request, next: N
     let answer = match principal::authenticate(request.headers()) {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
-            admitted(&service, &route, request, next).await
+            // What is logged on the way names the request.
+            let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
+            admitted(&service, &route, request, next).instrument(span).await
         }
         Err(refused) => refused.into_response(),
     };

@@ -79,7 +79,11 @@ impl IntoResponse for Refused {
 pub fn finish(mut response: Response, id: &str) -> Response {
     let Some(mut problem) = response.extensions_mut().remove::<Box<Problem>>() else { return response };
     id.clone_into(&mut problem.request);
-    tracing::debug!(request = id, code = %problem.code, detail = problem.detail, "refused");
+    if problem.status >= 500 {
+        tracing::warn!(request = id, code = %problem.code, detail = problem.detail, "failed");
+    } else {
+        tracing::debug!(request = id, code = %problem.code, detail = problem.detail, "refused");
+    }
     let wait = matches!(problem.code, Code::Overloaded | Code::MailboxFull | Code::StoreUnavailable | Code::Stopping);
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);

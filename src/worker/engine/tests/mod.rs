@@ -6,6 +6,7 @@ mod determinism;
 mod errors;
 mod forbidden;
 mod globals;
+mod golden;
 mod limits;
 mod replay;
 mod signals;
