@@ -20,7 +20,7 @@ pub struct Cli {
 /// Options of every command that talks to a server.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Address of the queue service.
+    /// Address of the queue service; of several replicas with commas between: the next is asked when one does not answer.
     #[arg(
         long,
         global = true,

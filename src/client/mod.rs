@@ -10,6 +10,7 @@ mod path;
 mod reply;
 mod runs;
 mod send;
+mod servers;
 #[cfg(test)]
 mod tests;
 pub mod worker;
@@ -18,3 +19,4 @@ mod workflows;
 pub use error::ClientError;
 pub use runs::{ListRuns, new_key};
 pub use send::{Client, ClientConfig, Patience};
+pub use servers::Servers;

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 
 use super::ClientError;
 use super::reply::{self, Reply};
+use super::servers::Servers;
 use crate::api::{DurationMs, Name};
 
 /// An answer to a plain call comes in milliseconds; a service whose store hangs says so after some seconds.
@@ -23,7 +24,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Where to, and as whom.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// `http://host:port`, perhaps with a path before `/v1`.
+    /// `http://host:port`, perhaps with a path before `/v1`; several replicas of one service with commas between.
     pub server: String,
     /// The namespace of all calls.
     pub namespace: Name,
@@ -54,7 +55,7 @@ impl Default for Patience {
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    base: String,
+    servers: Servers,
     server: String,
     namespace: Name,
     patience: Patience,
@@ -93,12 +94,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Config`] when the address is no HTTP address or the token cannot stand in a header.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
-        let base = config.server.trim_end_matches('/').to_owned();
-        let wrong = |why: &str| ClientError::Config(format!("the server address {:?} cannot be used: {why}", config.server));
-        let url = Url::parse(&base).map_err(|e| wrong(&format!("{e}; write it as http://host:port")))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong("write it as http://host:port"));
-        }
+        let wrong = |why: String| ClientError::Config(format!("the server address {:?} cannot be used: {why}", config.server));
+        let servers = Servers::parse(&config.server).map_err(wrong)?;
         let mut headers = HeaderMap::new();
         if let Some(token) = &config.token {
             let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -114,7 +111,7 @@ impl Client {
             .map_err(|e| ClientError::Config(format!("failed to set up HTTP: {}", reply::chain(&e))))?;
         Ok(Self {
             http,
-            base,
+            servers,
             server: config.server,
             namespace: config.namespace,
             patience: config.patience,
@@ -166,10 +163,16 @@ impl Client {
         use std::sync::atomic::Ordering::Relaxed;
         let began = Instant::now();
         let mut pause = PAUSE_FIRST;
+        let mut untried = self.servers.len() - 1;
         // Once a call may have reached the service it is repeated until answered, whatever the repeats meet.
         let mut patience = if self.answered.load(Relaxed) { self.patience.unanswered } else { self.patience.unreachable };
         loop {
-            let (error, least_pause) = match self.once(&call).await {
+            let (at, server) = self.servers.current();
+            let reply = self.once(server, &call).await;
+            if matches!(reply, Reply::NotReached(_) | Reply::Unanswered(..)) {
+                self.servers.failed(at);
+            }
+            let (error, least_pause) = match reply {
                 Reply::Answer(text) => {
                     self.answered.store(true, Relaxed);
                     return Ok(text);
@@ -177,6 +180,10 @@ impl Client {
                 Reply::Refused(error) => {
                     self.answered.store(true, Relaxed);
                     return Err(error);
+                }
+                Reply::NotReached(_) if untried > 0 => {
+                    untried -= 1;
+                    continue;
                 }
                 Reply::NotReached(error) => (error, Duration::ZERO),
                 Reply::Unanswered(error, after) => {
@@ -193,8 +200,8 @@ impl Client {
         }
     }
 
-    async fn once(&self, call: &Call) -> Reply {
-        let url = format!("{}{}", self.base, call.path);
+    async fn once(&self, server: &str, call: &Call) -> Reply {
+        let url = format!("{server}{}", call.path);
         let mut request = self.http.request(call.method.clone(), url).timeout(ANSWER_TIMEOUT + call.wait.to_std());
         if let Some(key) = &call.key {
             request = request.header("Idempotency-Key", key);
@@ -203,8 +210,8 @@ impl Client {
             request = request.header(CONTENT_TYPE, *content_type).body(body.clone());
         }
         match request.send().await {
-            Ok(response) => reply::read(&self.server, response).await,
-            Err(error) => reply::failed(&self.server, &error),
+            Ok(response) => reply::read(server, response).await,
+            Err(error) => reply::failed(server, &error),
         }
     }
 }

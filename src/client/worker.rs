@@ -3,12 +3,14 @@
 //! One call is one request: nothing here waits and tries again. An answer that did not come, or that cannot be read, is
 //! *unknown*, never *refused*; the caller repeats it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Servers;
 use crate::api::definition::{Activity, Definition};
 use crate::api::http::Journal;
 use crate::api::worker::{CommitAnswer, Item, Leases, OpenSession, Poll, Renew, Renewed, SessionOpened, Work};
@@ -83,8 +85,13 @@ pub struct CommitBody<'a> {
 #[derive(Debug, Clone)]
 pub struct WorkerClient {
     http: reqwest::Client,
-    server: String,
-    /// Of the two calls that are made all the time; read once.
+    servers: Servers,
+    /// Of each server the two addresses that are called all the time; read once.
+    urls: Arc<[Urls]>,
+}
+
+#[derive(Debug)]
+struct Urls {
     poll: reqwest::Url,
     commit: reqwest::Url,
 }
@@ -99,11 +106,11 @@ const STREAM_LINE_BYTES_MAX: usize = 64 << 10;
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl WorkerClient {
-    /// A client of the service at `server` (`http://host:port`).
+    /// A client of a service. TLS that cannot be set up is an error.
     ///
     /// # Errors
-    /// When TLS cannot be set up, or the address is none.
-    pub fn new(server: &str) -> Result<Self, reqwest::Error> {
+    /// As said.
+    pub fn new(servers: Servers) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .tcp_nodelay(true)
@@ -111,16 +118,28 @@ impl WorkerClient {
             .pool_max_idle_per_host(16)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        let server = server.trim_end_matches('/').to_owned();
-        let url = |path: &str| http.get(format!("{server}{path}")).build().map(|request| request.url().clone());
-        let (poll, commit) = (url("/v1/worker/poll")?, url("/v1/worker/commit")?);
-        Ok(Self { http, server, poll, commit })
+        let url = |server: &str, path: &str| http.get(format!("{server}{path}")).build().map(|request| request.url().clone());
+        let urls =
+            servers.iter().map(|server| Ok(Urls { poll: url(server, "/v1/worker/poll")?, commit: url(server, "/v1/worker/commit")? }));
+        let urls: Vec<Urls> = urls.collect::<Result<_, reqwest::Error>>()?;
+        Ok(Self { http, servers, urls: urls.into() })
     }
 
-    /// Where the service is.
+    /// Where the service is asked now.
     #[must_use]
     pub fn server(&self) -> &str {
-        &self.server
+        self.servers.current().1
+    }
+
+    /// Makes a request of the server that is asked now. When it does not answer, the next one is asked from then on: by those who
+    /// repeat the call.
+    async fn asked<T>(&self, ask: impl AsyncFnOnce(usize, &str) -> Result<T, Error>) -> Result<T, Error> {
+        let (at, server) = self.servers.current();
+        let answer = ask(at, server).await;
+        if let Err(Error::Unknown { .. }) = &answer {
+            self.servers.failed(at);
+        }
+        answer
     }
 
     /// Opens a session.
@@ -144,8 +163,11 @@ impl WorkerClient {
     /// # Errors
     /// See [`Error`].
     pub async fn close_session(&self, session: &SessionId) -> Result<(), Error> {
-        let request = self.http.delete(format!("{}/v1/worker/session/{session}", self.server)).timeout(ANSWER_WITHIN);
-        body("close the session", request).await.map(|_| ())
+        self.asked(async |_, server| {
+            let request = self.http.delete(format!("{server}/v1/worker/session/{session}")).timeout(ANSWER_WITHIN);
+            body("close the session", request).await.map(|_| ())
+        })
+        .await
     }
 
     /// Opens the session's stream.
@@ -154,15 +176,18 @@ impl WorkerClient {
     /// See [`Error`].
     pub async fn stream(&self, session: &SessionId) -> Result<SessionStream, Error> {
         let operation = "open the session's stream";
-        let request = self.http.get(format!("{}/v1/worker/session/{session}/stream", self.server));
-        let response = match tokio::time::timeout(ANSWER_WITHIN, request.send()).await {
-            Ok(response) => response.map_err(|e| unknown(operation, &e))?,
-            Err(_) => return Err(Error::Unknown { operation, detail: "no answer in time".to_owned() }),
-        };
-        if response.status().is_success() {
-            return Ok(SessionStream { response, buffer: Vec::new() });
-        }
-        Err(refused(operation, response).await)
+        self.asked(async |_, server| {
+            let request = self.http.get(format!("{server}/v1/worker/session/{session}/stream"));
+            let response = match tokio::time::timeout(ANSWER_WITHIN, request.send()).await {
+                Ok(response) => response.map_err(|e| unknown(operation, &e))?,
+                Err(_) => return Err(Error::Unknown { operation, detail: "no answer in time".to_owned() }),
+            };
+            if response.status().is_success() {
+                return Ok(SessionStream { response, buffer: Vec::new() });
+            }
+            Err(refused(operation, response).await)
+        })
+        .await
     }
 
     /// What the store has leased to the session.
@@ -178,7 +203,8 @@ impl WorkerClient {
     /// # Errors
     /// See [`Error`].
     pub async fn poll(&self, body: &Poll) -> Result<Work, Error> {
-        self.post_to("poll", self.poll.clone(), body, Duration::from_millis(body.wait_ms) + POLL_GRACE).await
+        let within = Duration::from_millis(body.wait_ms) + POLL_GRACE;
+        self.asked(async |at, _| self.post_to("poll", self.urls[at].poll.clone(), body, within).await).await
     }
 
     /// Commits.
@@ -186,7 +212,7 @@ impl WorkerClient {
     /// # Errors
     /// See [`Error`].
     pub async fn commit(&self, body: &CommitBody<'_>) -> Result<CommitAnswer, Error> {
-        self.post_to("commit", self.commit.clone(), body, ANSWER_WITHIN).await
+        self.asked(async |at, _| self.post_to("commit", self.urls[at].commit.clone(), body, ANSWER_WITHIN).await).await
     }
 
     /// A version's definition.
@@ -221,7 +247,7 @@ impl WorkerClient {
         body_value: &impl Serialize,
         within: Duration,
     ) -> Result<T, Error> {
-        self.post_to(operation, format!("{}{path}", self.server), body_value, within).await
+        self.asked(async |_, server| self.post_to(operation, format!("{server}{path}"), body_value, within).await).await
     }
 
     async fn post_to<T: DeserializeOwned>(
@@ -237,8 +263,11 @@ impl WorkerClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, operation: &'static str, path: &str) -> Result<T, Error> {
-        let request = self.http.get(format!("{}{path}", self.server)).timeout(ANSWER_WITHIN);
-        read(operation, &body(operation, request).await?)
+        self.asked(async |_, server| {
+            let request = self.http.get(format!("{server}{path}")).timeout(ANSWER_WITHIN);
+            read(operation, &body(operation, request).await?)
+        })
+        .await
     }
 }
 

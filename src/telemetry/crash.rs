@@ -1,5 +1,5 @@
 //! Named points at which a test kills the process: `EVERLOOP_CRASH_AT=<point>:<n>` ends it by SIGKILL the n-th time (from 1) that it
-//! passes the point. Only in builds with debug assertions; in others the points are nothing.
+//! passes the point, or, with `EVERLOOP_CRASH_VICTIM=<process id>`, that process instead: the store's server. Only in builds with debug assertions; in others the points are nothing.
 
 /// Operations of the store that change something; the queue service may die before and after each: `<operation>.before`,
 /// `<operation>.after`.
@@ -45,7 +45,9 @@ pub fn point(name: &str) {
         && PASSED.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == *n
     {
         // As `kill -9` from outside: no destructor runs, no buffer is flushed.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let victim = std::env::var("EVERLOOP_CRASH_VICTIM").ok().and_then(|pid| pid.parse().ok());
+        let victim = victim.and_then(rustix::process::Pid::from_raw).unwrap_or_else(rustix::process::getpid);
+        let _ = rustix::process::kill_process(victim, rustix::process::Signal::KILL);
     }
     #[cfg(not(debug_assertions))]
     let _ = name;

@@ -67,7 +67,7 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// `everloop_turns_committed_total`.
     pub turns: Counter,
-    /// `everloop_turns_refused_total`.
+    /// `everloop_commits_refused_total`.
     pub refusals: Family<ReasonLabels, Counter>,
     /// `everloop_attempts_total`.
     pub attempts: Family<OutcomeLabels, Counter>,
@@ -125,7 +125,7 @@ impl Metrics {
         registry.register("requests", "HTTP requests answered", metrics.requests.clone());
         registry.register("requests_in_flight", "HTTP requests under way, waiting ones included", metrics.in_flight.clone());
         registry.register("turns_committed", "Turns accepted", metrics.turns.clone());
-        registry.register("turns_refused", "Turns refused, by reason", metrics.refusals.clone());
+        registry.register("commits_refused", "Turns and outcomes of attempts refused, by reason", metrics.refusals.clone());
         registry.register("attempts", "Outcomes of attempts", metrics.attempts.clone());
         registry.register("polls_waiting", "Polls of workers that wait for work", metrics.polls.clone());
         registry.register("grants", "Leases granted", metrics.grants.clone());

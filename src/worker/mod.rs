@@ -24,13 +24,14 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Name;
+use crate::client::Servers;
 use crate::client::worker::WorkerClient;
 use engine::{Engine, EngineLimits};
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The queue service, `http://host:port`.
+    /// The queue service, `http://host:port`; several replicas of it with commas between.
     pub server: String,
     /// The pool that it serves.
     pub pool: Name,
@@ -76,6 +77,9 @@ impl Config {
 /// Why a worker cannot run. Nothing that happens later ends it: it waits for a service that is away.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It is no address.
+    #[error("the server address cannot be used: {0}")]
+    Server(String),
     /// The HTTP client cannot be set up.
     #[error("failed to set up the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -100,7 +104,7 @@ async fn run_with<E: Engine>(
     make: impl Fn() -> E + Clone + Send + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let client = WorkerClient::new(&config.server)?;
+    let client = WorkerClient::new(Servers::parse(&config.server).map_err(Error::Server)?)?;
     let clock = Arc::new(clock::StoreClock::new());
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::checker;
 use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
-use crate::workload::{Log, apply_all, drive};
+use crate::workload::{Expected, Log, apply_all, drive, start};
 
 const RUNS: usize = 240;
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -49,7 +49,7 @@ async fn workers_die(kind: StoreKind) {
         let names: Vec<String> = fleet.workers.keys().cloned().collect();
         let victim = &names[rng.random_range(0..names.len())];
         fleet.kill_worker(victim);
-        fleet.add_worker();
+        fleet.add_worker_with(0, &["--loops", "2"], &[]);
     }
     client.await.expect("the client");
     checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
@@ -114,10 +114,49 @@ async fn g3_valkey_dies_under_two_services() {
     redis_dies(StoreKind::Valkey).await;
 }
 
+/// A run whose steps take longer than a session lives after it was last renewed.
+async fn slow_run(server: String, log: Log, id: String) {
+    let input = serde_json::json!({"steps": 2, "takes": 1_500});
+    start(&reqwest::Client::new(), &[server], &log, "steps", &id, input, Expected::Tokens { steps: 2 }).await;
+}
+
+/// Outcomes of attempts that were refused because another lease has taken their place.
+async fn refusals(server: &str) -> u64 {
+    let metrics = reqwest::get(format!("{server}/metrics")).await.expect("an answer").text().await.expect("text");
+    let line = metrics.lines().find_map(|line| line.strip_prefix("everloop_commits_refused_total{reason=\"AttemptLost\"} "));
+    line.map_or(0, |count| count.trim().parse().expect("a number"))
+}
+
+/// One of two replicas dies for good: who was connected to it goes on at the other one.
+async fn a_replica_is_gone_for_good(kind: StoreKind) {
+    let (mut fleet, shop, log) = world(kind, 2, 0).await;
+    for _ in 0..2 {
+        fleet.add_worker_with(0, &["--server", &format!("{},{}", fleet.server(0), fleet.server(1))], &[]);
+    }
+    let client = tokio::spawn(drive(vec![fleet.server(0), fleet.server(1)], log.clone(), "gone", RUNS));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    drop(fleet.services[0].take());
+    client.await.expect("the client");
+    checker::check(&fleet.server(1), &shop, &acknowledged(&log), LIMIT).await;
+    let listed = std::process::Command::new(env!("CARGO_BIN_EXE_everloop"))
+        .args(["list", "--server", &format!("{},{}", fleet.server(0), fleet.server(1))])
+        .output()
+        .expect("everloop runs");
+    assert!(listed.status.success(), "the command line asks the next one: {}", String::from_utf8_lossy(&listed.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_a_replica_is_gone_for_good() {
+    a_replica_is_gone_for_good(StoreKind::Redis).await;
+}
+
 /// G2: a worker that was stopped past its session and goes on is refused; the work was done by another.
 async fn a_stopped_worker_is_refused(kind: StoreKind) {
     let (mut fleet, shop, log) = world(kind, 1, 1).await;
     let stopped = fleet.workers.keys().next().cloned().expect("one worker");
+    // It holds these attempts when it is stopped, and their answers when it goes on.
+    let slow: Vec<_> = (0..4).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow-{n}"))).collect();
+    futures_util::future::join_all(slow).await;
     let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", 120));
     tokio::time::sleep(Duration::from_millis(700)).await;
     fleet.workers[&stopped].signal(Signal::STOP);
@@ -135,6 +174,11 @@ async fn a_stopped_worker_is_refused(kind: StoreKind) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     fleet.workers[&stopped].signal(Signal::CONT);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while refusals(&server).await == 0 {
+        assert!(std::time::Instant::now() < deadline, "nothing of what the stopped worker commits is refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     client.await.expect("the client");
     checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
     assert!(fleet.workers.get_mut(&stopped).expect("it is there").is_alive(), "it goes on with a new session");

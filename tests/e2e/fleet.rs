@@ -206,8 +206,10 @@ impl Fleet {
         self.started += 1;
         let name = format!("w{}", self.started);
         let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
-        command.args(["worker", "--pool", "default", "--server", &self.server(service), "--name", &name, "--loops", "1", "--allow-local"]);
-        command.args(args).envs(env.iter().copied()).stdout(Stdio::null()).stderr(self.log(&name));
+        command.args(["worker", "--pool", "default", "--name", &name, "--allow-local"]).args(args);
+        // An argument, where there is one, counts more.
+        command.env("EVERLOOP_LOOPS", "1").env("EVERLOOP_SERVER", self.server(service)).envs(env.iter().copied());
+        command.stdout(Stdio::null()).stderr(self.log(&name));
         self.workers.insert(name.clone(), Process::spawn(&name, &mut command));
         name
     }

@@ -6,6 +6,7 @@ use everloop::telemetry::crash::{OPERATIONS, TRANSACTION, WORKER};
 use rand::RngExt;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::checker;
 use crate::crash::{LIMIT, acknowledged, rng};
@@ -96,6 +97,34 @@ async fn slow_run(server: String, log: Log, id: String) {
     start(&reqwest::Client::new(), &[server], &log, "steps", &id, json!({"steps": 2, "takes": 700}), Expected::Tokens { steps: 2 }).await;
 }
 
+/// What makes a service do each of its operations: runs, people, and a worker that comes while another one goes, with what it can
+/// hand back or without a word.
+async fn under_load(fleet: &mut Fleet, log: &Log, round: usize, point: &str) -> (JoinHandle<()>, JoinHandle<()>) {
+    let runs = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), format!("r{round}"), RUNS));
+    let others = tokio::spawn(people(fleet.server(0), round));
+    let leaving = fleet.workers.keys().next().cloned().expect("a worker");
+    fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    if point.starts_with("release") {
+        // Attempts that take longer than the worker may take to stop.
+        let slow: Vec<_> = (0..6).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow{round}-{n}"))).collect();
+        futures_util::future::join_all(slow).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fleet.workers.values().for_each(|worker| worker.signal(Signal::TERM));
+    } else {
+        fleet.kill_worker(&leaving);
+    }
+    (runs, others)
+}
+
+/// All workers were asked to stop where a release was waited for.
+fn replace_released(fleet: &mut Fleet, point: &str) {
+    if point.starts_with("release") {
+        fleet.workers.clear();
+        fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+    }
+}
+
 async fn services_die_at(kind: StoreKind, points: Vec<String>) {
     let mut rng = rng("services_die_at");
     let (mut fleet, shop, log) = world(kind).await;
@@ -106,29 +135,34 @@ async fn services_die_at(kind: StoreKind, points: Vec<String>) {
         let at = format!("{point}:{nth}");
         drop(fleet.services[0].take());
         fleet.start_service(0, &[("EVERLOOP_CRASH_AT", &at)]);
-        let runs = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), format!("r{round}"), RUNS));
-        let others = tokio::spawn(people(fleet.server(0), round));
-        // One worker comes, the other one goes: with what it can hand back, or without a word.
-        let leaving = fleet.workers.keys().next().cloned().expect("a worker");
-        fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        if point.starts_with("release") {
-            // Attempts that take longer than the worker may take to stop.
-            let slow: Vec<_> = (0..6).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow{round}-{n}"))).collect();
-            futures_util::future::join_all(slow).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            fleet.workers.values().for_each(|worker| worker.signal(Signal::TERM));
-        } else {
-            fleet.kill_worker(&leaving);
-        }
+        let (runs, others) = under_load(&mut fleet, &log, round, point).await;
         until_dead(&at, || fleet.services[0].as_mut().is_some_and(crate::fleet::Process::is_alive)).await;
         fleet.restart_service(0).await;
-        if point.starts_with("release") {
-            fleet.workers.clear();
-            fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
-        }
+        replace_released(&mut fleet, point);
         runs.await.expect("the client");
         others.await.expect("the people");
+    }
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+/// The store's server dies right before and right after each operation, under a service that lives.
+async fn the_store_dies_at(kind: StoreKind, points: Vec<String>) {
+    let mut rng = rng("the_store_dies_at");
+    let (mut fleet, shop, log) = world(kind).await;
+    fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+    for (round, point) in points.iter().enumerate() {
+        let rare = RARE.iter().any(|operation| point.starts_with(operation));
+        let at = format!("{point}:{}", if rare { 1 } else { rng.random_range(1..6) });
+        let victim = fleet.redis.as_ref().expect("it runs").id().to_string();
+        drop(fleet.services[0].take());
+        fleet.start_service(0, &[("EVERLOOP_CRASH_AT", &at), ("EVERLOOP_CRASH_VICTIM", &victim)]);
+        let (runs, others) = under_load(&mut fleet, &log, round, point).await;
+        until_dead(&at, || fleet.redis.as_mut().is_some_and(crate::fleet::Process::is_alive)).await;
+        fleet.start_redis();
+        replace_released(&mut fleet, point);
+        runs.await.expect("the client");
+        others.await.expect("the people");
+        assert!(fleet.services[0].as_mut().is_some_and(crate::fleet::Process::is_alive), "the service outlives its store");
     }
     checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
 }
@@ -166,6 +200,11 @@ async fn g3_services_die_at_every_point_on_the_embedded_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_services_die_at_every_point_on_redis() {
     services_die_at(StoreKind::Redis, operations()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_redis_dies_at_every_point_of_an_operation() {
+    the_store_dies_at(StoreKind::Redis, operations()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

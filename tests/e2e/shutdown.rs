@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::checker;
 use crate::crash::{LIMIT, acknowledged};
 use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
-use crate::workload::{Log, apply_all, drive};
+use crate::workload::{Expected, Log, apply_all, drive, start};
 
 const RUNS: usize = 120;
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
@@ -53,6 +54,46 @@ async fn g7_workers_that_are_asked_to_stop_repeat_no_attempt_on_the_embedded_sto
 #[tokio::test(flavor = "multi_thread")]
 async fn g7_workers_that_are_asked_to_stop_repeat_no_attempt_on_redis() {
     workers_stop(StoreKind::Redis).await;
+}
+
+/// What a worker cannot finish in its time to drain goes back at once, as if it had never been begun: the same attempt, no loss.
+async fn a_worker_hands_back_what_it_cannot_finish(kind: StoreKind) {
+    let (mut fleet, shop, log) = world(kind, 1).await;
+    let leaving = fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
+    let server = fleet.server(0);
+    let ids: Vec<_> = (0..8).map(|n| format!("slow-{n}")).collect();
+    for id in &ids {
+        let (input, expected) = (json!({"steps": 1, "takes": 1_500}), Expected::Tokens { steps: 1 });
+        start(&reqwest::Client::new(), std::slice::from_ref(&server), &log, "steps", id, input, expected).await;
+    }
+    let deadline = std::time::Instant::now() + STOPS_WITHIN;
+    while shop.ledger.executions.lock().expect("no panic while it is held").len() < ids.len() {
+        assert!(std::time::Instant::now() < deadline, "the attempts do not begin");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    fleet.workers[&leaving].signal(Signal::TERM);
+    let code = fleet.workers.get_mut(&leaving).expect("it is there").wait(STOPS_WITHIN);
+    assert_eq!(code, Some(0), "{}", fleet.log_text(&leaving));
+    fleet.add_worker();
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+    for id in &ids {
+        let journal = checker::journal(&server, id).await;
+        let events = journal.iter().flat_map(|entry| entry["events"].as_array().into_iter().flatten());
+        let attempts: Vec<_> = events.filter_map(|event| event["ActivityCompleted"]["attempt"].as_u64()).collect();
+        assert_eq!(attempts, [1], "{id} used up no attempt");
+    }
+    let executions = shop.ledger.executions.lock().expect("no panic while it is held");
+    assert!(executions.values().all(|tokens| tokens.len() == 2), "all were under way, and done again by the other worker: {executions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_hands_back_what_it_cannot_finish_on_the_embedded_store() {
+    a_worker_hands_back_what_it_cannot_finish(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_hands_back_what_it_cannot_finish_on_redis() {
+    a_worker_hands_back_what_it_cannot_finish(StoreKind::Redis).await;
 }
 
 /// A replica that stops ends no session: its workers go on at another one. Here it comes back at the same address.

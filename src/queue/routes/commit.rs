@@ -204,6 +204,7 @@ impl By<'_> {
         let (turn, grants, at) = match self.service.store.finish(finish).await? {
             Finished::Accepted { turn, grants, at } => (turn, grants, at),
             Finished::AttemptLost => {
+                self.refused(Code::AttemptLost.as_str());
                 return Ok((attempt_lost(), Grants::default()));
             }
             Finished::NotFound => {
