@@ -21,7 +21,7 @@ check: ## Formatting, lints and the ban lists
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
-	cargo-deny --offline check bans licenses sources
+	cargo-deny --locked check bans licenses sources
 
 fmt: ## Format the code
 	$(CARGO) fmt

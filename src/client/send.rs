@@ -163,7 +163,7 @@ impl Client {
         use std::sync::atomic::Ordering::Relaxed;
         let began = Instant::now();
         let mut pause = PAUSE_FIRST;
-        let mut untried = self.servers.len() - 1;
+        let mut untried = self.servers.count() - 1;
         // Once a call may have reached the service it is repeated until answered, whatever the repeats meet.
         let mut patience = if self.answered.load(Relaxed) { self.patience.unanswered } else { self.patience.unreachable };
         loop {

@@ -31,7 +31,7 @@ impl Servers {
 
     /// How many there are; at least one.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.all.len()
     }
 

@@ -6,6 +6,7 @@ mod activities;
 mod bad_input;
 mod bombs;
 mod checker;
+mod commands;
 mod crash;
 mod demo;
 mod examples;

@@ -49,6 +49,32 @@ pub async fn valkey() -> Opened {
     on_server(RedisServer::start_program(&crate::server::valkey(), &MEMORY)).await
 }
 
+/// A Redis that is a cluster of one, where a call must stay within one slot. It takes seconds to begin, so cases share it.
+pub fn cluster() -> RedisServer {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    // The bus of a cluster wants a port of its own, by default 10000 higher, which may be none.
+    let bus = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let (port, bus) = (port.to_string(), bus.to_string());
+    let server =
+        RedisServer::start(&["--save", "", "--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", &port, "--cluster-port", &bus]);
+    let mut connection = server.connection();
+    ::redis::cmd("CLUSTER").arg(&["ADDSLOTSRANGE", "0", "16383"]).exec(&mut connection).expect("the slots are its own");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !::redis::cmd("CLUSTER").arg("INFO").query::<String>(&mut connection).expect("its state").contains("cluster_state:ok") {
+        assert!(std::time::Instant::now() < deadline, "the cluster does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server
+}
+
+/// An empty store on a server that others have used before.
+pub async fn emptied(server: &RedisServer) -> Opened {
+    ::redis::cmd("FLUSHALL").exec(&mut server.connection()).expect("an empty server");
+    let config = RedisConfig { durability: Durability::None, partitions: PARTITIONS, ..RedisConfig::new(server.url()) };
+    let store = RedisStore::open(config).await.expect("a store on an empty server");
+    Opened { store: Arc::new(store), keep: Box::new(()) }
+}
+
 /// Makes one test per case and store: `<store>::<case>`. A case is `async fn(World)`.
 #[macro_export]
 macro_rules! on_every_store {
@@ -57,6 +83,13 @@ macro_rules! on_every_store {
         on_every_store!(@on file: $($case),*);
         on_every_store!(@on redis: $($case),*);
         on_every_store!(@on valkey: $($case),*);
+        mod cluster {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn rule_20_each_call_stays_within_one_slot() {
+                let server = $crate::stores::cluster();
+                $(super::$case($crate::world::World::on($crate::stores::emptied(&server).await).await).await;)*
+            }
+        }
     };
     (@on $store:ident: $($case:ident),*) => {
         mod $store {
