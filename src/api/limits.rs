@@ -54,6 +54,8 @@ pub const SLICE_MAX: usize = 256;
 pub const ATTEMPT_LOSSES_MAX: u32 = 5;
 /// Deaths of a worker in a run's turn after which the run is blocked with `TurnKilledWorker`.
 pub const TURN_DEATHS_MAX: u32 = 4;
+/// Deaths of a worker after which a leased run's turn is taken in a process of its own.
+pub const TURN_SUSPECT_DEATHS: u32 = 2;
 /// How long a ready run prefers the worker that has it in memory.
 pub const AFFINITY: DurationMs = DurationMs(50);
 /// A queued attempt younger than this may be overtaken by a grant in a commit's answer.

@@ -95,6 +95,9 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Print a completion script for a shell.
     Completion(commands::completion::CompletionArgs),
+    /// Take one turn alone, for a worker that started this process.
+    #[command(hide = true)]
+    Turn,
     /// The stand-in for the shop's services, for `demo`.
     #[command(hide = true)]
     DemoShop(demo::shop::ShopArgs),

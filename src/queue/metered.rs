@@ -55,7 +55,7 @@ macro_rules! around_store {
             control(control: op::Control) -> op::Controlled;
             open_session(partition: Partition, session: &SessionId, pool: &Name, deadline: TimeMs) -> bool;
             renew_session(partition: Partition, session: &SessionId, deadline: TimeMs) -> bool;
-            end_session(partition: Partition, session: &SessionId, executing: &[RunKey], now: TimeMs) -> op::Ended;
+            end_session(partition: Partition, session: &SessionId, ending: &op::Ending, now: TimeMs) -> op::Ended;
             expired_sessions(partition: Partition, now: TimeMs) -> Vec<SessionId>;
             claim(claim: op::Claim) -> op::Claimed;
             leases(partition: Partition, session: &SessionId) -> op::Leases;

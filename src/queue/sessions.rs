@@ -20,6 +20,7 @@ use super::border::problem::Refused;
 use super::service::{Service, Shared};
 use crate::api::{Code, Name, Partition, Problem, RunKey, SessionId, TimeMs, limits};
 use crate::store::StoreError;
+use crate::store::op::Ending;
 use crate::telemetry::metrics::ReasonLabels;
 
 /// Where a broken stream is noted: one partition suffices, because an end in one is an end in all.
@@ -160,8 +161,11 @@ impl Service {
     /// The store does not answer: the end is begun, and whoever looks for expired sessions finishes it.
     pub async fn end_session(&self, session: &SessionId, reason: &'static str) -> Result<(), StoreError> {
         // After a goodbye nothing was being executed.
-        let executing = if reason == GOODBYE { Vec::new() } else { self.sessions.executing(session) };
-        let ends = join_all(self.partitions().map(|partition| self.end_in(partition, session, &executing))).await;
+        let ending = match reason {
+            GOODBYE => Ending::Goodbye,
+            _ => Ending::Death { executing: self.sessions.executing(session) },
+        };
+        let ends = join_all(self.partitions().map(|partition| self.end_in(partition, session, &ending))).await;
         let (mut turns, mut attempts) = (0, 0);
         for end in ends {
             let (more_turns, more_attempts) = end?;
@@ -175,11 +179,10 @@ impl Service {
         Ok(())
     }
 
-    async fn end_in(&self, partition: Partition, session: &SessionId, executing: &[RunKey]) -> Result<(u32, u32), StoreError> {
-        let mine: Vec<RunKey> = executing.iter().filter(|run| self.partition(run) == partition).cloned().collect();
+    async fn end_in(&self, partition: Partition, session: &SessionId, ending: &Ending) -> Result<(u32, u32), StoreError> {
         let (mut turns, mut attempts) = (0, 0);
         loop {
-            let ended = self.store.end_session(partition, session, &mine, self.clock.for_store()).await?;
+            let ended = self.store.end_session(partition, session, ending, self.clock.for_store()).await?;
             turns += ended.turns;
             attempts += ended.attempts;
             if !ended.more {

@@ -62,10 +62,10 @@ impl Store for CrashStore {
         &self,
         partition: Partition,
         session: &SessionId,
-        executing: &[RunKey],
+        ending: &op::Ending,
         now: TimeMs,
     ) -> Result<op::Ended, StoreError> {
-        passing!("end_session", self.0.end_session(partition, session, executing, now))
+        passing!("end_session", self.0.end_session(partition, session, ending, now))
     }
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
         self.0.expired_sessions(partition, now).await

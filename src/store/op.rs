@@ -494,6 +494,19 @@ pub enum Released {
     Attempt(AttemptClaim),
 }
 
+/// How a session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Its worker says that nothing runs any more.
+    Goodbye,
+    /// Nobody has said anything. A turn that it had leased makes the run a suspect, up to
+    /// [`crate::api::limits::TURN_SUSPECT_DEATHS`]; one that was seen in execution counts beyond.
+    Death {
+        /// The runs whose turn was last said to be in execution.
+        executing: Vec<RunKey>,
+    },
+}
+
 /// The answer to the end of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ended {

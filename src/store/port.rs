@@ -88,12 +88,12 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a session in one partition (tombstone first: every later use is refused), then releases up to a slice of its
     /// leases: turns become ready again, attempts are queued again with the same number and one more loss; at
     /// [`crate::api::limits::ATTEMPT_LOSSES_MAX`] the activity fails with `WorkerLost`. Repeat until `more` is false.
-    /// `executing` names the runs whose turn was being executed: they count a death.
+    /// After a death the runs whose turn it had count it, see [`op::Ending`].
     async fn end_session(
         &self,
         partition: Partition,
         session: &SessionId,
-        executing: &[RunKey],
+        ending: &op::Ending,
         now: TimeMs,
     ) -> Result<op::Ended, StoreError>;
 

@@ -35,6 +35,9 @@ static WANTED: std::sync::LazyLock<Option<(String, u32)>> = std::sync::LazyLock:
 });
 
 #[cfg(debug_assertions)]
+static POISON: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("EVERLOOP_CRASH_TURN_OF").ok());
+
+#[cfg(debug_assertions)]
 static PASSED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 /// Passes a point; does not return when a test wants the process to die here.
@@ -51,6 +54,17 @@ pub fn point(name: &str) {
     }
     #[cfg(not(debug_assertions))]
     let _ = name;
+}
+
+/// A turn of a run begins here: does not return when a test wants each turn of it to kill its process
+/// (`EVERLOOP_CRASH_TURN_OF=<run id>`).
+pub fn turn_of(run: &str) {
+    #[cfg(debug_assertions)]
+    if POISON.as_deref() == Some(run) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = run;
 }
 
 /// Whether a test wants a crash somewhere in this process.

@@ -9,14 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::alone::Alone;
 use super::clock::StoreClock;
 use super::hub::Msg;
 use super::turn::TurnJob;
+use crate::api::limits::TURN_SUSPECT_DEATHS;
 use crate::api::{Definition, Entry, RunKey, Uid};
+use crate::telemetry::crash;
 use crate::worker::engine::{Engine, TurnOutcome};
 
 /// The engine's own bound of a run's stack lies inside of it; frames of native code are larger than those it counts.
-const STACK_BYTES: usize = 16 << 20;
+pub(super) const STACK_BYTES: usize = 16 << 20;
 
 enum Call {
     Turn { job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>> },
@@ -30,6 +33,8 @@ pub(super) enum Turned {
     Outcome(TurnOutcome),
     /// The engine broke: a bug. Its contexts are gone; the loop has a new engine.
     Broken(String),
+    /// It was taken in a process of its own, which died.
+    Died(String),
 }
 
 /// See the module. Dropping it lets the threads end after what they have.
@@ -46,6 +51,7 @@ impl Loops {
     pub(super) fn start<E: Engine>(
         count: usize,
         make: impl Fn() -> E + Clone + Send + 'static,
+        alone: Alone,
         clock: &Arc<StoreClock>,
         results: &UnboundedSender<Msg>,
     ) -> std::io::Result<Self> {
@@ -53,11 +59,12 @@ impl Loops {
         for i in 0..count.max(1) {
             let (calls, receiver) = channel();
             let executing = Arc::new(Mutex::new(None));
-            let (make, clock, results, mark) = (make.clone(), clock.clone(), results.clone(), executing.clone());
+            let (make, alone, clock) = (make.clone(), alone.clone(), clock.clone());
+            let (results, mark) = (results.clone(), executing.clone());
             std::thread::Builder::new()
                 .name(format!("loop-{i}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || run(&make, &receiver, &clock, &results, &mark))?;
+                .spawn(move || run(&make, &alone, &receiver, &clock, &results, &mark))?;
             loops.calls.push(calls);
             loops.executing.push(executing);
         }
@@ -91,6 +98,7 @@ impl Loops {
 
 fn run<E: Engine>(
     make: &impl Fn() -> E,
+    alone: &Alone,
     calls: &Receiver<Call>,
     clock: &StoreClock,
     results: &UnboundedSender<Msg>,
@@ -102,21 +110,29 @@ fn run<E: Engine>(
         match call {
             Call::Evict(uid) => engine.evict(&uid),
             Call::Turn { mut job, definition, journal } => {
-                mark(Some(job.run.clone()));
                 let at = clock.now().max(job.at);
                 job.at = at;
                 let input = job.input(definition, journal, at);
-                let turned = match catch_unwind(AssertUnwindSafe(|| engine.turn(input))) {
-                    Ok(outcome) => Turned::Outcome(outcome),
-                    Err(panic) => {
-                        let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
-                        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                        tracing::error!(run = %job.run, panic = %text, "the engine broke in a turn; its loop begins anew");
-                        engine = make();
-                        Turned::Broken(text)
-                    }
+                let turned = if job.deaths >= TURN_SUSPECT_DEATHS {
+                    // It is in no danger to take this process with it, so it is not said to be in execution here.
+                    engine.evict(&job.uid);
+                    alone.turn(input).map_or_else(Turned::Died, Turned::Outcome)
+                } else {
+                    mark(Some(job.run.clone()));
+                    crash::turn_of(job.run.id.as_str());
+                    let turned = match catch_unwind(AssertUnwindSafe(|| engine.turn(input))) {
+                        Ok(outcome) => Turned::Outcome(outcome),
+                        Err(panic) => {
+                            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+                            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                            tracing::error!(run = %job.run, panic = %text, "the engine broke in a turn; its loop begins anew");
+                            engine = make();
+                            Turned::Broken(text)
+                        }
+                    };
+                    mark(None);
+                    turned
                 };
-                mark(None);
                 if results.send(Msg::Turned { job, turned }).is_err() {
                     return;
                 }

@@ -4,6 +4,7 @@
 //! `send` talks to the service until it is answered. Deliberately absent: the store. A worker holds nothing it cannot lose.
 
 pub mod activities;
+pub mod alone;
 mod backoff;
 mod clock;
 mod commit;
@@ -108,7 +109,8 @@ async fn run_with<E: Engine>(
     let clock = Arc::new(clock::StoreClock::new());
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
-    let loops = Arc::new(loops::Loops::start(config.loops, make, &clock, &messages)?);
+    let alone = alone::Alone::new(config.limits.clone())?;
+    let loops = Arc::new(loops::Loops::start(config.loops, make, alone, &clock, &messages)?);
     let runner = activities::Runner::start(config.loops, config.allow_local)?;
     let turn_slots = usize::from(config.turn_slots).saturating_mul(config.loops.max(1));
     let hub = hub::Hub::new(hub::Parts {

@@ -54,6 +54,7 @@ impl Run {
             consumed: 0,
             source: Source::Attempt(Box::new(ended)),
             seen: 0,
+            deaths: 0,
             strikes: 0,
             verdict: None,
             parts: std::collections::VecDeque::new(),

@@ -53,7 +53,9 @@ pub(super) struct TurnJob {
     pub(super) source: Source,
     /// Of a closing turn that was shown more events: how many there were in all, the first time.
     pub(super) seen: u32,
-    /// Times that it exceeded a limit, or that the engine broke.
+    /// Deaths of workers that had the run's turn, since its last commit.
+    pub(super) deaths: u32,
+    /// Times that it exceeded a limit, that the engine broke, or that a process of its own died.
     pub(super) strikes: u8,
     /// The run fails with this instead of running: a limit was exceeded twice, the journal is full.
     pub(super) verdict: Option<RunError>,
@@ -91,6 +93,7 @@ impl TurnJob {
             events,
             source: Source::Lease(work.seq),
             seen: 0,
+            deaths: work.deaths,
             strikes: 0,
             verdict: None,
             parts: VecDeque::new(),

@@ -9,7 +9,7 @@ use crate::checker;
 use crate::crash::{LIMIT, acknowledged};
 use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
-use crate::workload::{Log, apply_all, drive};
+use crate::workload::{Expected, Log, apply_all, drive};
 
 const ENDLESS: &str = "export default async function endless() { for (;;) {} }";
 const HUNGRY: &str = "export default async function hungry() { const kept = []; for (;;) kept.push(new Array(10000).fill(kept.length)); }";
@@ -67,6 +67,56 @@ async fn rule_25_bombs_end_with_a_typed_error_and_leave_their_neighbours_alone()
     }
     checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
     assert!(fleet.workers.values_mut().all(crate::fleet::Process::is_alive), "the worker outlives them");
+}
+
+/// Each turn of one run kills its process. Two workers die of it; then it is taken alone, and blocked. Its neighbours, suspects
+/// too since they were leased to the dead workers, end as if nothing had been.
+async fn a_turn_that_kills_its_worker_is_taken_alone(kind: StoreKind) {
+    let shop = Shop::open().await;
+    let mut fleet = Fleet::start(kind, 1).await;
+    apply_all(&fleet, &shop).await;
+    let log = Log::default();
+    let server = fleet.server(0);
+    let poisoned = [("EVERLOOP_CRASH_TURN_OF", "poison")];
+    let (input, expected) = (json!({"steps": 2}), Expected::Tokens { steps: 2 });
+    crate::workload::start(&reqwest::Client::new(), std::slice::from_ref(&server), &log, "steps", "poison", input, expected).await;
+    let client = tokio::spawn(drive(vec![server.clone()], log.clone(), "near", 60));
+    let mut worker = fleet.add_worker_with(0, &[], &poisoned);
+    let mut deaths = 0;
+    let blocked = loop {
+        let view = view(&server, "poison", "").await;
+        if view["status"] == "Blocked" {
+            break view;
+        }
+        if !fleet.workers.get_mut(&worker).expect("it is there").is_alive() {
+            deaths += 1;
+            assert!(deaths <= 2, "a poisoned run goes through the fleet: {view:#?}");
+            fleet.workers.remove(&worker);
+            worker = fleet.add_worker_with(0, &[], &poisoned);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(deaths, 2);
+    assert_eq!(blocked["blocked"]["reason"], "TurnKilledWorker", "{blocked:#?}");
+    let message = blocked["blocked"]["message"].as_str().expect("a message");
+    assert!(message.contains("2 workers died") && message.contains("signal: 9"), "{message}");
+    client.await.expect("the client");
+
+    // The cause is gone: these workers are not killed by it.
+    fleet.kill_worker(&worker);
+    fleet.add_worker();
+    post(&server, "/v1/namespaces/default/runs/poison/resume", json!({})).await;
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_4_a_turn_that_kills_its_worker_is_taken_alone_on_the_embedded_store() {
+    a_turn_that_kills_its_worker_is_taken_alone(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_4_a_turn_that_kills_its_worker_is_taken_alone_on_redis() {
+    a_turn_that_kills_its_worker_is_taken_alone(StoreKind::Redis).await;
 }
 
 const RECORDED: &str = "import { signal } from \"everloop\";

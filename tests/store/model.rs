@@ -49,7 +49,7 @@ enum Call {
     Control(Control),
     Open(usize, TimeMs),
     Renew(usize, TimeMs),
-    End(usize, Vec<usize>, TimeMs),
+    End(usize, Option<Vec<usize>>, TimeMs),
     Expired(TimeMs),
     Claim(Claim),
     Commit(Commit),
@@ -208,7 +208,7 @@ impl Driver {
             35 => Call::Open(step.by, TimeMs(self.now + 400)),
             36 if bit(step, 0) => Call::Renew(step.by, TimeMs(self.now + 400)),
             36 => Call::Expired(now),
-            37 if bit(step, 0) && bit(step, 1) => Call::End(step.by, vec![step.run], now),
+            37 if bit(step, 0) && bit(step, 1) => Call::End(step.by, bit(step, 2).then(|| vec![step.run]), now),
             37 => Call::Sweep(now),
             _ => self.last.clone()?,
         })
@@ -279,10 +279,13 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
             say(&all)
         }
         Call::End(by, executing, now) => {
-            let executing: Vec<_> = executing.iter().map(|at| run(RUNS[*at])).collect();
+            let ending = match executing {
+                None => Ending::Goodbye,
+                Some(executing) => Ending::Death { executing: executing.iter().map(|at| run(RUNS[*at])).collect() },
+            };
             let mut all = Vec::new();
             for partition in partitions() {
-                all.push(store.end_session(partition, &session(SESSIONS[by]), &executing, now).await.unwrap());
+                all.push(store.end_session(partition, &session(SESSIONS[by]), &ending, now).await.unwrap());
             }
             say(&all)
         }

@@ -278,7 +278,7 @@ impl World {
 
     pub async fn end(&self, id: &str, by: &str, executing: &[&str], now: u64) -> Ended {
         let executing: Vec<_> = executing.iter().map(|id| run(id)).collect();
-        self.store.end_session(place(id), &session(by), &executing, TimeMs(now)).await.unwrap()
+        self.store.end_session(place(id), &session(by), &Ending::Death { executing }, TimeMs(now)).await.unwrap()
     }
 
     pub async fn state(&self, id: &str) -> RunState {

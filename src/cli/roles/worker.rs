@@ -71,6 +71,12 @@ pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> 
     Ok(Exit::Done)
 }
 
+/// What a worker starts for a run in whose turns workers have died.
+pub fn turn_alone() -> Result<Exit, CliError> {
+    worker::alone::serve().map_err(|e| CliError::io("take a turn alone", &e))?;
+    Ok(Exit::Done)
+}
+
 /// The settings of a worker, from the options.
 pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions) -> worker::Config {
     let mut config = worker::Config::new(server, pool, name);

@@ -249,11 +249,11 @@ impl Store for EmbeddedStore {
         &self,
         partition: Partition,
         session: &SessionId,
-        executing: &[RunKey],
+        ending: &op::Ending,
         now: TimeMs,
     ) -> Result<op::Ended, StoreError> {
-        let (session, executing) = (session.clone(), executing.to_vec());
-        self.write("end a session", move |tx| sessions::end(tx, partition, session.as_str(), &executing, now)).await
+        let (session, ending) = (session.clone(), ending.clone());
+        self.write("end a session", move |tx| sessions::end(tx, partition, session.as_str(), &ending, now)).await
     }
 
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {

@@ -10,10 +10,10 @@ use super::mailbox::{self, Mail};
 use super::rows::{Rows, RunRow, Tx};
 use super::tables::{Key, LeaseKind, PARTITION_BYTES, Parts, T};
 use crate::api::limits;
-use crate::api::{DurationMs, Name, Partition, RunKey, SessionId, TimeMs};
+use crate::api::{DurationMs, Name, Partition, SessionId, TimeMs};
 use crate::machine::record::EXTERNAL;
 use crate::machine::run::{self, Input};
-use crate::store::op::Ended;
+use crate::store::op::{Ended, Ending};
 
 /// How long an ended session is remembered: far longer than any worker sleeps and wakes up again with it.
 const TOMBSTONE_KEPT: DurationMs = DurationMs::from_secs(7 * 24 * 3600);
@@ -104,35 +104,35 @@ pub(super) fn renew(tx: &mut Tx<'_>, partition: Partition, session: &str, deadli
 }
 
 /// See the port. A session that was never opened here gets its tombstone too.
-pub(super) fn end(tx: &mut Tx<'_>, partition: Partition, session: &str, executing: &[RunKey], now: TimeMs) -> Result<Ended, Fault> {
+pub(super) fn end(tx: &mut Tx<'_>, partition: Partition, session: &str, ending: &Ending, now: TimeMs) -> Result<Ended, Fault> {
     let now = tx.now(now);
     let before = find(tx, partition, session)?;
     if before.as_ref().is_some_and(|row| row.state == State::Ended) {
         return Ok(Ended::default());
     }
     // The tombstone comes first, for what the releases themselves ask about the session.
-    let ending = SessionRow { state: State::Ending, at: TimeMs(0) };
-    set(tx, partition, session, before.as_ref(), &ending)?;
+    let tombstone = SessionRow { state: State::Ending, at: TimeMs(0) };
+    set(tx, partition, session, before.as_ref(), &tombstone)?;
     let slice = leases::list(tx, partition, session, limits::SLICE_MAX)?;
     let mut ended = Ended::default();
     for lease in &slice {
-        lose(tx, lease, executing, now, &mut ended)?;
+        lose(tx, lease, ending, now, &mut ended)?;
     }
     ended.more = !leases::list(tx, partition, session, 1)?.is_empty();
     if !ended.more {
         let row = SessionRow { state: State::Ended, at: now.plus(TOMBSTONE_KEPT) };
-        set(tx, partition, session, Some(&ending), &row)?;
+        set(tx, partition, session, Some(&tombstone), &row)?;
     }
     Ok(ended)
 }
 
-fn lose(tx: &mut Tx<'_>, lease: &Lease, executing: &[RunKey], now: TimeMs, ended: &mut Ended) -> Result<(), Fault> {
+fn lose(tx: &mut Tx<'_>, lease: &Lease, ending: &Ending, now: TimeMs, ended: &mut Ended) -> Result<(), Fault> {
     let Some(mut row) = tx.load_named(&lease.run)? else {
         return Err(Fault::transition("a lease on a run that is not there"));
     };
     match lease.kind {
         LeaseKind::Turn => {
-            if lose_turn(tx, &mut row, executing, now)? {
+            if lose_turn(tx, &mut row, ending, now)? {
                 ended.turns += 1;
             }
         }
@@ -146,10 +146,13 @@ fn lose(tx: &mut Tx<'_>, lease: &Lease, executing: &[RunKey], now: TimeMs, ended
 }
 
 /// Whether the run is ready again; else it is blocked, because its turn has killed too many workers.
-fn lose_turn(tx: &mut Tx<'_>, row: &mut RunRow, executing: &[RunKey], now: TimeMs) -> Result<bool, Fault> {
-    if executing.contains(&row.key) {
-        row.record.deaths += 1;
-    }
+fn lose_turn(tx: &mut Tx<'_>, row: &mut RunRow, ending: &Ending, now: TimeMs) -> Result<bool, Fault> {
+    let deaths = row.record.deaths;
+    row.record.deaths = match ending {
+        Ending::Goodbye => deaths,
+        Ending::Death { executing } if executing.contains(&row.key) => deaths + 1,
+        Ending::Death { .. } => deaths.max((deaths + 1).min(limits::TURN_SUSPECT_DEATHS)),
+    };
     let kills = row.record.deaths >= limits::TURN_DEATHS_MAX;
     let input = if kills { Input::Block } else { Input::Lose };
     let phase = run::next(row.record.phase, input).ok_or_else(|| Fault::transition("a turn lease on a run that is not leased"))?;

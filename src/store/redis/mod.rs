@@ -158,10 +158,10 @@ impl Store for RedisStore {
         &self,
         partition: Partition,
         session: &SessionId,
-        executing: &[RunKey],
+        ending: &op::Ending,
         now: TimeMs,
     ) -> Result<op::Ended, StoreError> {
-        sessions::end(self, partition, session, executing, now).await
+        sessions::end(self, partition, session, ending, now).await
     }
 
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {

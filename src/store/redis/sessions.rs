@@ -3,10 +3,10 @@
 use super::connection::Call;
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
-use crate::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX, TURN_DEATHS_MAX};
-use crate::api::{DurationMs, Name, Partition, RunKey, SessionId, TimeMs};
+use crate::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX, TURN_DEATHS_MAX, TURN_SUSPECT_DEATHS};
+use crate::api::{DurationMs, Name, Partition, SessionId, TimeMs};
 use crate::machine::commit::AttemptClaim;
-use crate::store::op::{Ended, Leases};
+use crate::store::op::{Ended, Ending, Leases};
 use crate::store::port::StoreError;
 
 /// How long a session that has ended is remembered, so that it cannot be opened again: longer than anybody keeps asking.
@@ -55,10 +55,15 @@ pub(super) async fn end(
     store: &RedisStore,
     partition: Partition,
     session: &SessionId,
-    executing: &[RunKey],
+    ending: &Ending,
     now: TimeMs,
 ) -> Result<Ended, StoreError> {
     let script = &SCRIPTS.end_session;
+    // A goodbye makes nobody a suspect.
+    let (executing, suspect_deaths) = match ending {
+        Ending::Goodbye => (&[][..], 0),
+        Ending::Death { executing } => (executing.as_slice(), TURN_SUSPECT_DEATHS),
+    };
     let call = store
         .call(script, partition, now)
         .arg(session.as_str())
@@ -67,7 +72,8 @@ pub(super) async fn end(
         .arg(ATTEMPT_LOSSES_MAX)
         .arg(REMEMBER_ENDED.0)
         .arg(TURN_DEATHS_MAX)
-        .arg(TURN_KILLED_WORKER);
+        .arg(TURN_KILLED_WORKER)
+        .arg(suspect_deaths);
     let mut answer = store.fields(script, partition, call).await?;
     Ok(Ended { turns: answer.small()?, attempts: answer.small()?, more: answer.flag()? })
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::journal::{Command, Entry, Event, Log};
 use crate::api::run::Blocked;
 use crate::api::{Definition, Head, RunError, RunKey, TimeMs, Uid, Version, limits};
 
 /// One turn to take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TurnInput {
     /// The run.
     pub run: RunKey,
@@ -35,7 +37,7 @@ pub struct TurnInput {
 }
 
 /// What became of a turn.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum TurnOutcome {
     /// It ran; commit this. The context is kept, standing at [`TurnInput::turn`].
     Done(TurnOutput),
@@ -52,7 +54,7 @@ pub enum TurnOutcome {
 }
 
 /// What a turn asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TurnOutput {
     /// In order, numbered from the run's next command number. A closing command, if any, is the last.
     pub commands: Vec<Command>,
@@ -65,7 +67,7 @@ pub struct TurnOutput {
 }
 
 /// Bounds of one engine; see [`limits`] for the defaults.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EngineLimits {
     /// CPU milliseconds of one turn; replay has the same bound per replayed turn.
     pub turn_cpu_ms: u64,

@@ -115,6 +115,20 @@ impl Hub {
                     hub.block(job, Blocked { reason: "ReplayLimitExceeded".to_owned(), message });
                 }
             }),
+            Turned::Died(how) => self.not_taken(job, |hub, mut job| {
+                tracing::error!(run = %job.run, how, deaths = job.deaths, "a run's turn has killed its process");
+                job.strikes += 1;
+                if job.strikes == 1 {
+                    hub.take_turn(job, None);
+                } else {
+                    let message = format!(
+                        "{} workers died while they had this run's turn, and two processes that took it alone: {how}.\n\n\
+                         When the cause is gone, `everloop resume {}`.",
+                        job.deaths, job.run.id
+                    );
+                    hub.block(job, Blocked { reason: "TurnKilledWorker".to_owned(), message });
+                }
+            }),
             Turned::Broken(text) => self.not_taken(job, |hub, mut job| {
                 job.strikes += 1;
                 if job.strikes == 1 {

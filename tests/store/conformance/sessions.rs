@@ -1,7 +1,7 @@
 //! Sessions: open, renew, end, expire.
 
 use everloop::api::TimeMs;
-use everloop::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX};
+use everloop::api::limits::{ATTEMPT_LOSSES_MAX, SLICE_MAX, TURN_DEATHS_MAX, TURN_SUSPECT_DEATHS};
 use everloop::machine::commit::Refusal;
 use everloop::machine::run::Phase;
 use everloop::store::op::*;
@@ -15,6 +15,7 @@ on_every_store!(
     between_tombstone_and_release_nothing_of_a_session_is_accepted,
     sessions_expire_at_their_deadline_and_not_when_they_are_renewed,
     rule_4_an_attempt_lost_too_often_fails_with_worker_lost,
+    rule_4_deaths_make_a_leased_turn_a_suspect_and_one_in_execution_is_blocked_at_the_fourth,
     an_offer_is_used_unless_another_living_session_has_the_run_in_memory,
 );
 
@@ -23,9 +24,9 @@ async fn a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back(wor
     let attempt = world.stepping("p/1", "s1").await;
     let turn_grant = world.leased("p/2", "s1", 10).await;
     assert_eq!(world.store.counts(partition).await.unwrap().leases, [("s1".to_owned(), 2)].into());
-    let ended = world.store.end_session(partition, &s1, &[run("p/2")], TimeMs(40)).await.unwrap();
+    let ended = world.store.end_session(partition, &s1, &Ending::Death { executing: vec![run("p/2")] }, TimeMs(40)).await.unwrap();
     assert_eq!(ended, Ended { turns: 1, attempts: 1, more: false });
-    assert_eq!(world.store.end_session(partition, &s1, &[], TimeMs(40)).await.unwrap(), Ended::default(), "a repeat");
+    assert_eq!(world.store.end_session(partition, &s1, &Ending::Goodbye, TimeMs(40)).await.unwrap(), Ended::default(), "a repeat");
 
     assert!(!world.store.open_session(partition, &s1, &name(POOL), LATE).await.unwrap());
     assert!(!world.store.renew_session(partition, &s1, LATE).await.unwrap());
@@ -42,6 +43,32 @@ async fn a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back(wor
     assert!(matches!(world.store.start(start).await.unwrap(), Started::New { grant: None, .. }), "its offers are none");
 }
 
+async fn rule_4_deaths_make_a_leased_turn_a_suspect_and_one_in_execution_is_blocked_at_the_fourth(world: World) {
+    let ends = async |n: u64, ending: Ending| {
+        let by = format!("s{n}");
+        if n == 0 {
+            world.leased("a", &by, 10).await;
+        } else {
+            world.open(&by).await;
+            assert_eq!(world.claim("a", &by, 1, 1, 0, 10 + n).await.turns.len(), 1, "it is ready again");
+        }
+        world.store.end_session(place("a"), &session(&by), &ending, TimeMs(10 + n)).await.unwrap();
+        let record = world.state("a").await.record;
+        (record.deaths, record.phase)
+    };
+    let leased = || Ending::Death { executing: Vec::new() };
+    let executing = || Ending::Death { executing: vec![run("a")] };
+    assert_eq!(ends(0, Ending::Goodbye).await, (0, Phase::Ready));
+    assert_eq!(ends(1, leased()).await, (1, Phase::Ready));
+    assert_eq!(ends(2, leased()).await, (TURN_SUSPECT_DEATHS, Phase::Ready));
+    assert_eq!(ends(3, leased()).await, (TURN_SUSPECT_DEATHS, Phase::Ready), "who was only leased is never more than a suspect");
+    assert_eq!(ends(4, executing()).await, (3, Phase::Ready));
+    assert_eq!(ends(5, Ending::Goodbye).await, (3, Phase::Ready));
+    assert_eq!(ends(6, executing()).await, (TURN_DEATHS_MAX, Phase::Blocked));
+    let blocked = world.state("a").await.record.blocked;
+    assert!(blocked.contains("TurnKilledWorker"), "{blocked}");
+}
+
 async fn between_tombstone_and_release_nothing_of_a_session_is_accepted(world: World) {
     let partition = place("p/1");
     let grant = world.leased("p/1", "s1", 10).await;
@@ -49,13 +76,13 @@ async fn between_tombstone_and_release_nothing_of_a_session_is_accepted(world: W
     let turn = Turn { schedule, next_command: 1_000, ..turn(&grant.record.head, 2) };
     let granted = accepted(world.commit("p/1", "s1", 1, turn, 20, offer("s1", 2, 0, 1_000)).await).attempts;
     assert_eq!(granted.len(), SLICE_MAX + 50);
-    let first = world.store.end_session(partition, &session("s1"), &[], TimeMs(40)).await.unwrap();
+    let first = world.store.end_session(partition, &session("s1"), &Ending::Goodbye, TimeMs(40)).await.unwrap();
     assert_eq!(first, Ended { turns: 0, attempts: SLICE_MAX as u32, more: true });
     for grant in &granted {
         assert_eq!(world.store.finish(world.finish_of(grant, completed(grant.attempt.command))).await.unwrap(), Finished::AttemptLost);
     }
     assert_eq!(world.store.expired_sessions(partition, TimeMs(40)).await.unwrap(), [session("s1")], "its end is not finished");
-    let second = world.store.end_session(partition, &session("s1"), &[], TimeMs(40)).await.unwrap();
+    let second = world.store.end_session(partition, &session("s1"), &Ending::Goodbye, TimeMs(40)).await.unwrap();
     assert_eq!(second, Ended { turns: 0, attempts: 50, more: false });
     assert!(world.store.expired_sessions(partition, TimeMs(40)).await.unwrap().is_empty());
 }
@@ -77,7 +104,7 @@ async fn rule_4_an_attempt_lost_too_often_fails_with_worker_lost(world: World) {
     let partition = place("a");
     world.stepping("a", "s0").await;
     for n in 0..ATTEMPT_LOSSES_MAX {
-        world.store.end_session(partition, &session(&format!("s{n}")), &[], TimeMs(40)).await.unwrap();
+        world.store.end_session(partition, &session(&format!("s{n}")), &Ending::Goodbye, TimeMs(40)).await.unwrap();
         let next = format!("s{}", n + 1);
         world.open(&next).await;
         let grants = world.claim("a", &next, 1, 8, 8, 100).await;
@@ -101,7 +128,7 @@ async fn an_offer_is_used_unless_another_living_session_has_the_run_in_memory(wo
     assert_eq!(world.record("a").await.phase, Phase::Ready);
     let grant = world.claim("a", "s1", 2, 8, 8, 15).await.turns.remove(0);
     accepted(world.commit("a", "s1", 2, turn(&grant.record.head, 3), 20, None).await);
-    world.store.end_session(place("a"), &session("s1"), &[], TimeMs(20)).await.unwrap();
+    world.store.end_session(place("a"), &session("s1"), &Ending::Goodbye, TimeMs(20)).await.unwrap();
     let Delivered::Accepted { grant: Some(grant) } = world.store.deliver(by(offer("s2", 1, 1, 0))).await.unwrap() else {
         panic!("the holder is gone")
     };

@@ -3,7 +3,7 @@
 use everloop::api::limits;
 use everloop::api::{DurationMs, RunStatus, TimeMs};
 use everloop::machine::run::Phase;
-use everloop::store::op::{Define, Offer, Start, Started};
+use everloop::store::op::{Define, Ending, Offer, Start, Started};
 
 use crate::on_every_store;
 use crate::world::*;
@@ -53,7 +53,7 @@ async fn an_offer_that_does_not_fit_is_none(world: World) {
     world.open("s1").await;
     world.open("gone").await;
     for partition in partitions() {
-        world.store.end_session(partition, &session("gone"), &[], TimeMs(5)).await.unwrap();
+        world.store.end_session(partition, &session("gone"), &Ending::Goodbye, TimeMs(5)).await.unwrap();
     }
     let good = offer("s1", 1, 1, 0).unwrap();
     let bad = [

@@ -2,10 +2,11 @@
 --
 -- ARGV[3] session  [4] list of the runs whose turn was being executed  [5] size of a slice  [6] losses at which an attempt fails
 -- ARGV[7] how long an ended session is remembered, ms  [8] deaths at which a run is blocked  [9] why it is then
+-- ARGV[10] up to so many deaths are counted of a turn that was leased and not seen in execution
 -- RETURNS {turns, attempts, 1 when leases are left}
 -- Keys beside those of the parts: x:<session> the leases of an ended session. s sessions, 0 while one is being ended.
 -- dead ended sessions, scored by when.
-local session, slice, losses_max = ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
+local session, slice, losses_max, suspect_deaths = ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[10])
 local leases, executing = P .. 'x:' .. session, {}
 for _, run in ipairs(cmsgpack.unpack(ARGV[4])) do executing[run] = true end
 local turns_back, attempts_back = 0, 0
@@ -24,7 +25,7 @@ end
 
 local function lose_turn(run, r)
   if r[PHASE] ~= LEASED or r[SESSION] ~= session then return end
-  if executing[run] then r[DEATHS] = r[DEATHS] + 1 end
+  if executing[run] or r[DEATHS] < suspect_deaths then r[DEATHS] = r[DEATHS] + 1 end
   if r[HOLDER] == session then r[HOLDER] = '' end
   end_turn_lease(r)
   touch(run)
