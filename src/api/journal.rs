@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Attempt, CommandNo, Head, Uid, Version};
+use super::ids::{Attempt, CommandNo, Head, RunId, Uid, Version};
 use super::json::Json;
 use super::run::{RunError, RunStatus};
 use super::time::{DurationMs, TimeMs};
@@ -95,6 +95,18 @@ pub enum Event {
         /// Its payload.
         payload: Json,
     },
+    /// A signal of this run is in the other run's mailbox.
+    SignalDelivered {
+        /// Which `SignalRun`.
+        command: CommandNo,
+    },
+    /// A signal of this run was not taken.
+    SignalRefused {
+        /// Which `SignalRun`.
+        command: CommandNo,
+        /// `RunNotFound`, `RunClosed` or `MailboxFull`.
+        error: RunError,
+    },
     /// Somebody wants the run to end in order.
     CancelRequested {
         /// Why, in the caller's words.
@@ -107,7 +119,11 @@ impl Event {
     #[must_use]
     pub fn command(&self) -> Option<CommandNo> {
         match self {
-            Self::ActivityCompleted { command, .. } | Self::ActivityFailed { command, .. } | Self::TimerFired { command } => Some(*command),
+            Self::ActivityCompleted { command, .. }
+            | Self::ActivityFailed { command, .. }
+            | Self::TimerFired { command }
+            | Self::SignalDelivered { command }
+            | Self::SignalRefused { command, .. } => Some(*command),
             Self::Started { .. } | Self::SignalReceived { .. } | Self::CancelRequested { .. } => None,
         }
     }
@@ -147,6 +163,19 @@ pub enum Command {
         /// As above.
         at: String,
     },
+    /// Send a signal to another run of the namespace.
+    SignalRun {
+        /// Its number.
+        n: CommandNo,
+        /// The other run.
+        run: RunId,
+        /// The signal's name.
+        name: String,
+        /// Its payload.
+        payload: Json,
+        /// As above.
+        at: String,
+    },
     /// The function returned. Always the last command.
     Complete {
         /// Its number.
@@ -178,6 +207,7 @@ impl Command {
             Self::ScheduleActivity { n, .. }
             | Self::StartTimer { n, .. }
             | Self::CancelTimer { n, .. }
+            | Self::SignalRun { n, .. }
             | Self::Complete { n, .. }
             | Self::Fail { n, .. }
             | Self::Cancel { n, .. } => *n,
@@ -191,18 +221,20 @@ impl Command {
             Self::ScheduleActivity { .. } => "ScheduleActivity",
             Self::StartTimer { .. } => "StartTimer",
             Self::CancelTimer { .. } => "CancelTimer",
+            Self::SignalRun { .. } => "SignalRun",
             Self::Complete { .. } => "Complete",
             Self::Fail { .. } => "Fail",
             Self::Cancel { .. } => "Cancel",
         }
     }
 
-    /// What must be equal in replay beside number and kind: an activity's or a timer's name, the timer of a `CancelTimer`.
+    /// What must be equal in replay beside number and kind: an activity's or a timer's name, the timer of a `CancelTimer`, signal and receiver.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
             Self::ScheduleActivity { name, .. } | Self::StartTimer { name, .. } => name.clone(),
             Self::CancelTimer { timer, .. } => timer.to_string(),
+            Self::SignalRun { run, name, .. } => format!("{name} to {run}"),
             Self::Complete { .. } | Self::Fail { .. } | Self::Cancel { .. } => String::new(),
         }
     }
@@ -211,7 +243,9 @@ impl Command {
     #[must_use]
     pub fn position(&self) -> &str {
         match self {
-            Self::ScheduleActivity { at, .. } | Self::StartTimer { at, .. } | Self::CancelTimer { at, .. } => at,
+            Self::ScheduleActivity { at, .. } | Self::StartTimer { at, .. } | Self::CancelTimer { at, .. } | Self::SignalRun { at, .. } => {
+                at
+            }
             Self::Complete { .. } | Self::Fail { .. } | Self::Cancel { .. } => "",
         }
     }
@@ -223,7 +257,7 @@ impl Command {
             Self::Complete { .. } => Some(RunStatus::Completed),
             Self::Fail { .. } => Some(RunStatus::Failed),
             Self::Cancel { .. } => Some(RunStatus::Cancelled),
-            Self::ScheduleActivity { .. } | Self::StartTimer { .. } | Self::CancelTimer { .. } => None,
+            Self::ScheduleActivity { .. } | Self::StartTimer { .. } | Self::CancelTimer { .. } | Self::SignalRun { .. } => None,
         }
     }
 

@@ -79,6 +79,8 @@ impl Timeline {
             }
             Event::TimerFired { command } => format!("{} fired", name(*command)),
             Event::SignalReceived { name, payload } => format!("signal {name} {}", payload.get()),
+            Event::SignalDelivered { command } => format!("{} delivered", name(*command)),
+            Event::SignalRefused { command, error } => format!("{} refused: {}", name(*command), brief(error)),
             Event::CancelRequested { reason } if reason.is_empty() => "cancel requested".into(),
             Event::CancelRequested { reason } => format!("cancel requested: {reason}"),
         }
@@ -97,6 +99,12 @@ impl Timeline {
                 text
             }
             Command::CancelTimer { n, timer, .. } => format!("#{n} cancels #{timer} {}", self.names.get(timer).map_or("?", String::as_str)),
+            Command::SignalRun { n, run, name, payload, .. } => {
+                let what = format!("signal {name} to {run}");
+                let text = format!("#{n} {what} {}", payload.get());
+                self.names.insert(*n, what);
+                text
+            }
             Command::Complete { result, .. } => format!("completed {}", result.get()),
             Command::Fail { error, .. } => format!("failed: {}", brief(error)),
             Command::Cancel { reason, .. } if reason.is_empty() => "cancelled".into(),

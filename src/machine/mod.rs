@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod commit;
 mod layout;
+pub mod message;
 pub mod record;
 pub mod retry;
 pub mod run;

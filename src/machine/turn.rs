@@ -1,8 +1,8 @@
 //! What a turn does to the store: from its commands to attempts, timers and the end of the run.
 
 use crate::api::definition::Kind;
-use crate::api::journal::{Birth, Command, Entry, Log};
-use crate::api::{CommandNo, Definition, DurationMs, Head, Json, RunStatus, TimeMs};
+use crate::api::journal::{Birth, Command, Entry, Event, Log};
+use crate::api::{CommandNo, Definition, DurationMs, Head, Json, Name, RunKey, RunStatus, TimeMs};
 
 /// The effects of a turn's commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,8 +13,21 @@ pub struct Effects {
     pub timers: Vec<NewTimer>,
     /// Timers to forget.
     pub cancel_timers: Vec<CommandNo>,
+    /// Signals to other runs.
+    pub signals: Vec<NewSignal>,
     /// How the run ends, when it does.
     pub close: Option<RunStatus>,
+}
+
+/// A signal that a turn sends to another run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSignal {
+    /// The number of its command.
+    pub command: CommandNo,
+    /// The receiver.
+    pub to: RunKey,
+    /// The event for its mailbox, JSON text.
+    pub event: String,
 }
 
 /// An activity that a turn asked for.
@@ -59,7 +72,7 @@ pub struct UnknownActivity {
 ///
 /// # Errors
 /// [`UnknownActivity`].
-pub fn effects(commands: &[Command], definition: &Definition, namespace: &str, at: TimeMs) -> Result<Effects, UnknownActivity> {
+pub fn effects(commands: &[Command], definition: &Definition, namespace: &Name, at: TimeMs) -> Result<Effects, UnknownActivity> {
     let mut effects = Effects::default();
     for command in commands {
         match command {
@@ -90,6 +103,11 @@ pub fn effects(commands: &[Command], definition: &Definition, namespace: &str, a
                 if effects.timers.len() == before {
                     effects.cancel_timers.push(*timer);
                 }
+            }
+            Command::SignalRun { n, run, name, payload, .. } => {
+                let event = Event::SignalReceived { name: name.clone(), payload: payload.clone() };
+                let to = RunKey { namespace: namespace.clone(), id: run.clone() };
+                effects.signals.push(NewSignal { command: *n, to, event: Json::of(&event).get().to_owned() });
             }
             Command::Complete { .. } | Command::Fail { .. } | Command::Cancel { .. } => effects.close = command.end(),
         }
@@ -169,7 +187,6 @@ impl EntryText {
 mod tests {
     use super::*;
     use crate::api::definition::Activity;
-    use crate::api::journal::Event;
 
     #[test]
     fn a_timer_set_and_forgotten_in_one_turn_never_reaches_the_store() {
@@ -181,7 +198,7 @@ mod tests {
             Command::CancelTimer { n: 3, timer: 9, at: String::new() },
         ];
         let definition = Definition { source: String::new(), activities: std::collections::BTreeMap::default() };
-        let effects = effects(&commands, &definition, "default", TimeMs(5)).unwrap();
+        let effects = effects(&commands, &definition, &"default".parse().unwrap(), TimeMs(5)).unwrap();
         assert_eq!(effects.timers, [NewTimer { command: 0, due: TimeMs(15) }]);
         assert_eq!(effects.cancel_timers, [9]);
     }
@@ -192,10 +209,11 @@ mod tests {
         let queue = Activity { queue: Some("drivers".parse().unwrap()), ..Activity::default() };
         let definition = Definition { source: String::new(), activities: [("a".to_owned(), script), ("b".to_owned(), queue)].into() };
         let ask = |n, name: &str| Command::ScheduleActivity { n, name: name.into(), argument: Json::null(), at: String::new() };
-        let both = effects(&[ask(0, "a"), ask(1, "b")], &definition, "shop", TimeMs(0)).unwrap();
+        let shop = "shop".parse().unwrap();
+        let both = effects(&[ask(0, "a"), ask(1, "b")], &definition, &shop, TimeMs(0)).unwrap();
         assert_eq!(both.schedule.iter().map(|s| s.queue.as_str()).collect::<Vec<_>>(), ["", "shop/drivers"]);
         assert_eq!(both.schedule[0].timeout_ms, 60_000);
-        assert_eq!(effects(&[ask(0, "c")], &definition, "shop", TimeMs(0)).unwrap_err().name, "c");
+        assert_eq!(effects(&[ask(0, "c")], &definition, &shop, TimeMs(0)).unwrap_err().name, "c");
     }
 
     #[test]

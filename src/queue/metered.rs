@@ -64,6 +64,9 @@ macro_rules! around_store {
             release(release: op::Release) -> bool;
             extend(run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Option<TimeMs>;
             fire(fire: op::Fire) -> op::Fired;
+            outbox(partition: Partition) -> Vec<op::Parcel>;
+            receive(receive: op::Receive) -> op::Received;
+            sent(from: Partition, to: Partition, last: u64) -> ();
             sweep(partition: Partition, now: TimeMs) -> op::Swept;
             run(run: &RunKey) -> Option<op::RunState>;
             journal(run: &RunKey, from: u32, bytes: usize) -> Option<op::JournalPage>;

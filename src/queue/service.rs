@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -49,6 +50,8 @@ pub struct Service {
     pub sessions: Sessions,
     /// When the timers of each partition are due next.
     pub due: Vec<Due>,
+    /// Of each partition: its outbox has something.
+    pub outgoing: Vec<Notify>,
     /// Requests under way.
     pub in_flight: AtomicUsize,
     /// This replica stops.
@@ -78,6 +81,7 @@ impl Service {
             waiters: Waiters::default(),
             watchers: Watchers::default(),
             sessions: Sessions::default(),
+            outgoing: (0..info.partitions).map(|_| Notify::new()).collect(),
             due: (0..info.partitions).map(|_| Due::default()).collect(),
             in_flight: AtomicUsize::new(0),
             info,

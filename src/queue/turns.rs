@@ -35,7 +35,7 @@ impl Service {
         }
         let nothing = Definition { source: String::new(), activities: BTreeMap::default() };
         let declared = known.as_ref().map_or(&nothing, |known| &known.declared);
-        let effects = effects(&turn.commands, declared, run.namespace.as_str(), turn.at).map_err(|unknown| {
+        let effects = effects(&turn.commands, declared, &run.namespace, turn.at).map_err(|unknown| {
             // The cached definition has no source, so its hash is not the version's.
             let unknown = crate::machine::turn::UnknownActivity { version: turn.version.short().to_owned(), ..unknown };
             Unfit::Refused(format!("{INVALID}UnknownActivity: {unknown}"))
@@ -51,6 +51,7 @@ impl Service {
             schedule: effects.schedule,
             timers: effects.timers,
             cancel_timers: effects.cancel_timers,
+            signals: effects.signals,
             close: effects.close,
             continued: turn.continued,
             seen: turn.seen,
@@ -82,6 +83,7 @@ fn check(turn: &TurnCommit) -> Result<(), Unfit> {
         let payload = match command {
             Command::ScheduleActivity { argument, .. } => Some(argument),
             Command::Complete { result, .. } => Some(result),
+            Command::SignalRun { payload, .. } => Some(payload),
             Command::Fail { .. } | Command::Cancel { .. } | Command::StartTimer { .. } | Command::CancelTimer { .. } => None,
         };
         if let Some(Err(error)) = payload.map(crate::api::Json::check) {

@@ -122,7 +122,9 @@ fn outcome(last: Command) -> (Option<Json>, Option<RunError>) {
         Command::Complete { result, .. } => (Some(result), None),
         Command::Fail { error, .. } => (None, Some(error)),
         Command::Cancel { reason, .. } => (None, Some(RunError::new(RunStatus::Cancelled.as_str(), reason))),
-        Command::ScheduleActivity { .. } | Command::StartTimer { .. } | Command::CancelTimer { .. } => (None, None),
+        Command::ScheduleActivity { .. } | Command::StartTimer { .. } | Command::CancelTimer { .. } | Command::SignalRun { .. } => {
+            (None, None)
+        }
     }
 }
 

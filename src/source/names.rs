@@ -10,7 +10,7 @@ pub(super) enum Role {
 }
 
 /// What `import ... from "everloop"` offers.
-pub const EVERLOOP: &[&str] = &["ActivityError", "CancelledError", "onSignal", "run", "shield", "signal", "sleep"];
+pub const EVERLOOP: &[&str] = &["ActivityError", "CancelledError", "onSignal", "run", "shield", "signal", "signalRun", "sleep"];
 
 /// Globals of every module, sorted.
 const GLOBALS: &[&str] = &[

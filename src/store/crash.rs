@@ -91,6 +91,15 @@ impl Store for CrashStore {
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {
         passing!("fire", self.0.fire(fire))
     }
+    async fn outbox(&self, partition: Partition) -> Result<Vec<op::Parcel>, StoreError> {
+        self.0.outbox(partition).await
+    }
+    async fn receive(&self, receive: op::Receive) -> Result<op::Received, StoreError> {
+        passing!("receive", self.0.receive(receive))
+    }
+    async fn sent(&self, from: Partition, to: Partition, last: u64) -> Result<(), StoreError> {
+        passing!("sent", self.0.sent(from, to, last))
+    }
     async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError> {
         passing!("sweep", self.0.sweep(partition, now))
     }

@@ -8,7 +8,7 @@ use crate::api::ids::{CommandNo, Seq};
 use crate::api::{DurationMs, Head, Name, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
 use crate::machine::commit::{AttemptClaim, Refusal};
 use crate::machine::record::{AttemptRecord, RunRecord};
-use crate::machine::turn::{EntryText, NewAttempt, NewTimer};
+use crate::machine::turn::{EntryText, NewAttempt, NewSignal, NewTimer};
 
 /// How an acknowledgement is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -362,6 +362,8 @@ pub struct Turn {
     pub timers: Vec<NewTimer>,
     /// Timers to forget.
     pub cancel_timers: Vec<CommandNo>,
+    /// Signals to other runs.
+    pub signals: Vec<NewSignal>,
     /// How the run ends, when it does.
     pub close: Option<RunStatus>,
     /// The turn goes on in the next commit: the lease stays, with the same request number.
@@ -516,6 +518,41 @@ pub struct Ended {
     pub attempts: u32,
     /// Leases are left: call again.
     pub more: bool,
+}
+
+/// What waits in the outbox of a partition for another one: the first of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// The partition that it is for; it may be the same one.
+    pub to: Partition,
+    /// The number of the first message. Numbers begin at 1 and have no gaps.
+    pub first: u64,
+    /// The messages: [`crate::machine::message::Message`], packed.
+    pub messages: Vec<Vec<u8>>,
+}
+
+/// See [`super::Store::receive`].
+#[derive(Debug, Clone)]
+pub struct Receive {
+    /// The partition of the senders.
+    pub from: Partition,
+    /// The partition of the receivers.
+    pub to: Partition,
+    /// As in the [`Parcel`].
+    pub first: u64,
+    /// As in the [`Parcel`].
+    pub messages: Vec<Vec<u8>>,
+    /// See the port.
+    pub now: TimeMs,
+}
+
+/// The answer to messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The number of the last one that is applied, now or before.
+    pub last: u64,
+    /// Outcomes go back to the senders: the receiver's own outbox has something.
+    pub replied: bool,
 }
 
 /// See [`super::Store::fire`].

@@ -130,6 +130,17 @@ pub trait Store: Send + Sync + 'static {
     /// Hands out attempts past a time-out for the caller to finish. Never fires early: due <= the store's own clock.
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError>;
 
+    /// What waits in a partition's outbox, of each receiver a slice. A commit puts the signals to other runs there.
+    async fn outbox(&self, partition: Partition) -> Result<Vec<op::Parcel>, StoreError>;
+
+    /// Applies messages of another partition, each once: only the one that follows the last one applied is, those before it were, and
+    /// after a gap nothing is. A signal that its run cannot take is answered to the sender and stops nothing. Outcomes go into the own
+    /// outbox. Repeat: nothing is applied again. Crash between this and [`Store::sent`]: the repeat says how far it came.
+    async fn receive(&self, receive: op::Receive) -> Result<op::Received, StoreError>;
+
+    /// Forgets messages up to number `last`, which their receiver has applied. Repeat: no change.
+    async fn sent(&self, from: Partition, to: Partition, last: u64) -> Result<(), StoreError>;
+
     /// Removes a slice of the closed runs whose retention is over.
     async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError>;
 

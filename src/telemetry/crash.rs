@@ -3,7 +3,7 @@
 
 /// Operations of the store that change something; the queue service may die before and after each: `<operation>.before`,
 /// `<operation>.after`.
-pub const OPERATIONS: [&str; 14] = [
+pub const OPERATIONS: [&str; 16] = [
     "define",
     "start",
     "deliver",
@@ -18,6 +18,8 @@ pub const OPERATIONS: [&str; 14] = [
     "extend",
     "fire",
     "sweep",
+    "receive",
+    "sent",
 ];
 
 /// Points around the commit of a transaction of the embedded store.

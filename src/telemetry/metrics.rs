@@ -77,6 +77,8 @@ pub struct Metrics {
     pub grants: Family<GrantLabels, Counter>,
     /// `everloop_runs_started_total`.
     pub starts: Counter,
+    /// `everloop_messages_carried_total`.
+    pub messages: Counter,
     /// `everloop_timers_fired_total`.
     pub timers: Counter,
     /// `everloop_timer_lateness_seconds`.
@@ -113,6 +115,7 @@ impl Metrics {
             grants: Family::default(),
             starts: Counter::default(),
             timers: Counter::default(),
+            messages: Counter::default(),
             // 1 ms to 16 s.
             lateness: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             sessions: Gauge::default(),
@@ -130,6 +133,11 @@ impl Metrics {
         registry.register("polls_waiting", "Polls of workers that wait for work", metrics.polls.clone());
         registry.register("grants", "Leases granted", metrics.grants.clone());
         registry.register("runs_started", "Runs accepted", metrics.starts.clone());
+        registry.register(
+            "messages_carried",
+            "Messages between runs that were applied, signals and their outcomes",
+            metrics.messages.clone(),
+        );
         registry.register("timers_fired", "Timers fired", metrics.timers.clone());
         registry.register_with_unit("timer_lateness", "From due to fired", Unit::Seconds, metrics.lateness.clone());
         registry.register("sessions_streaming", "Sessions with a stream at this replica", metrics.sessions.clone());

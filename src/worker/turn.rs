@@ -206,6 +206,7 @@ pub(super) fn command_bytes(command: &Command) -> usize {
             Command::ScheduleActivity { name, argument, at, .. } => name.len() + argument.get().len() + at.len(),
             Command::StartTimer { name, at, .. } => name.len() + at.len(),
             Command::CancelTimer { at, .. } => at.len(),
+            Command::SignalRun { run, name, payload, at, .. } => run.as_str().len() + name.len() + payload.get().len() + at.len(),
             Command::Complete { result, .. } => result.get().len(),
             Command::Fail { error, .. } => error_bytes(error),
             Command::Cancel { reason, .. } => reason.len(),

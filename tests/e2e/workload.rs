@@ -24,6 +24,8 @@ pub enum Expected {
     Slept { ms: u64 },
     /// These payloads, in this order.
     Signals { count: u64 },
+    /// It has told a listener these numbers, in this order, and each was delivered.
+    Told { count: u64 },
     /// It ends as cancelled.
     Cancelled,
     /// The sum of parallel steps' count, through combinators.
@@ -82,12 +84,27 @@ export default async function fan(input) {
 }
 "#;
 
+const TELLER: &str = r#"
+import { signalRun } from "everloop";
+export default async function teller(input) {
+  const told = [];
+  for (let i = 0; i < input.count; i++) {
+    await signalRun(input.listener, "next", i);
+    told.push(i);
+    if (i % 2 === 1) await step({});
+  }
+  return told;
+}
+"#;
+
 pub async fn apply_all(fleet: &Fleet, shop: &Shop) {
     let activities = json!({"step": {
         "http": {"url": format!("{}/step", shop.url)}, "timeout": "5s",
         "retry": {"initial": "20ms", "factor": 1.5, "max": "200ms"},
     }});
-    for (name, source) in [("steps", STEPS), ("sleeper", SLEEPER), ("signals", SIGNALS), ("patient", PATIENT), ("fan", FAN)] {
+    for (name, source) in
+        [("steps", STEPS), ("sleeper", SLEEPER), ("signals", SIGNALS), ("patient", PATIENT), ("fan", FAN), ("teller", TELLER)]
+    {
         fleet.apply(name, source, activities.clone()).await;
     }
 }
@@ -132,7 +149,7 @@ pub async fn start(client: &reqwest::Client, servers: &[String], log: &Log, work
 /// Starts run number `n` of the mix and does what belongs to it.
 pub async fn one(client: reqwest::Client, servers: Vec<String>, log: Log, prefix: String, n: usize) {
     let id = format!("{prefix}-{n}");
-    match n % 6 {
+    match n % 7 {
         0 | 1 => {
             let steps = 2 + n % 7;
             start(&client, &servers, &log, "steps", &id, json!({"steps": steps, "takes": n % 5}), Expected::Tokens { steps }).await;
@@ -155,6 +172,12 @@ pub async fn one(client: reqwest::Client, servers: Vec<String>, log: Log, prefix
             let path = format!("/v1/namespaces/default/runs/{id}/cancel");
             let (status, answer) = post(&client, &servers, &path, &format!("{id}-cancel"), &json!({"reason": "enough"})).await;
             assert!((200..300).contains(&status), "cancel of {id}: {status} {answer}");
+        }
+        5 => {
+            let (count, listener) = (1 + (n as u64) % 6, format!("{id}-listens"));
+            start(&client, &servers, &log, "signals", &listener, json!({"count": count}), Expected::Signals { count }).await;
+            let input = json!({"count": count, "listener": listener});
+            start(&client, &servers, &log, "teller", &id, input, Expected::Told { count }).await;
         }
         _ => {
             let width = 2 + n % 9;

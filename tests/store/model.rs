@@ -3,8 +3,9 @@
 
 use everloop::api::{Head, RunStatus, TimeMs};
 use everloop::machine::commit::AttemptClaim;
+use everloop::machine::message::Message;
 use everloop::machine::record::{EXTERNAL, PAUSED_PREFIX, RunRecord};
-use everloop::machine::turn::NewAttempt;
+use everloop::machine::turn::{NewAttempt, NewSignal};
 use everloop::store::Store;
 use everloop::store::op::*;
 use proptest::prelude::*;
@@ -58,6 +59,14 @@ enum Call {
     Extend(usize, AttemptClaim, TimeMs),
     Fire(Fire),
     Sweep(TimeMs),
+    /// Carries what lies in a partition's outbox: without the last word when the carrier dies before that, and past a message when it
+    /// has gone mad.
+    Carry {
+        from: everloop::api::Partition,
+        dies: bool,
+        skips: bool,
+        now: TimeMs,
+    },
 }
 
 /// A turn lease that was granted once; it may be over.
@@ -129,7 +138,11 @@ impl Driver {
         let id = self.fresh();
         let (continued, seen) = (close.is_none() && bit(step, 8) && bit(step, 9), u32::from(bit(step, 10)));
         let shape = turn(base, id.0);
-        Turn { consumed, next_command: command + 1, schedule, timers, cancel_timers, close, continued, seen, ..shape }
+        let mut signals = Vec::new();
+        if bit(step, 3) && bit(step, 13) {
+            signals.push(NewSignal { command, to: self::run(RUNS[(run + step.pick) % RUNS.len()]), event: signal(step.pick) });
+        }
+        Turn { signals, consumed, next_command: command + 1, schedule, timers, cancel_timers, close, continued, seen, ..shape }
     }
 
     async fn call(&mut self, world: &World, step: &Step) -> Option<Call> {
@@ -209,7 +222,8 @@ impl Driver {
             36 if bit(step, 0) => Call::Renew(step.by, TimeMs(self.now + 400)),
             36 => Call::Expired(now),
             37 if bit(step, 0) && bit(step, 1) => Call::End(step.by, bit(step, 2).then(|| vec![step.run]), now),
-            37 => Call::Sweep(now),
+            37 if bit(step, 3) => Call::Sweep(now),
+            37..=38 => Call::Carry { from: place(RUNS[step.run]), dies: bit(step, 4), skips: bit(step, 5) && bit(step, 6), now },
             _ => self.last.clone()?,
         })
     }
@@ -315,6 +329,18 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
             let words = format!("{} {} {:?} {} {:?}", fired.timers, fired.retries, fired.timed_out, fired.more, fired.next_due);
             (words, told(fired.grants))
         }
+        Call::Carry { from, dies, skips, now } => {
+            let mut all = Vec::new();
+            for Parcel { to, first, messages } in store.outbox(from).await.unwrap() {
+                let first = first + u64::from(skips);
+                let received = store.receive(Receive { from, to, first, messages, now }).await.unwrap();
+                if !dies {
+                    store.sent(from, to, received.last).await.unwrap();
+                }
+                all.push(received);
+            }
+            say(&all)
+        }
         Call::Sweep(now) => {
             let mut all = Vec::new();
             for partition in partitions() {
@@ -335,6 +361,10 @@ async fn visible(store: &dyn Store) -> Vec<String> {
     for partition in partitions() {
         let counts = store.counts(partition).await.unwrap();
         all.push(format!("{partition:?} {counts:?}"));
+        for parcel in store.outbox(partition).await.unwrap() {
+            let messages: Vec<_> = parcel.messages.iter().map(|message| Message::decode(message).expect("a message")).collect();
+            all.push(format!("{partition:?} {:?} {} {messages:?}", parcel.to, parcel.first));
+        }
         for by in SESSIONS {
             all.push(format!("{partition:?} {by} {:?}", store.leases(partition, &session(by)).await.unwrap()));
         }

@@ -78,6 +78,7 @@ pub fn turn(base: &str, id: u64) -> Turn {
         schedule: vec![],
         timers: vec![],
         cancel_timers: vec![],
+        signals: Vec::new(),
         close: None,
         continued: false,
         seen: 0,

@@ -1,8 +1,9 @@
-//! What nobody asks for and must happen: timers fire, sessions expire, old runs go, the clock is measured. No leader: every
+//! What nobody asks for and must happen: timers fire, messages are carried, sessions expire, old runs go, the clock is measured. No leader: every
 //! operation is atomic and safe to repeat, so every replica runs all of them.
 
 pub mod expiry;
 pub mod measure;
+pub mod outbox;
 pub mod retention;
 pub mod timeouts;
 pub mod timers;
@@ -22,6 +23,7 @@ pub fn spawn(service: &Shared, tasks: &TaskTracker) {
     }
     for partition in service.partitions() {
         tasks.spawn(timers::run(service.clone(), partition));
+        tasks.spawn(outbox::run(service.clone(), partition));
     }
     tasks.spawn(expiry::run(service.clone()));
     tasks.spawn(retention::run(service.clone()));

@@ -158,6 +158,7 @@ impl By<'_> {
             }
         };
         let due = first_due(&turn);
+        let sends = !turn.signals.is_empty();
         let op = Commit {
             run: run.clone(),
             session: self.session.clone(),
@@ -168,7 +169,7 @@ impl By<'_> {
         };
         Ok(match self.service.store.commit(op).await? {
             Committed::Accepted { grants, at } => {
-                self.committed(&run, due, end, at);
+                self.committed(&run, due, sends, end, at);
                 (ItemResult::Accepted, grants)
             }
             Committed::MoreEvents { events, mail } => {
@@ -199,6 +200,7 @@ impl By<'_> {
         let end = turn.as_ref().and_then(|turn| self.end(&run, turn));
         let (turn, unfit) = self.optimistic(&run, turn, &outcome).await?;
         let due = turn.as_ref().and_then(first_due);
+        let sends = turn.as_ref().is_some_and(|turn| !turn.signals.is_empty());
         let now = self.service.clock.for_store();
         let finish = Finish { run: run.clone(), attempt, outcome, turn, key: String::new(), now, offer: self.offer(offer) };
         let (turn, grants, at) = match self.service.store.finish(finish).await? {
@@ -213,7 +215,7 @@ impl By<'_> {
         };
         let result = match (turn, unfit) {
             (Some(Ok(())), _) => {
-                self.committed(&run, due, end, at);
+                self.committed(&run, due, sends, end, at);
                 ItemResult::Accepted
             }
             (Some(Err(refusal)), _) => {
@@ -269,7 +271,7 @@ impl By<'_> {
         Some(End { closing: self.service.watchers.closing(run), ended })
     }
 
-    fn committed(&self, run: &RunKey, due: Option<TimeMs>, end: Option<End>, at: TimeMs) {
+    fn committed(&self, run: &RunKey, due: Option<TimeMs>, sends: bool, end: Option<End>, at: TimeMs) {
         self.service.metrics.turns.inc();
         match end {
             Some(End { closing, ended }) => closing.ended(Ended { at, ..ended }),
@@ -277,6 +279,9 @@ impl By<'_> {
         }
         if let Some(due) = due {
             self.service.due(self.service.partition(run), due);
+        }
+        if sends {
+            self.service.outgoing(self.service.partition(run));
         }
     }
 

@@ -33,7 +33,7 @@ fn in_function(body: &str) -> Vec<String> {
 #[test]
 fn a_good_module_has_no_findings() {
     let source = r#"
-import { sleep, signal, onSignal, run, shield, CancelledError, ActivityError } from "everloop";
+import { sleep, signal, onSignal, signalRun, run, shield, CancelledError, ActivityError } from "everloop";
 import type { Order } from "./types";
 declare function deliverOrder(order: Order): Promise<void>;
 const LIMITS = { retries: 3 };
@@ -42,6 +42,7 @@ export default async function main(order: Order, ...rest: unknown[]): Promise<un
   const payment = await validateAndPay(order);
   if (typeof fetch === "function") throw new Stop(arguments.length + run.id);
   await Promise.race([signal("approve"), sleep("30m"), new Promise((r) => setTimeout(r, 10))]);
+  await signalRun("other", "x", order);
   onSignal("x", (value) => console.log(value, LIMITS, rest));
   try { await shield(() => sendToRestaurant(order)); } catch (e) { if (e instanceof ActivityError || e instanceof CancelledError) return; }
   const { a, ...others } = structuredClone(order);
@@ -139,11 +140,11 @@ fn imports_come_from_everloop_only() {
         ("import { slep as sleep } from \"everloop\";", "1:10+4 \"everloop\" has no `slep` [did you mean `sleep`?]"),
         (
             "import { zzz, sleep } from \"everloop\";",
-            "1:10+3 \"everloop\" has no `zzz` [it has ActivityError, CancelledError, onSignal, run, shield, signal, sleep]",
+            "1:10+3 \"everloop\" has no `zzz` [it has ActivityError, CancelledError, onSignal, run, shield, signal, signalRun, sleep]",
         ),
         (
             "import sleep from \"everloop\";",
-            "1:8+5 \"everloop\" has no default export [write `import { ActivityError, CancelledError, onSignal, run, shield, signal, sleep } from \"everloop\"`]",
+            "1:8+5 \"everloop\" has no default export [write `import { ActivityError, CancelledError, onSignal, run, shield, signal, signalRun, sleep } from \"everloop\"`]",
         ),
     ];
     for (import, expected) in cases {

@@ -8,6 +8,7 @@ use super::due;
 use super::fault::Fault;
 use super::grant::{self, Entries, Slots};
 use super::mailbox;
+use super::outbox;
 use super::rows::{RunRow, Tx};
 use super::sessions;
 use super::tables::{DueKind, T};
@@ -97,6 +98,7 @@ pub(super) fn apply(
             row.record.timers = row.record.timers.saturating_sub(1);
         }
     }
+    outbox::send(tx, row, &turn.signals)?;
     let input = Input::Commit { closes: turn.close.is_some(), mail_left: row.record.mail > 0, keeps_lease: turn.continued };
     if let Some(status) = turn.close {
         close::close(tx, row, input, status, now)?;

@@ -72,7 +72,7 @@ impl Db {
                     "{place} has format {format}, written by a newer everloop; this one knows up to {FORMAT}: use the newer one"
                 )));
             }
-            Some(_) => {}
+            Some(_) => self.add_tables().map_err(failed)?,
             None => self.create(if partitions == 0 { PARTITIONS_DEFAULT } else { partitions }).map_err(failed)?,
         }
         let (id, recorded) =
@@ -88,6 +88,20 @@ impl Db {
             )));
         }
         Ok(Identity { id, partitions: recorded })
+    }
+
+    /// Tables that came with a later program of the same format.
+    fn add_tables(&self) -> Result<(), Fault> {
+        let transaction = self.begin()?;
+        let there: Vec<String> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
+        if T::ALL.iter().all(|table| there.iter().any(|name| name == table.definition().name())) {
+            return Ok(());
+        }
+        for table in T::ALL {
+            transaction.open_table(table.definition())?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     fn create(&self, partitions: u16) -> Result<(), Fault> {

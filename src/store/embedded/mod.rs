@@ -23,6 +23,7 @@ mod grant;
 mod leases;
 mod list;
 mod mailbox;
+mod outbox;
 mod read;
 mod release;
 mod rows;
@@ -289,6 +290,18 @@ impl Store for EmbeddedStore {
 
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {
         self.write("fire what is due", move |tx| fire::fire(tx, &fire)).await
+    }
+
+    async fn outbox(&self, partition: Partition) -> Result<Vec<op::Parcel>, StoreError> {
+        self.look("read an outbox", |rows| outbox::parcels(rows, partition))
+    }
+
+    async fn receive(&self, receive: op::Receive) -> Result<op::Received, StoreError> {
+        self.write("receive messages", move |tx| outbox::receive(tx, &receive)).await
+    }
+
+    async fn sent(&self, from: Partition, to: Partition, last: u64) -> Result<(), StoreError> {
+        self.write("clear an outbox", move |tx| outbox::sent(tx, from, to, last)).await
     }
 
     async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError> {

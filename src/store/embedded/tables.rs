@@ -67,6 +67,11 @@ tables! {
     LeaseDue = "lease_due",
     /// partition, remove at, run: nothing.
     Closed = "closed",
+    /// partition, partition of the receiver, number: a `Message`.
+    Outbox = "outbox",
+    /// partition, `o`, partition of the receiver: the number of the last message sent. partition, `i`, partition of the sender: of the
+    /// last one applied.
+    Sequences = "sequences",
     /// namespace, started at, id: nothing. Over all partitions, because a file has one order of runs.
     Started = "started",
     /// namespace, workflow, started at, id: nothing.

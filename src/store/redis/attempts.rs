@@ -26,7 +26,7 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
         Outcome::Retry { at, error } => call.arg("retry").arg(error).arg(encode::time(*at)),
     };
     let call = match &finish.turn {
-        Some(turn) => call.arg(encode::turn(turn)).arg(&turn.entry.before).arg(&turn.entry.after),
+        Some(turn) => call.arg(encode::turn(turn, store.info.partitions)).arg(&turn.entry.before).arg(&turn.entry.after),
         None => call.arg("").arg("").arg(""),
     };
     let call = call.arg(&finish.key).arg(IDEMPOTENCY_KEYS_KEPT);

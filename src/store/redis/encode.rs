@@ -30,7 +30,7 @@ pub(super) fn offer(offer: Option<&Offer>) -> Vec<u8> {
 }
 
 /// `parts/turn.lua` has the layout.
-pub(super) fn turn(turn: &Turn) -> Vec<u8> {
+pub(super) fn turn(turn: &Turn, partitions: u16) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + 64 * turn.schedule.len() + 12 * turn.timers.len() + 4 * turn.cancel_timers.len());
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     out.extend_from_slice(turn.base.to_string().as_bytes());
@@ -41,7 +41,7 @@ pub(super) fn turn(turn: &Turn) -> Vec<u8> {
     }
     out.push(turn.close.map_or(0, RunRecord::closed_number));
     out.push(u8::from(turn.continued));
-    for number in [turn.schedule.len(), turn.timers.len(), turn.cancel_timers.len()] {
+    for number in [turn.schedule.len(), turn.timers.len(), turn.cancel_timers.len(), turn.signals.len()] {
         out.extend_from_slice(&count(number).to_le_bytes());
     }
     for new in &turn.schedule {
@@ -57,6 +57,15 @@ pub(super) fn turn(turn: &Turn) -> Vec<u8> {
     }
     for command in &turn.cancel_timers {
         out.extend_from_slice(&command.to_le_bytes());
+    }
+    for signal in &turn.signals {
+        out.extend_from_slice(&signal.to.partition(partitions).0.to_le_bytes());
+        out.extend_from_slice(&signal.command.to_le_bytes());
+        let to = signal.to.to_string();
+        out.extend_from_slice(&u16::try_from(to.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(to.as_bytes());
+        out.extend_from_slice(&count(signal.event.len()).to_le_bytes());
+        out.extend_from_slice(signal.event.as_bytes());
     }
     out
 }

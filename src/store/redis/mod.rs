@@ -15,6 +15,7 @@ mod due;
 mod encode;
 mod keys;
 mod list;
+mod outbox;
 mod read;
 mod runs;
 mod scripts;
@@ -194,6 +195,18 @@ impl Store for RedisStore {
 
     async fn fire(&self, fire: op::Fire) -> Result<op::Fired, StoreError> {
         due::fire(self, fire).await
+    }
+
+    async fn outbox(&self, partition: Partition) -> Result<Vec<op::Parcel>, StoreError> {
+        outbox::outbox(self, partition).await
+    }
+
+    async fn receive(&self, receive: op::Receive) -> Result<op::Received, StoreError> {
+        outbox::receive(self, receive).await
+    }
+
+    async fn sent(&self, from: Partition, to: Partition, last: u64) -> Result<(), StoreError> {
+        outbox::sent(self, from, to, last).await
     }
 
     async fn sweep(&self, partition: Partition, now: TimeMs) -> Result<op::Swept, StoreError> {

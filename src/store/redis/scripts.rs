@@ -16,9 +16,10 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 4] = [
+const PARTS: [&str; 5] = [
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
+    include_str!("lua/parts/outbox.lua"),
     include_str!("lua/parts/turn.lua"),
     include_str!("lua/parts/library.lua"),
 ];
@@ -69,6 +70,9 @@ scripts! {
     expired_sessions = "find expired sessions", on_runs;
     fire = "fire what is due", on_runs;
     sweep = "sweep closed runs", on_runs;
+    outbox = "read an outbox", plain;
+    receive = "receive messages", on_runs;
+    sent = "clear an outbox", plain;
     run = "read a run", on_runs;
     journal = "read a journal", on_runs;
     counts = "count", plain;

@@ -36,7 +36,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Committ
         .arg(commit.run.to_string())
         .arg(commit.session.as_str())
         .arg(commit.seq)
-        .arg(encode::turn(&commit.turn))
+        .arg(encode::turn(&commit.turn, store.info.partitions))
         .arg(&commit.turn.entry.before)
         .arg(&commit.turn.entry.after)
         .arg(encode::offer(commit.offer.as_ref()));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rquickjs::{Ctx, Exception, Function, Object, Result, Value};
 
 use crate::api::json::InvalidJson;
-use crate::api::{DurationMs, Json, RunError, limits};
+use crate::api::{DurationMs, Json, RunError, RunId, limits};
 
 use super::budget::Breach;
 use super::errors::describe;
@@ -32,6 +32,20 @@ fn commands<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Res
                 encode(&ctx, &s, argument).map_err(|e| Exception::throw_type(&ctx, &format!("the argument of {name} {}", e.text)))?;
             let callee = name.clone();
             command(&ctx, &s, &[&callee], |run, at| run.schedule(name, json, at()))
+        })?,
+    )?;
+    let s = shared.clone();
+    host.set(
+        "signalRun",
+        Function::new(ctx.clone(), move |ctx: Ctx<'js>, run: String, name: String, payload: Value<'js>| {
+            let run: RunId = run.parse().map_err(|e: crate::api::ids::InvalidId| Exception::throw_type(&ctx, &e.to_string()))?;
+            if name.len() > limits::SIGNAL_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+                let max = limits::SIGNAL_NAME_BYTES_MAX;
+                return Err(Exception::throw_type(&ctx, &format!("a signal's name has 1 to {max} bytes and no control characters")));
+            }
+            let json = encode(&ctx, &s, payload)
+                .map_err(|e| Exception::throw_type(&ctx, &format!("the payload of the signal {name} {}", e.text)))?;
+            command(&ctx, &s, &["signalRun"], |state, at| state.signal_run(run, name, json, at()))
         })?,
     )?;
     let s = shared.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::ids::RunKey;
 use crate::api::journal::{Command, Entry, Log};
-use crate::api::{CommandNo, DurationMs, Json, RunError, TimeMs, Uid, Version, limits};
+use crate::api::{CommandNo, DurationMs, Json, RunError, RunId, TimeMs, Uid, Version, limits};
 
 use super::random::Random;
 
@@ -140,6 +140,13 @@ impl RunState {
         let n = self.number();
         self.positions.remove(&timer);
         self.issued.push(Command::CancelTimer { n, timer, at });
+    }
+
+    pub fn signal_run(&mut self, run: RunId, name: String, payload: Json, at: String) -> CommandNo {
+        let n = self.number();
+        self.positions.insert(n, at.clone());
+        self.issued.push(Command::SignalRun { n, run, name, payload, at });
+        n
     }
 
     /// The function returned.

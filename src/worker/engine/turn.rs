@@ -83,6 +83,14 @@ impl<'a, 'js> Turn<'a, 'js> {
                 let at = self.with(|run| run.positions.remove(command)).unwrap_or_default();
                 self.call::<_, ()>("failed", (*command, self.json(&Json::of(error))?, at))?;
             }
+            Event::SignalDelivered { command } => {
+                self.with(|run| run.positions.remove(command));
+                self.call::<_, ()>("completed", (*command, rquickjs::Undefined))?;
+            }
+            Event::SignalRefused { command, error } => {
+                let at = self.with(|run| run.positions.remove(command)).unwrap_or_default();
+                self.call::<_, ()>("failed", (*command, self.json(&Json::of(error))?, at))?;
+            }
             Event::TimerFired { command } => self.call("fired", (*command,))?,
             Event::SignalReceived { name, payload } => self.call("signalled", (name.as_str(), self.json(payload)?))?,
             Event::CancelRequested { reason } => self.call("cancel", (reason.as_str(),))?,

@@ -5,6 +5,7 @@ mod control;
 mod definitions;
 mod due;
 mod mail;
+mod messages;
 mod optimistic;
 mod reading;
 mod sessions;

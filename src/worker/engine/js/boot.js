@@ -50,7 +50,7 @@ export default function boot(given, activities) {
 
   allowOverrides();
   // Read by the module below, which runs next; `seal` takes it away.
-  globalThis.everloop = { sleep, signal, onSignal, shield, run: runInfo, CancelledError, ActivityError, freezeReachable };
+  globalThis.everloop = { sleep, signal, onSignal, signalRun, shield, run: runInfo, CancelledError, ActivityError, freezeReachable };
   return {
     ...calls,
     seal() {

@@ -1,3 +1,3 @@
 // The module "everloop" as the user imports it.
-const { sleep, signal, onSignal, shield, run, CancelledError, ActivityError } = globalThis.everloop;
-export { sleep, signal, onSignal, shield, run, CancelledError, ActivityError };
+const { sleep, signal, onSignal, signalRun, shield, run, CancelledError, ActivityError } = globalThis.everloop;
+export { sleep, signal, onSignal, signalRun, shield, run, CancelledError, ActivityError };

@@ -1,4 +1,4 @@
-// signal and onSignal. A signal that nobody waits for is kept, in order, until somebody asks.
+// signal, onSignal and signalRun. A signal that nobody waits for is kept, in order, until somebody asks.
 
 function inbox(run, name) {
   run.inboxes ??= new Map();
@@ -24,6 +24,19 @@ function signal(name) {
     const box = inbox(run, signalName("signal", name));
     if (box.buffered.length > 0) resolve(box.buffered.shift());
     else box.waiting.push(enterWait({ resolve, reject, scope }));
+  });
+}
+
+// A signal to another run. Settled when it is in that run's mailbox, or when that run cannot take it.
+function signalRun(id, name, payload = null) {
+  const run = running("signalRun");
+  if (typeof id !== "string" || id === "") throw new TypeError(`signalRun takes the id of a run, not ${show(id)}`);
+  if (typeof name !== "string" || name === "") throw new TypeError(`signalRun takes the name of a signal, not ${show(name)}`);
+  const scope = admit(run);
+  if (scope === REFUSED) return refuse(run);
+  return new Promise((resolve, reject) => {
+    const command = host.signalRun(id, name, payload);
+    run.pending.set(command, enterWait({ kind: "activity", name: "signalRun", resolve, reject, scope }));
   });
 }
 

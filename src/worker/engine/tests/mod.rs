@@ -199,6 +199,7 @@ pub fn brief_command(command: &Command) -> String {
         Command::ScheduleActivity { n, name, argument, .. } => format!("{n} {name}({})", argument.get()),
         Command::StartTimer { n, name, duration, .. } => format!("{n} {name} {duration}"),
         Command::CancelTimer { n, timer, .. } => format!("{n} cancel {timer}"),
+        Command::SignalRun { n, run, name, payload, .. } => format!("{n} {name} to {run} {}", payload.get()),
         Command::Complete { n, result } => format!("{n} = {}", result.get()),
         Command::Fail { n, error } => format!("{n} ! {}: {}", error.kind, error.message),
         Command::Cancel { n, reason } => format!("{n} x {reason}"),

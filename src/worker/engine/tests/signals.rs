@@ -65,3 +65,37 @@ fn a_handler_that_throws_ends_the_run() {
     run.start(&mut engine, "null");
     assert_eq!(brief(&run.turn(&mut engine, vec![signalled("x", "1")])), ["1 ! RangeError: no"]);
 }
+
+#[test]
+fn a_signal_to_another_run_is_settled_by_its_delivery() {
+    let source = r#"import { signalRun } from "everloop";
+export default async () => {
+  const sent = await signalRun("other/1", "go", { n: 1 });
+  try {
+    await signalRun("gone", "go");
+  } catch (error) {
+    return [sent === undefined, error.name, error.message, error.stack.includes("5:11")];
+  }
+};"#;
+    let mut engine = engine();
+    let mut run = Run::new(source);
+    assert_eq!(brief(&run.start(&mut engine, "null")), ["0 go to other/1 {\"n\":1}"]);
+    assert_eq!(brief(&run.turn(&mut engine, vec![Event::SignalDelivered { command: 0 }])), ["1 go to gone null"]);
+    let refused = Event::SignalRefused { command: 1, error: RunError::new("RunNotFound", "run gone did not get the signal") };
+    let end = run.turn(&mut engine, vec![refused]);
+    assert_eq!(brief(&end), [r#"2 = [true,"RunNotFound","run gone did not get the signal",true]"#]);
+}
+
+#[test]
+fn a_signal_to_no_run_or_of_no_name_is_thrown_at_the_call() {
+    for (call, words) in [
+        ("signalRun('', 'x')", "signalRun takes the id of a run"),
+        ("signalRun('a b', 'x')", "is not valid"),
+        ("signalRun('a', '')", "signalRun takes the name of a signal"),
+        ("signalRun('a', 'x\\n')", "no control characters"),
+        ("signalRun('a', 'x', () => 1)", "the payload of the signal x"),
+    ] {
+        let error = throws(&format!("await everloop.{call};"));
+        assert!(error.kind == "TypeError" && error.message.contains(words), "{call}: {error:?}");
+    }
+}

@@ -16,6 +16,7 @@ fn expression() -> impl Strategy<Value = String> {
         Just("ticks(4)".to_owned()),
         Just("helper(Date.now())".to_owned()),
         Just("cleared()".to_owned()),
+        Just("signalRun('other', 'x', 1)".to_owned()),
         Just("Promise.reject(new RangeError('r'))".to_owned()),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
@@ -45,7 +46,7 @@ fn workflow() -> impl Strategy<Value = String> {
         let steps: String = parts.iter().map(|part| format!("    results.push(await {part}.catch(caught));\n")).collect();
         format!(
             "// shareable: helper ticks cleared log caught main\n\
-             import {{ sleep, signal, onSignal, shield, CancelledError }} from \"everloop\";\n\
+             import {{ sleep, signal, onSignal, signalRun, shield, CancelledError }} from \"everloop\";\n\
              async function helper(n) {{ await null; return [n, await b(crypto.randomUUID())]; }}\n\
              function ticks(n) {{ return new Promise((resolve) => {{ const id = setInterval(() => {{ if (--n === 0) {{ clearInterval(id); resolve('ticked'); }} }}, 1); }}); }}\n\
              async function cleared() {{ const id = setTimeout(() => e('never'), 50); await d('clears'); clearTimeout(id); return 'cleared'; }}\n\
@@ -66,7 +67,7 @@ impl World {
     fn learn(&mut self, output: &TurnOutput) {
         for command in &output.commands {
             match command {
-                Command::ScheduleActivity { n, .. } => self.open.push((*n, true)),
+                Command::ScheduleActivity { n, .. } | Command::SignalRun { n, .. } => self.open.push((*n, true)),
                 Command::StartTimer { n, .. } => self.open.push((*n, false)),
                 Command::CancelTimer { timer, .. } => self.open.retain(|(n, _)| n != timer),
                 Command::Complete { .. } | Command::Fail { .. } | Command::Cancel { .. } => {}

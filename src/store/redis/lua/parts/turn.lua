@@ -4,15 +4,17 @@
 -- back-offs; commands with ten digits, so that what falls due together fires in their order. c closed runs, scored by when
 -- they go.
 local JOURNAL_BYTES_MAX = 67108864
--- A turn: its own fields, the numbers of the three lists, then these one after the other. NEW_LAYOUT is an attempt to schedule:
--- command, time-out, heartbeat, start by, close by, queue; TIMER_LAYOUT a timer: command, due.
-local TURN_LAYOUT, NEW_LAYOUT, TIMER_LAYOUT, CANCEL_LAYOUT = '<c16c16I8I4I4I4BBI4I4I4', '<I4I8I8I8I8Bc0', '<I4I8', '<I4'
-local BASE, ID, TURN_AT, CONSUMED, NEXT, SEEN, CLOSE, CONTINUED, SCHEDULE, SET_TIMERS, CANCEL_TIMERS =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+-- A turn: its own fields, the numbers of the four lists, then these one after the other. NEW_LAYOUT is an attempt to schedule:
+-- command, time-out, heartbeat, start by, close by, queue; TIMER_LAYOUT a timer: command, due; SIGNAL_LAYOUT a signal to another run:
+-- its partition, command, run, event.
+local TURN_LAYOUT, NEW_LAYOUT, TIMER_LAYOUT, CANCEL_LAYOUT = '<c16c16I8I4I4I4BBI4I4I4I4', '<I4I8I8I8I8Bc0', '<I4I8', '<I4'
+local SIGNAL_LAYOUT = '<I2I4I2c0I4c0'
+local BASE, ID, TURN_AT, CONSUMED, NEXT, SEEN, CLOSE, CONTINUED, SCHEDULE, SET_TIMERS, CANCEL_TIMERS, SIGNALS =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 local function unpack_turn(text)
   local turn = {unpack_fields(TURN_LAYOUT, text)}
-  local place = turn[12]
+  local place = turn[13]
   local function list(count, layout)
     local items = {}
     for i = 1, count do
@@ -24,6 +26,7 @@ local function unpack_turn(text)
   turn[SCHEDULE] = list(turn[SCHEDULE], NEW_LAYOUT)
   turn[SET_TIMERS] = list(turn[SET_TIMERS], TIMER_LAYOUT)
   turn[CANCEL_TIMERS] = list(turn[CANCEL_TIMERS], CANCEL_LAYOUT)
+  turn[SIGNALS] = list(turn[SIGNALS], SIGNAL_LAYOUT)
   return turn
 end
 
@@ -139,12 +142,13 @@ local function schedule(run, r, list, number)
   end
 end
 
--- Applies an accepted turn: journal, mail, attempts, timers, end. Lease and phase of an open run are the caller's.
+-- Applies an accepted turn: journal, mail, signals, attempts, timers, end. Lease and phase of an open run are the caller's.
 local function apply_turn(run, r, turn, before, after, events, session)
   local entry, number = before .. table.concat(events, ',') .. after, r[TURNS]
   call('RPUSH', P .. 'j:' .. run, entry)
   r[TURNS], r[JOURNAL_BYTES], r[HEAD] = number + 1, r[JOURNAL_BYTES] + #entry, turn[ID]
   r[AT], r[NEXT_COMMAND], r[DEATHS], r[HOLDER] = math.max(r[AT], turn[TURN_AT]), turn[NEXT], 0, session
+  send_signals(run, r, turn[SIGNALS])
   if turn[CLOSE] > 0 then return close_run(run, r, turn[CLOSE]) end
   for _, cancelled in ipairs(turn[CANCEL_TIMERS]) do
     r[TIMERS] = math.max(r[TIMERS] - call('ZREM', P .. 'd', timer_member(run, r, cancelled[1])), 0)
