@@ -39,7 +39,7 @@ fn source_files(folder: &Path, into: &mut Vec<PathBuf>) {
 /// The code of a file, without comments and without its tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a readable file");
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
@@ -60,6 +60,7 @@ fn layers_import_downwards_only() {
             for other in fs::read_dir(&src).expect("src").filter_map(|e| e.ok()?.file_name().into_string().ok()) {
                 let other = other.trim_end_matches(".rs");
                 let named = code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
+                assert!(!code.contains("use crate::{"), "{place}: one import for each layer, so that this test sees it");
                 if named && other != *layer && !allowed.contains(&other) {
                     wrong.push(format!("{place} imports crate::{other}: {layer} may import {allowed:?}"));
                 }
@@ -112,4 +113,25 @@ fn every_test_that_the_guarantees_name_exists() {
     assert!(named.len() > 60, "the page names its tests");
     let missing: Vec<_> = named.iter().filter(|test| !code.contains(&format!("fn {test}("))).collect();
     assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:#?}");
+}
+
+/// What the engine forbids when it runs is found by `check` and `apply` too, by the same names.
+#[test]
+fn forbidden_globals_are_found_before_they_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let engine = fs::read_to_string(root.join("src/worker/engine/js/forbidden.js")).expect("the engine's list");
+    let check = fs::read_to_string(root.join("src/source/names.rs")).expect("the checker's list");
+    let lists =
+        engine.split("FORBIDDEN_").skip(1).filter_map(|rest| rest.strip_prefix("FUNCTIONS = {").or(rest.strip_prefix("OBJECTS = {")));
+    let names: Vec<&str> = lists
+        .flat_map(|list| list.split("};").next().unwrap_or_default().lines())
+        .filter_map(|l| l.trim().split_once(": "))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.len() >= 30, "the engine's list is read: {names:?}");
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !check.contains(&format!("(\"{name}\"")) && !check.contains(&format!("        \"{name}\",\n")))
+        .collect();
+    assert!(missing.is_empty(), "`everloop check` does not know {missing:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
 use super::args::Cli;
 
@@ -38,7 +38,13 @@ fn section(text: &mut String, command: &Command) {
 }
 
 fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
-    let rows: Vec<_> = args.filter(|arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version")).map(row).collect();
+    let rows: Vec<_> = args
+        .filter(|arg| {
+            !arg.is_hide_set()
+                && !matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version)
+        })
+        .map(row)
+        .collect();
     if !rows.is_empty() {
         let _ = writeln!(text, "| argument | meaning | default | environment |\n|---|---|---|---|\n{}\n", rows.join("\n"));
     }

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use self::watcher::FileWatcher;
 use crate::api::Name;
 use crate::client::Client;
+use crate::queue;
 use crate::store::Store;
-use crate::{queue, worker};
+use crate::worker;
 
 pub use reload::{News, Reloader};
 

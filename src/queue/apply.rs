@@ -4,7 +4,8 @@ use super::border::problem::Refused;
 use crate::api::definition::Workflow;
 use crate::api::error::Finding;
 use crate::api::{Code, Name, Problem, limits};
-use crate::{crd, source};
+use crate::crd;
+use crate::source;
 
 /// Checks everything that can be checked by reading. Takes milliseconds for a source of a megabyte: not for an async thread.
 ///

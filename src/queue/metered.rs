@@ -14,6 +14,9 @@ use crate::machine::commit::AttemptClaim;
 use crate::store::{Store, StoreError, op};
 use crate::telemetry::metrics::{Metrics, StoreLabels};
 
+/// Operations that a store with little room refuses, and only these.
+const TAKES_IN: [&str; 3] = ["define", "start", "deliver"];
+
 /// See the module.
 pub struct Metered {
     inner: Arc<dyn Store>,
@@ -33,9 +36,12 @@ impl Metered {
         let answer = call.await;
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         self.metrics.store.get_or_create(&StoreLabels { operation, outcome }).observe(began.elapsed().as_secs_f64());
-        // A full store refuses renewals like everything else.
-        if let Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) = &answer {
-            self.gate.outage();
+        match &answer {
+            // What takes in something new may be refused while all else goes on.
+            Err(StoreError::Full { .. }) if TAKES_IN.contains(&operation) => {}
+            // A store that is really full refuses renewals too.
+            Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) => self.gate.outage(),
+            _ => self.gate.answered(),
         }
         answer
     }

@@ -69,6 +69,25 @@ async fn rule_25_bombs_end_with_a_typed_error_and_leave_their_neighbours_alone()
     assert!(fleet.workers.values_mut().all(crate::fleet::Process::is_alive), "the worker outlives them");
 }
 
+/// A run whose journal is at its bound ends with a typed error, and its neighbour with its result.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fills_its_journal_ends_with_a_typed_error() {
+    let mut fleet = Fleet::start(StoreKind::File, 1).await;
+    let server = fleet.server(0);
+    let hoarder = "export default async function hoarder() { const text = \"x\".repeat(1000000); for (;;) await keep(text); }";
+    let neighbour = "export default async function neighbour() { return (await keep(\"y\")).length; }";
+    let keep = json!({"keep": {"script": "export default async (text) => text;"}});
+    fleet.apply("hoarder", hoarder, keep.clone()).await;
+    fleet.apply("neighbour", neighbour, keep).await;
+    fleet.add_worker();
+    start(&server, "hoarder", "hoarder").await;
+    start(&server, "neighbour", "neighbour").await;
+    let full = view(&server, "hoarder", "?wait=60s").await;
+    assert_eq!((&full["status"], &full["error"]["type"]), (&json!("Failed"), &json!("JournalFull")), "{full:#?}");
+    assert!(full["turns"].as_u64().is_some_and(|turns| turns > 20), "{full:#?}");
+    assert_eq!(view(&server, "neighbour", "?wait=60s").await["result"], 1);
+}
+
 /// Each turn of one run kills its process. Two workers die of it; then it is taken alone, and blocked. Its neighbours, suspects
 /// too since they were leased to the dead workers, end as if nothing had been.
 async fn a_turn_that_kills_its_worker_is_taken_alone(kind: StoreKind) {

@@ -1,5 +1,6 @@
 //! The judge: it reads the client's log of what was acknowledged, the runs, their journals and the outside world's ledger, and
-//! asserts G1 to G7.
+//! asserts G1 to G7. G4 shows in the ends: runs went from worker to worker, each time by a replay, and a replay that differs
+//! blocks its run, which then never ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -53,18 +54,20 @@ fn tag(value: &Value) -> (&str, &Value) {
     value.as_object().and_then(|o| o.iter().next()).map(|(k, v)| (k.as_str(), v)).expect("an externally tagged object")
 }
 
-/// What must hold in any journal: turns without gaps and in time order, `Started` once and first, commands numbered without
+/// What must hold in any journal: each turn made by one commit alone (G2), turns without gaps and in time order, `Started` once and first, commands numbered without
 /// gaps, no command settled twice, no timer before its time, a cancellation told once, nothing after the end.
 pub fn journal_is_sound(id: &str, entries: &[Value]) {
     let mut next_command = 0;
     let mut settled = BTreeSet::new();
     let mut timers = BTreeMap::new();
     let mut last_at = 0;
+    let mut heads = BTreeSet::new();
     let mut ended = false;
     let mut cancels = 0;
     for (number, entry) in entries.iter().enumerate() {
         let at = entry["at"].as_u64().expect("a time");
         assert_eq!(entry["turn"], number, "G1: {id} has a gap in its turns");
+        assert!(heads.insert(entry["id"].as_str().expect("an id")), "G2: two turns of {id} have one head");
         assert!(at >= last_at, "{id}: time goes back in turn {number}");
         assert!(!ended, "G1: {id} goes on after its end");
         last_at = at;

@@ -157,7 +157,7 @@ async fn a_stopped_worker_is_refused(kind: StoreKind) {
     // It holds these attempts when it is stopped, and their answers when it goes on.
     let slow: Vec<_> = (0..4).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow-{n}"))).collect();
     futures_util::future::join_all(slow).await;
-    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", 120));
+    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", RUNS));
     tokio::time::sleep(Duration::from_millis(700)).await;
     fleet.workers[&stopped].signal(Signal::STOP);
     let other = fleet.add_worker();

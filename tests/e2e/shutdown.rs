@@ -11,7 +11,7 @@ use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
 use crate::workload::{Expected, Log, apply_all, drive, start};
 
-const RUNS: usize = 120;
+const RUNS: usize = 240;
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
 
 async fn world(kind: StoreKind, services: usize) -> (Fleet, Shop, Log) {

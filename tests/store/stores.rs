@@ -41,12 +41,18 @@ async fn on_server(server: RedisServer) -> Opened {
 
 /// On Debian's Redis 7.0.
 pub async fn redis() -> Opened {
-    on_server(RedisServer::start(&MEMORY)).await
+    let opened = on_server(RedisServer::start(&MEMORY)).await;
+    let kind = opened.store.info().kind;
+    assert!(kind.starts_with("redis 7.0."), "the suite is for Redis 7.0, the oldest that is supported, not {kind}");
+    opened
 }
 
 /// On Valkey 9.
 pub async fn valkey() -> Opened {
-    on_server(RedisServer::start_program(&crate::server::valkey(), &MEMORY)).await
+    let opened = on_server(RedisServer::start_program(&crate::server::valkey(), &MEMORY)).await;
+    let kind = opened.store.info().kind;
+    assert!(kind.starts_with("valkey 9."), "the suite is for Valkey 9, not {kind}");
+    opened
 }
 
 /// A Redis that is a cluster of one, where a call must stay within one slot. It takes seconds to begin, so cases share it.

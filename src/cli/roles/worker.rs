@@ -20,7 +20,7 @@ pub struct WorkerArgs {
     pub name: Option<String>,
     #[command(flatten)]
     pub slots: SlotOptions,
-    /// Let HTTP activities reach this machine, link-local and cluster-control addresses.
+    /// Let activities reach this machine (loopback) and link-local addresses, where clouds have their metadata.
     #[arg(long, env = "EVERLOOP_ALLOW_LOCAL")]
     pub allow_local: bool,
     /// How long to finish what is under way after SIGTERM; the rest is handed back.

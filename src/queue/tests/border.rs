@@ -132,6 +132,12 @@ async fn the_generated_document_of_the_protocol_is_up_to_date_and_its_routes_are
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "there is no schema {name}");
     }
+    let code = include_str!("../routes/mod.rs");
+    let served: Vec<&str> = code.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(served.len() > 25, "the router is read: {served:?}");
+    for path in served {
+        assert!(document["paths"].get(path).is_some(), "{path} is served and not documented");
+    }
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {
             let method = method.to_uppercase().parse().unwrap();

@@ -38,13 +38,16 @@ async fn a_store_that_is_away_is_unknown_and_not_refused_and_all_goes_on_when_it
 
 #[tokio::test]
 async fn nothing_expires_until_a_whole_ttl_after_an_outage() {
-    let ttl = Duration::from_millis(600);
+    let ttl = Duration::from_millis(1_200);
     let server = serve(Probe::new(1), Config { session_ttl: ttl, ..config() }).await;
     let worker = Worker::open(&server).await;
     server.store.away.store(true, Ordering::SeqCst);
     // Longer than the session lives; the worker cannot renew it.
     tokio::time::sleep(ttl + ttl / 2).await;
     server.store.away.store(false, Ordering::SeqCst);
+    // Its deadline has passed, and the loops have looked many times.
+    tokio::time::sleep(ttl / 2).await;
+    assert_eq!(server.store.counts().get("end_session"), None);
     let renewed = server.post(&format!("/v1/worker/session/{}/renew", worker.session), &json!({})).await;
     assert_eq!(renewed.status, 200, "{}", renewed.body);
 }

@@ -194,3 +194,26 @@ pub(super) fn store_error(operation: &'static str, error: &RedisError) -> StoreE
         _ => StoreError::Unavailable { operation, detail },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_without_room_says_is_full_and_changed_nothing() {
+        let says = |line: &str| {
+            let error = redis::parse_redis_value(line.as_bytes()).unwrap().extract_error().unwrap_err();
+            store_error("start a run", &error)
+        };
+        for line in [
+            "-MISCONF Errors writing to the AOF file: No space left on device\r\n",
+            "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+            "-ERR Error writing to the AOF: No space left on device\r\n",
+        ] {
+            assert!(matches!(says(line), StoreError::Full { .. }), "{line}: {:?}", says(line));
+        }
+        assert!(matches!(says("-LOADING Redis is loading the dataset in memory\r\n"), StoreError::Unavailable { .. }));
+        assert!(matches!(says("-WRONGTYPE Operation against a key\r\n"), StoreError::Damaged { .. }));
+        assert!(matches!(says("-NOPERM this user has no permissions\r\n"), StoreError::Unfit(_)));
+    }
+}

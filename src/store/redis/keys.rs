@@ -27,6 +27,9 @@
 //! | `{e<P>}:dead` | sorted set | ended sessions by when |
 //! | `{e<P>}:e:<number>` | list | what a claim on an external queue was granted, for its repeat |
 //! | `{e<P>}:c` | sorted set | closed runs by when they go |
+//! | `{e<P>}:o:<Q>` | list | messages to runs of partition Q |
+//! | `{e<P>}:on`, `:in` | hash | by partition: the number of the last message sent to it, and of the last one applied of it |
+//! | `{e<P>}:oq` | set | partitions that a message waits for |
 
 use crate::api::{Name, Partition, Version};
 
@@ -58,4 +61,15 @@ pub(super) fn workflow_keys(namespace: &Name, name: &Name) -> String {
 /// The channel of wakes: named for the store, because channels span the databases of a server.
 pub(super) fn channel(store_id: &str) -> String {
     format!("everloop:{store_id}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_of_keys_is_documented_as_it_stands_here() {
+        let page = include_str!("../../../docs/store.md");
+        let rows = include_str!("keys.rs").lines().filter_map(|line| line.strip_prefix("//! ")).filter(|line| line.starts_with('|'));
+        let missing: Vec<_> = rows.filter(|row| !page.contains(*row)).collect();
+        assert!(missing.is_empty(), "docs/store.md lacks these rows:\n{}", missing.join("\n"));
+    }
 }

@@ -304,6 +304,7 @@ async fn read_journal(client: &WorkerClient, job: &TurnJob, over: &CancellationT
 
 /// The run's journal is at its bound: it ends with this.
 pub(super) fn journal_full() -> RunError {
-    let max = crate::api::limits::JOURNAL_BYTES_MAX >> 20;
-    RunError::new("JournalTooLarge", format!("the run's journal would grow beyond {max} MiB; split the work into several runs"))
+    let (mib, commands) = (crate::api::limits::JOURNAL_BYTES_MAX >> 20, crate::api::limits::JOURNAL_COMMANDS_MAX);
+    let message = format!("the run's journal is at its bound of {mib} MiB and {commands} commands; split the work into several runs");
+    RunError::new("JournalFull", message)
 }
