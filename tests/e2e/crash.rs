@@ -114,6 +114,37 @@ async fn g3_valkey_dies_under_two_services() {
     redis_dies(StoreKind::Valkey).await;
 }
 
+/// The store, the service and the workers die in one moment, several times.
+async fn everything_dies(kind: StoreKind) {
+    let mut rng = rng("everything_dies");
+    let (mut fleet, shop, log) = world(kind, 1, 2).await;
+    let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "all", RUNS));
+    for _ in 0..3 {
+        pause(&mut rng, 300..1_200).await;
+        if let Some(redis) = fleet.redis.as_mut() {
+            redis.kill();
+        }
+        drop(fleet.services[0].take());
+        fleet.workers.clear();
+        fleet.start_redis();
+        fleet.start_service(0, &[]);
+        fleet.add_worker();
+        fleet.add_worker_with(0, &["--loops", "2"], &[]);
+    }
+    client.await.expect("the client");
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_everything_dies_at_once_on_the_embedded_store() {
+    everything_dies(StoreKind::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_everything_dies_at_once_on_redis() {
+    everything_dies(StoreKind::Redis).await;
+}
+
 /// A run whose steps take longer than a session lives after it was last renewed.
 async fn slow_run(server: String, log: Log, id: String) {
     let input = serde_json::json!({"steps": 2, "takes": 1_500});

@@ -44,6 +44,13 @@ async fn the_readmes_tour_works_as_it_is_written() {
             assert!(printed.contains("Running"), "{printed}");
         }
     }
+    // "Kill `everloop dev` with `kill -9` while a run sleeps, start it again: the run goes on."
+    typed("everloop run approval --id waits --input '{\"what\": \"x\", \"within\": \"2s\"}'", &server);
+    dev.kill();
+    dev = Process::spawn("dev", &mut command);
+    until_there(&server, "typed", &mut dev);
+    let result: Value = serde_json::from_str(&typed("everloop result waits --wait", &server)).expect("JSON");
+    assert_eq!(result["status"], "expired", "it slept on");
     assert!(commands.len() >= 7, "the tour is there: {commands:?}");
     assert_eq!(kept, 2, "two commands say what they print");
 }

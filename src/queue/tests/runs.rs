@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Worker, complete, schedule, server, turn_json};
+use super::harness::{Probe, Worker, complete, config, schedule, serve, server, turn_json};
 use crate::api::worker::ItemResult;
+use crate::queue::Config;
 
 #[tokio::test]
 async fn a_run_goes_from_start_to_result() {
@@ -149,4 +150,21 @@ async fn items_of_one_run_are_a_chain_and_others_are_not_touched() {
     assert_eq!(results[2], ItemResult::Refused { reason: "HeadMoved".into() }, "computed from what was refused");
     assert_eq!(results[3], ItemResult::Refused { reason: "AttemptLost".into() });
     assert_eq!(results[4], ItemResult::Accepted, "the lease is still there, and the turn stands on its own");
+}
+
+#[tokio::test]
+async fn closed_runs_go_when_their_retention_is_over() {
+    let server = serve(Probe::new(2), Config { sweep_every: Duration::from_millis(20), ..config() }).await;
+    let body = json!({"name": "w", "pool": "default", "definition": {"source": "export default async () => 1;\n"}, "retention": "1ms"});
+    assert_eq!(server.put("/v1/namespaces/default/workflows/w", &body).await.status, 200);
+    server.start("closed").await;
+    server.start("open").await;
+    server.post("/v1/namespaces/default/runs/closed/terminate", &json!({})).await;
+    while server.get("/v1/namespaces/default/runs/closed").await.status != 404 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let metrics = server.get("/metrics").await.body.to_string();
+    assert!(metrics.contains("everloop_runs_removed_total 1"), "{metrics}");
+    assert_eq!(server.get("/v1/namespaces/default/runs/open").await.status, 200);
+    assert_eq!(server.start("closed").await.status, 201, "its id is free again");
 }

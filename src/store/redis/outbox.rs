@@ -20,7 +20,7 @@ pub(super) async fn outbox(store: &RedisStore, partition: Partition) -> Result<V
 pub(super) async fn receive(store: &RedisStore, receive: Receive) -> Result<Received, StoreError> {
     let script = &SCRIPTS.receive;
     let call = store.call(script, receive.to, receive.now).arg(receive.from.0).arg(encode::exact(receive.first)).arg(UNREAD_EVENTS_MAX);
-    let call = receive.messages.iter().fold(call, |call, message| call.arg(message));
+    let call = receive.messages.iter().fold(call, super::connection::Call::arg);
     let mut answer = store.fields(script, receive.to, call).await?;
     Ok(Received { last: answer.number()?, replied: answer.flag()? })
 }

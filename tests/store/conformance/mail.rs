@@ -15,6 +15,8 @@ on_every_store!(
     a_full_mailbox_refuses_events_from_outside_but_no_cancel,
     keys_of_consumed_events_are_remembered_up_to_a_bound,
     mail_cancel_lasts_until_the_cancel_is_consumed,
+    results_and_timers_fit_into_a_full_mailbox,
+    a_claim_carries_a_bounded_number_of_bytes,
 );
 
 async fn an_event_is_accepted_once_by_its_key_and_in_order(world: World) {
@@ -128,4 +130,29 @@ async fn mail_cancel_lasts_until_the_cancel_is_consumed(world: World) {
     let turn = Turn { consumed: 2, ..turn(&grants.turns[0].record.head, 3) };
     let grants = accepted(world.commit("a", "s1", 2, turn, 20, offer("s1", 3, 1, 0)).await);
     assert_eq!((grants.turns[0].record.mail_cancel, grants.turns[0].record.mail), (0, 1));
+}
+
+async fn results_and_timers_fit_into_a_full_mailbox(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    let busy = Turn { timers: vec![timer(1, 20)], ..scheduling(&grant.record.head, 1, &[0]) };
+    let attempt = accepted(world.commit("a", "s1", 1, busy, 11, offer("s1", 2, 0, 1)).await).attempts.remove(0);
+    for _ in 0..limits::UNREAD_EVENTS_MAX {
+        world.deliver("a", &signal(1), "", 12).await;
+    }
+    assert_eq!(world.deliver("a", &signal(1), "", 12).await, Delivered::MailboxFull);
+    finished(world.store.finish(world.finish_of(&attempt, completed(0))).await.unwrap());
+    assert_eq!(world.store.fire(Fire { partition: place("a"), now: TimeMs(30), offer: None }).await.unwrap().timers, 1);
+    assert_eq!(world.record("a").await.mail, limits::UNREAD_EVENTS_MAX + 2);
+}
+
+async fn a_claim_carries_a_bounded_number_of_bytes(world: World) {
+    let first = world.leased("a", "s1", 10).await;
+    let large = format!(r#"{{"SignalReceived":{{"name":"s","payload":"{}"}}}}"#, "x".repeat(900_000));
+    for _ in 0..6 {
+        world.deliver("a", &large, "", 11).await;
+    }
+    let grants = accepted(world.commit("a", "s1", 1, turn(&first.record.head, 1), 12, offer("s1", 2, 1, 0)).await);
+    assert_eq!(grants.turns[0].events.len(), limits::COMMIT_BYTES_MAX / large.len(), "as many as fit");
+    let rest = Turn { consumed: 4, ..turn(&grants.turns[0].record.head, 2) };
+    assert_eq!(accepted(world.commit("a", "s1", 2, rest, 13, offer("s1", 3, 1, 0)).await).turns[0].events.len(), 2);
 }

@@ -89,6 +89,34 @@ async fn a_sleeping_run_takes_few_bytes() {
         let bytes: u64 = redis::cmd("MEMORY").arg("USAGE").arg(&key).query(&mut connection).unwrap();
         println!("{key}: {bytes} bytes");
     }
+    assert!(keys_of_a_step(&world).await < 1_024, "bytes of a step");
     println!("a sleeping run: {per_run} bytes, its journal entry {} of them", entry(0).with_events(&[STARTED]).len());
     assert!(per_run < 1_536, "{per_run} bytes");
+}
+
+/// Bytes that each further step of a run takes in the server: its journal entry, and nothing else.
+async fn keys_of_a_step(world: &OnRedis) -> u64 {
+    const STEPS: u64 = 500;
+    let mut attempt = world.stepping("p/many", "s1").await;
+    let mut before = 0;
+    for n in 0..STEPS + 100 {
+        if n == 100 {
+            before = world.used_memory();
+        }
+        let command = u32::try_from(n).unwrap();
+        let head = world.record("p/many").await.head;
+        let step = format!(r#"{{"v":1,"turn":{n},"id":"{:016x}","at":1700000000000,"worker":"worker-5d9f","events":["#, n + 1_000_000);
+        let after =
+            format!(r#"],"commands":[{{"ScheduleActivity":{{"n":{},"name":"charge","argument":{{"id":{n}}},"at":"3:9"}}}}]}}"#, n + 1);
+        let entry = everloop::machine::turn::EntryText { before: step, after };
+        let turn = Turn { entry, consumed: 0, ..scheduling(&head, n + 1_000_000, &[command + 1]) };
+        let finish = Finish { turn: Some(turn), offer: offer("s1", n + 10, 1, 1), ..world.finish_of(&attempt, completed(command)) };
+        let Finished::Accepted { turn: Some(Ok(())), mut grants, .. } = world.store.finish(finish).await.unwrap() else {
+            panic!("accepted")
+        };
+        attempt = grants.attempts.remove(0);
+    }
+    let per_step = (world.used_memory() - before) / STEPS;
+    println!("a step: {per_step} bytes");
+    per_step
 }
