@@ -21,6 +21,7 @@ check: ## Formatting, lints and the ban lists
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	# Advisories need a database from the network: `cargo-deny check advisories` where there is one.
 	cargo-deny --locked check bans licenses sources
 
 fmt: ## Format the code
@@ -32,7 +33,7 @@ build: ## The program, optimised: target/release/everloop
 bench: tools ## Measure; a table, and target/bench/bench.json
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) bench --locked --bench durable -- $(ARGS)
 
-update: ## Write the generated files anew (docs/openapi.json, docs/cli.md)
+update: ## Write the generated files anew (docs/openapi.json, docs/cli.md, docs/metrics.md)
 	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated
 
 clean: ## Remove what was built

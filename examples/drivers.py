@@ -1,42 +1,30 @@
 """Serves the queue `drivers` of drivers.yaml: takes one task at a time, does it, answers."""
-
-import json
-import os
-import time
-import urllib.error
+import json, os, time
 import urllib.request
 
 SERVER = os.environ.get("EVERLOOP_SERVER", "http://127.0.0.1:7400")
-NAMESPACE = os.environ.get("EVERLOOP_NAMESPACE", "default")
 
 
 def post(path, body):
     headers = {"Content-Type": "application/json"}
-    if "EVERLOOP_TOKEN" in os.environ:
-        headers["Authorization"] = "Bearer " + os.environ["EVERLOOP_TOKEN"]
     request = urllib.request.Request(SERVER + path, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+        return json.loads(answer.read() or "null")
 
 
 def deliver(order):
-    if not order["zip"].isdigit():
-        return None
-    return {"driver": "Grace", "minutes": 12}
+    return {"driver": "Grace", "minutes": 12} if order["zip"].isdigit() else None
 
 
 while True:
     try:
-        polled = post(f"/v1/namespaces/{NAMESPACE}/queues/drivers/poll", {"max": 1, "wait": "20s"})
-        for task in polled["tasks"]:
+        for task in post("/v1/namespaces/default/queues/drivers/poll", {"max": 1, "wait": "20s"})["tasks"]:
             print(f"{task['run']}: {task['name']}, attempt {task['attempt']}: {task['argument']}", flush=True)
-            result = deliver(task["argument"])
+            result, answer = deliver(task["argument"]), f"/v1/activities/{task['token']}"
             if result is None:
-                problem = {"type": "UnknownAddress", "message": "no such zip code", "retryable": False}
-                post(f"/v1/activities/{task['token']}/fail", problem)
+                post(answer + "/fail", {"type": "UnknownAddress", "message": "no such zip code", "retryable": False})
             else:
-                post(f"/v1/activities/{task['token']}/complete", result)
-    except (urllib.error.URLError, TimeoutError) as error:
+                post(answer + "/complete", result)
+    except OSError as error:
         print(f"{error}; trying again", flush=True)
         time.sleep(1)

@@ -135,3 +135,26 @@ fn forbidden_globals_are_found_before_they_run() {
         .collect();
     assert!(missing.is_empty(), "`everloop check` does not know {missing:?}");
 }
+
+/// Types of errors that our own code gives to runs and activities are documented.
+#[test]
+fn every_error_type_of_runs_and_activities_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/errors.md")).expect("docs/errors.md");
+    let mut all = Vec::new();
+    for folder in ["src/worker", "src/queue"] {
+        source_files(&root.join(folder), &mut all);
+    }
+    let mut types = std::collections::BTreeSet::new();
+    for file in all.iter().filter(|file| file.file_name().is_none_or(|name| name != "tests.rs")) {
+        let code = code(file);
+        for call in ["failed_for_good(\"", "failed(\"", "RunError::new(\"", "reason: \""] {
+            types.extend(code.split(call).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    assert!(types.len() > 15, "the types are found: {types:?}");
+    // What a script itself threw, when nothing is known of it; and texts of a closure with that name.
+    types.retain(|name| name != "Error" && !name.contains(' '));
+    let missing: Vec<_> = types.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+}

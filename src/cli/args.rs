@@ -33,7 +33,7 @@ pub struct Options {
     /// Namespace of workflows and runs [default: default].
     #[arg(long, short, global = true, env = "EVERLOOP_NAMESPACE", value_name = "NAME", hide_env_values = true)]
     pub namespace: Option<Name>,
-    /// Bearer token for the service.
+    /// Bearer token for what stands in front of the service; the service itself looks at none yet.
     #[arg(long, global = true, env = "EVERLOOP_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// A table for people, JSON or YAML for programs.

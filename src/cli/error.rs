@@ -129,7 +129,7 @@ impl CliError {
             Self::Findings(text) => text.clone(),
             Self::Input { what, next } => lines(what, next),
             Self::Role { code, what, next, .. } => lines(&format!("{} ({})", what.trim_end(), code.as_str()), next),
-            Self::Load(error) => lines(&error.to_string(), ""),
+            Self::Load(error) => lines(&error.to_string(), "name a YAML file, or a folder of them, that can be read"),
             Self::Client(error @ ClientError::Unreachable { .. }) => lines(
                 &format!("{error} ({})", RoleCode::ServerUnreachable.as_str()),
                 "`everloop dev` starts one here; or set EVERLOOP_SERVER (or --server) to the address of one that runs",

@@ -168,6 +168,31 @@ impl Default for Metrics {
 mod tests {
     use super::*;
 
+    /// The page: name and meaning of every metric, as they are registered.
+    fn page() -> String {
+        let code = include_str!("metrics.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        let mut page =
+            "# Metrics\n\nServed by the queue service at `/metrics`, in the OpenMetrics format. Names begin with `everloop_`; a counter's samples end \
+             with `_total`, a histogram's with `_bucket`, `_sum` and `_count`.\n\n| name | what |\n|---|---|\n"
+                .to_owned();
+        for call in code.split("registry.register").skip(1) {
+            let texts: Vec<&str> = call.split('"').skip(1).step_by(2).take(2).collect();
+            let unit = if call.starts_with("_with_unit") { "_seconds" } else { "" };
+            page.push_str(&format!("| `everloop_{}{unit}` | {} |\n", texts[0], texts[1]));
+        }
+        page
+    }
+
+    #[test]
+    fn the_generated_page_of_metrics_is_up_to_date() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        if std::env::var_os("EVERLOOP_UPDATE").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
+        assert!(page().lines().count() > 15, "{}", page());
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), page(), "docs/metrics.md is old: run make update");
+    }
+
     #[test]
     fn what_is_counted_is_told() {
         let metrics = Metrics::new();

@@ -24,7 +24,7 @@ pub(super) fn bounded(outcome: AttemptOutcome) -> AttemptOutcome {
     match outcome {
         AttemptOutcome::Completed { result } => match result.check() {
             Ok(()) => AttemptOutcome::Completed { result },
-            Err(error) => failed_for_good("ResultTooLarge", format!("the activity's result cannot be kept: {error}")),
+            Err(error) => failed_for_good("PayloadTooLarge", format!("the activity's result cannot be kept: {error}")),
         },
         AttemptOutcome::Failed { error, final_, retry_after_ms } => {
             AttemptOutcome::Failed { error: bounded_error(error, CAUSES_MAX), final_, retry_after_ms }

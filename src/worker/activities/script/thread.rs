@@ -360,7 +360,7 @@ fn settled(ok: bool, retryable: bool, json: &str) -> AttemptOutcome {
     if ok {
         return match Json::checked(json) {
             Ok(result) => AttemptOutcome::Completed { result },
-            Err(error) => failed_for_good("ResultTooLarge", format!("the script's result cannot be kept: {error}")),
+            Err(error) => failed_for_good("PayloadTooLarge", format!("the script's result cannot be kept: {error}")),
         };
     }
     let error = serde_json::from_str::<RunError>(json).unwrap_or_else(|_| RunError::new("Error", "the script threw something unreadable"));

@@ -75,7 +75,7 @@ async fn an_error_says_whether_another_attempt_may_mend_it() {
     shop.attempt(script("return 1n;"), json!(null)).await.is_passing("TypeError", "BigInt");
     let body = "try { structuredClone(() => 1); } catch (e) { return [e.name, e instanceof DOMException]; }";
     assert_eq!(shop.attempt(script(body), json!(null)).await, Outcome::Value(json!(["DataCloneError", true])));
-    shop.attempt(script("return 'x'.repeat(3 << 20);"), json!(null)).await.is_final("ResultTooLarge", "cannot be kept");
+    shop.attempt(script("return 'x'.repeat(3 << 20);"), json!(null)).await.is_final("PayloadTooLarge", "cannot be kept");
     let broken = json!({"script": "export default () => {"});
     shop.attempt(broken, json!(null)).await.is_final("BrokenSource", "does not load");
     let thrown = json!({"script": "throw new Error('at once');\nexport default () => 1;"});
