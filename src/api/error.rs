@@ -66,6 +66,8 @@ codes! {
     VersionNotFound = 404,
     /// A method that the route does not have.
     MethodNotAllowed = 405,
+    /// The body did not come in time.
+    RequestTimeout = 408,
     /// The run id is taken by a run with another workflow or input.
     RunIdTaken = 409,
     /// The run has ended.

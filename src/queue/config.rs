@@ -19,6 +19,10 @@ pub struct Config {
     pub drain: Duration,
     /// Requests under way at once, waiting ones included; more are answered `Overloaded`.
     pub in_flight_max: usize,
+    /// Connections at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long a client may take to send the head of its first or next request: an idle connection is closed after it.
+    pub head_timeout: Duration,
     /// How long a client may take to send a body.
     pub body_timeout: Duration,
     /// Between two looks for runs whose retention is over.
@@ -34,6 +38,8 @@ impl Default for Config {
             loops: true,
             drain: Duration::from_secs(20),
             in_flight_max: 8_192,
+            connections_max: 16_384,
+            head_timeout: Duration::from_mins(2),
             body_timeout: Duration::from_secs(30),
             sweep_every: Duration::from_mins(1),
         }

@@ -1,14 +1,19 @@
 //! Runs the service until it is told to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
-use super::service::Service;
+use super::service::{Service, Shared};
 use super::{loops, routes};
 use crate::store::Store;
 
@@ -45,24 +50,53 @@ pub async fn run(listener: TcpListener, store: Arc<dyn Store>, config: Config, s
     tasks.close();
     tracing::info!(address, store = service.info.kind, partitions = service.info.partitions, "queue service listens");
 
-    // Answers are small and someone waits for each: never hold one back to fill a packet.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY on a connection");
-        }
-    });
-    let server = axum::serve(listener, routes::router(service)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        served = server => served.map_err(|source| Error::Serve { address, source })?,
-        () = overdue => tracing::warn!(drain_ms = drain.as_millis(), "requests are still under way; stopping without them"),
+    let open = accept(listener, &service, &shutdown).await.map_err(|source| Error::Serve { address, source })?;
+    if tokio::time::timeout(drain, open.shutdown()).await.is_err() {
+        tracing::warn!(drain_ms = drain.as_millis(), "requests are still under way; stopping without them");
     }
     shutdown.cancel();
     if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
         tracing::warn!("a loop did not end in time");
     }
     Ok(())
+}
+
+/// After an error of accepting (no file descriptors, say), before the next attempt.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections until the shutdown; those that are open then.
+async fn accept(listener: TcpListener, service: &Shared, shutdown: &CancellationToken) -> std::io::Result<GracefulShutdown> {
+    let (open, router) = (GracefulShutdown::new(), TowerToHyperService::new(routes::router(service.clone())));
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(service.config.head_timeout);
+    let room = Arc::new(Semaphore::new(service.config.connections_max));
+    loop {
+        let accepted = async {
+            let place = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+            Ok((place, listener.accept().await?.0))
+        };
+        let accepted: std::io::Result<_> = tokio::select! {
+            accepted = accepted => accepted,
+            () = shutdown.cancelled() => return Ok(open),
+        };
+        match accepted {
+            Ok((place, stream)) => {
+                // Answers are small and someone waits for each: never hold one back to fill a packet.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY on a connection");
+                }
+                let connection = builder.serve_connection(TokioIo::new(stream), router.clone());
+                let connection = open.watch(connection.into_owned());
+                tokio::spawn(async move {
+                    // It ends with an error when the client goes away or is too slow: nothing to tell.
+                    let _ = connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }

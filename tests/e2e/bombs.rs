@@ -69,6 +69,23 @@ async fn rule_25_bombs_end_with_a_typed_error_and_leave_their_neighbours_alone()
     assert!(fleet.workers.values_mut().all(crate::fleet::Process::is_alive), "the worker outlives them");
 }
 
+/// Whoever runs the workers may lower the bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_of_a_turn_can_be_lowered() {
+    let mut fleet = Fleet::start(StoreKind::File, 1).await;
+    let server = fleet.server(0);
+    let busy = "export default async function busy() { const end = new Array(3000000).fill(1); return end.length; }";
+    fleet.apply("busy", busy, json!({})).await;
+    fleet.add_worker_with(0, &["--run-heap-mb", "8", "--turn-cpu", "500ms"], &[]);
+    start(&server, "busy", "small").await;
+    let small = view(&server, "small", "?wait=60s").await;
+    assert_eq!(small["error"]["type"], "TurnLimitExceeded", "{small:#}");
+    fleet.workers.clear();
+    fleet.add_worker();
+    start(&server, "busy", "large").await;
+    assert_eq!(view(&server, "large", "?wait=60s").await["result"], 3_000_000);
+}
+
 /// A run whose journal is at its bound ends with a typed error, and its neighbour with its result.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_fills_its_journal_ends_with_a_typed_error() {

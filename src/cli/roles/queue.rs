@@ -24,6 +24,9 @@ pub struct QueueArgs {
     /// How long a worker may be silent before its leases go to others.
     #[arg(long, env = "EVERLOOP_SESSION_TTL", default_value = "10s", value_name = "DURATION", hide_env_values = true)]
     pub session_ttl: DurationMs,
+    /// How long closed runs are kept when their workflow does not say.
+    #[arg(long, env = "EVERLOOP_RETENTION", default_value = "7d", value_name = "DURATION", hide_env_values = true)]
+    pub retention: DurationMs,
     /// Threads that serve [default: one for two cores].
     #[arg(long, env = "EVERLOOP_THREADS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -44,7 +47,7 @@ pub async fn run(args: QueueArgs) -> Result<Exit, CliError> {
         address = %args.listen, store = %args.store, kind = info.kind, id = info.id, partitions = info.partitions,
         durability = info.durability.as_str(), "the queue service starts"
     );
-    let config = queue::Config { session_ttl: args.session_ttl.to_std(), ..queue::Config::default() };
+    let config = queue::Config { session_ttl: args.session_ttl.to_std(), retention: args.retention, ..queue::Config::default() };
     queue::run(listener, store, config, shutdown).await.map_err(|e| ended("queue service", &e))?;
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ended, start_logs};
-use crate::api::limits::{SLOTS_MAX, WORKER_NAME_BYTES_MAX};
+use crate::api::limits::{RUN_HEAP_BYTES_MAX, SLOTS_MAX, TURN_CPU, WORKER_NAME_BYTES_MAX};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
 use crate::cli::context::Context;
@@ -47,6 +47,20 @@ pub struct SlotOptions {
     /// for each event loop].
     #[arg(long, env = "EVERLOOP_CACHE_MB", value_name = "MIB", hide_env_values = true)]
     pub cache_mb: Option<u32>,
+    /// CPU of one turn; the bound of the language is the most.
+    #[arg(long, env = "EVERLOOP_TURN_CPU", default_value = "1s", value_name = "DURATION", hide_env_values = true, value_parser = at_most(TURN_CPU))]
+    pub turn_cpu: DurationMs,
+    /// Heap of one run, in MiB; likewise.
+    #[arg(long, env = "EVERLOOP_RUN_HEAP_MB", default_value_t = (RUN_HEAP_BYTES_MAX >> 20) as u16, value_name = "MIB", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=(RUN_HEAP_BYTES_MAX >> 20) as i64))]
+    pub run_heap_mb: u16,
+}
+
+fn at_most(most: DurationMs) -> impl Fn(&str) -> Result<DurationMs, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<DurationMs>() {
+        Ok(duration) if duration.0 > 0 && duration <= most => Ok(duration),
+        Ok(_) => Err(format!("more than nothing, at most {most}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn worker_name(text: &str) -> Result<String, String> {
@@ -83,6 +97,8 @@ pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions) -> 
     config.loops = slots.loops.map_or(config.loops, usize::from);
     config.turn_slots = slots.turn_slots;
     config.activity_slots = slots.activity_slots;
+    config.limits.turn_cpu_ms = slots.turn_cpu.0;
+    config.limits.run_heap_bytes = usize::from(slots.run_heap_mb) << 20;
     config.cache_bytes = slots.cache_mb.map_or(config.cache_bytes, |mib| mib as usize * (1 << 20));
     config
 }

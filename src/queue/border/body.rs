@@ -67,7 +67,11 @@ async fn bytes(request: Request, service: &Service, max: usize) -> Result<axum::
                 .into());
         }
         Ok(Err(error)) => return Err(Problem::new(Code::InvalidRequest, format!("the body broke off: {error}")).into()),
-        Err(_) => return Err(Problem::new(Code::InvalidRequest, "the body did not come in time").into()),
+        Err(_) => {
+            let seconds = service.config.body_timeout.as_secs_f64();
+            let problem = Problem::new(Code::RequestTimeout, format!("the body did not come within {seconds} s; nothing was changed"));
+            return Err(problem.next("send it again, with the same Idempotency-Key").into());
+        }
     };
     if !bytes.is_empty() && !json {
         let problem = Problem::new(Code::UnsupportedContentType, "the body is not said to be JSON");

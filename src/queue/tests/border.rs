@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::harness::{Probe, Server, Worker, config, serve, server};
@@ -174,4 +176,37 @@ async fn metrics_tell_what_happened() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+}
+
+/// What a raw client reads until the service closes the connection, or the time is over.
+async fn closed(server: &super::harness::Server, sent: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut client = tokio::net::TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    client.write_all(sent.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), client.read_to_string(&mut answer)).await;
+    read.is_ok().then_some(answer)
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_is_let_go() {
+    let brief = Duration::from_millis(150);
+    let server = serve(Probe::new(1), Config { head_timeout: brief, body_timeout: brief, ..config() }).await;
+    for silent in ["", "GET /hea", "GET /healthz HTTP/1.1\r\nhost: x\r\n"] {
+        assert!(closed(&server, silent).await.is_some(), "{silent:?} is waited for");
+    }
+    let head = "POST /v1/namespaces/default/runs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let answer = closed(&server, head).await.expect("a body is waited for");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("RequestTimeout"), "{answer}");
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_until_one_is_closed() {
+    let server = serve(Probe::new(1), Config { connections_max: 1, ..config() }).await;
+    let first = tokio::net::TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let waits = server.http.get(format!("{}/healthz", server.url)).timeout(Duration::from_millis(300)).send().await;
+    assert!(waits.is_err_and(|error| error.is_timeout()), "there is no room");
+    drop(first);
+    assert_eq!(server.get("/healthz").await.status, 200);
 }
