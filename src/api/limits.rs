@@ -44,6 +44,8 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 pub const IDEMPOTENCY_KEYS_KEPT: u32 = 256;
 /// CPU that one turn may use.
 pub const TURN_CPU: DurationMs = DurationMs::from_secs(1);
+/// CPU time of a replay after which the other runs of its event loop go first.
+pub const REPLAY_SLICE: DurationMs = DurationMs(5);
 /// Heap that one run may use, in bytes.
 pub const RUN_HEAP_BYTES_MAX: usize = 64 << 20;
 /// Stack that one run may use, in bytes.

@@ -2,9 +2,10 @@
 //!
 //! What waits for a loop is bounded by the slots: each turn belongs to a lease.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -16,7 +17,7 @@ use super::turn::TurnJob;
 use crate::api::limits::TURN_SUSPECT_DEATHS;
 use crate::api::{Definition, Entry, RunKey, Uid};
 use crate::telemetry::crash;
-use crate::worker::engine::{Engine, TurnOutcome};
+use crate::worker::engine::{Engine, TurnInput, TurnOutcome};
 
 /// The engine's own bound of a run's stack lies inside of it; frames of native code are larger than those it counts.
 pub(super) const STACK_BYTES: usize = 16 << 20;
@@ -61,10 +62,11 @@ impl Loops {
             let executing = Arc::new(Mutex::new(None));
             let (make, alone, clock) = (make.clone(), alone.clone(), clock.clone());
             let (results, mark) = (results.clone(), executing.clone());
-            std::thread::Builder::new()
-                .name(format!("loop-{i}"))
-                .stack_size(STACK_BYTES)
-                .spawn(move || run(&make, &alone, &receiver, &clock, &results, &mark))?;
+            std::thread::Builder::new().name(format!("loop-{i}")).stack_size(STACK_BYTES).spawn(move || {
+                let (engine, yielded) = (make(), VecDeque::new());
+                let (make, alone, clock, results, executing) = (&make, &alone, &*clock, &results, &*mark);
+                Loop { engine, make, alone, clock, results, executing, yielded }.run(&receiver);
+            })?;
             loops.calls.push(calls);
             loops.executing.push(executing);
         }
@@ -96,47 +98,78 @@ impl Loops {
     }
 }
 
-fn run<E: Engine>(
-    make: &impl Fn() -> E,
-    alone: &Alone,
-    calls: &Receiver<Call>,
-    clock: &StoreClock,
-    results: &UnboundedSender<Msg>,
-    executing: &Mutex<Option<RunKey>>,
-) {
-    let mut engine = make();
-    let mark = |run: Option<RunKey>| *executing.lock().unwrap_or_else(PoisonError::into_inner) = run;
-    while let Ok(call) = calls.recv() {
-        match call {
-            Call::Evict(uid) => engine.evict(&uid),
-            Call::Turn { mut job, definition, journal } => {
-                let at = clock.now().max(job.at);
-                job.at = at;
-                let input = job.input(definition, journal, at);
-                let turned = if job.deaths >= TURN_SUSPECT_DEATHS {
-                    // It is in no danger to take this process with it, so it is not said to be in execution here.
-                    engine.evict(&job.uid);
-                    alone.turn(input).map_or_else(Turned::Died, Turned::Outcome)
-                } else {
-                    mark(Some(job.run.clone()));
-                    crash::turn_of(job.run.id.as_str());
-                    let turned = match catch_unwind(AssertUnwindSafe(|| engine.turn(input))) {
-                        Ok(outcome) => Turned::Outcome(outcome),
-                        Err(panic) => {
-                            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
-                            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                            tracing::error!(run = %job.run, panic = %text, "the engine broke in a turn; its loop begins anew");
-                            engine = make();
-                            Turned::Broken(text)
-                        }
-                    };
-                    mark(None);
-                    turned
-                };
-                if results.send(Msg::Turned { job, turned }).is_err() {
-                    return;
-                }
+/// One event loop on its thread.
+struct Loop<'a, E, M> {
+    engine: E,
+    make: &'a M,
+    alone: &'a Alone,
+    clock: &'a StoreClock,
+    results: &'a UnboundedSender<Msg>,
+    executing: &'a Mutex<Option<RunKey>>,
+    /// Turns whose replay has had a slice and needs more.
+    yielded: VecDeque<Call>,
+}
+
+impl<E: Engine, M: Fn() -> E> Loop<'_, E, M> {
+    /// Works until nobody can call any more. After each call from outside one replay has a slice.
+    fn run(mut self, calls: &Receiver<Call>) {
+        loop {
+            let call = if self.yielded.is_empty() { calls.recv().map_err(|_| TryRecvError::Disconnected) } else { calls.try_recv() };
+            let goes_on = match call {
+                Ok(call) => self.take(call),
+                Err(TryRecvError::Empty) => true,
+                Err(TryRecvError::Disconnected) => return,
+            };
+            let goes_on = goes_on && self.yielded.pop_front().is_none_or(|call| self.take(call));
+            if !goes_on {
+                return;
             }
         }
+    }
+
+    /// Whether somebody still waits for what comes of it.
+    fn take(&mut self, call: Call) -> bool {
+        let (mut job, definition, journal) = match call {
+            Call::Evict(uid) => {
+                self.engine.evict(&uid);
+                return true;
+            }
+            Call::Turn { job, definition, journal } => (job, definition, journal),
+        };
+        job.at = self.clock.now().max(job.at);
+        let input = job.input(definition.clone(), journal.clone(), job.at);
+        let turned = if job.deaths >= TURN_SUSPECT_DEATHS {
+            // It is in no danger to take this process with it, so it is not said to be in execution here.
+            self.engine.evict(&job.uid);
+            self.alone.turn(input).map_or_else(Turned::Died, Turned::Outcome)
+        } else {
+            self.in_here(&job, input)
+        };
+        if matches!(turned, Turned::Outcome(TurnOutcome::Yielded)) {
+            self.yielded.push_back(Call::Turn { job, definition, journal });
+            return true;
+        }
+        self.results.send(Msg::Turned { job, turned }).is_ok()
+    }
+
+    fn in_here(&mut self, job: &TurnJob, input: TurnInput) -> Turned {
+        self.mark(Some(job.run.clone()));
+        crash::turn_of(job.run.id.as_str());
+        let turned = match catch_unwind(AssertUnwindSafe(|| self.engine.turn(input))) {
+            Ok(outcome) => Turned::Outcome(outcome),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                tracing::error!(run = %job.run, panic = %text, "the engine broke in a turn; its loop begins anew");
+                self.engine = (self.make)();
+                Turned::Broken(text)
+            }
+        };
+        self.mark(None);
+        turned
+    }
+
+    fn mark(&self, run: Option<RunKey>) {
+        *self.executing.lock().unwrap_or_else(PoisonError::into_inner) = run;
     }
 }

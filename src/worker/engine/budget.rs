@@ -99,13 +99,13 @@ impl Budget {
 
 /// CPU time of this thread, in microseconds: another process that is busy does not fail a run.
 #[cfg(unix)]
-fn cpu_us() -> u64 {
+pub fn cpu_us() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1000
 }
 
 #[cfg(not(unix))]
-fn cpu_us() -> u64 {
+pub fn cpu_us() -> u64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     u64::try_from(START.get_or_init(std::time::Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
 }

@@ -9,10 +9,10 @@ use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{Ctx, Exception, Function, Module, Object, Persistent, Runtime, Value};
 
-use crate::api::Version;
 use crate::api::run::Blocked;
+use crate::api::{Entry, Version};
 
-use super::budget::Budget;
+use super::budget::{Budget, cpu_us};
 use super::errors::Stop;
 use super::heap::{CountingAllocator, Heap};
 use super::natives::no_run;
@@ -71,6 +71,8 @@ pub struct LiveRun {
     main: Main,
     /// `None` while the run is the current one.
     state: Option<RunState>,
+    /// How many turns of its journal are replayed, while more are to be.
+    pub replayed: Option<usize>,
     /// What it takes in memory, about.
     pub bytes: usize,
 }
@@ -95,7 +97,8 @@ impl LiveRun {
 /// What a turn came to, when it came to an end.
 pub struct Taken {
     pub run: LiveRun,
-    pub output: TurnOutput,
+    /// `None`: the replay has yielded.
+    pub output: Option<TurnOutput>,
     pub closed: bool,
 }
 
@@ -202,17 +205,48 @@ impl Host {
         }
     }
 
-    fn take_turn_of(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<TurnOutput, Stop> {
+    fn take_turn_of(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<Option<TurnOutput>, Stop> {
         match slot {
             Some(run) => *self.shared.current.borrow_mut() = run.state.take(),
-            None => self.rebuild(slot, input)?,
+            None => self.begin(slot, input, false)?,
+        }
+        let entries = input.journal.clone().unwrap_or_default();
+        if let Some(from) = slot.as_ref().and_then(|run| run.replayed)
+            && !self.replay(slot, &entries, from, input)?
+        {
+            return Ok(None);
         }
         let Some(run) = slot else { return Err(Stop::blocked(super::errors::ENGINE_ERROR, "the run was not built")) };
-        run.realm.context.with(|ctx| Turn::enter(&ctx, &self.shared, run)?.live(input))
+        run.realm.context.with(|ctx| Turn::enter(&ctx, &self.shared, run)?.live(input)).map(Some)
     }
 
-    /// Builds the run from its journal. On a mismatch it is built once more, looking up positions, for the message.
-    fn rebuild(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<(), Stop> {
+    /// Replays a slice; whether that was the rest. On a mismatch the run is built once more, from the beginning and in one go, looking
+    /// up positions, for the message.
+    fn replay(&mut self, slot: &mut Option<LiveRun>, entries: &[Entry], from: usize, input: &TurnInput) -> Result<bool, Stop> {
+        let until = cpu_us().saturating_add(self.shared.limits.replay_slice_ms.saturating_mul(1_000));
+        let slice = |host: &Self, run: &mut LiveRun, from: usize, is_over: &dyn Fn() -> bool| {
+            let taken =
+                run.realm.context.with(|ctx| replay::replay(&Turn::enter(&ctx, &host.shared, run)?, entries, from, input, is_over))?;
+            run.replayed = (taken < entries.len()).then_some(taken);
+            Ok(run.replayed.is_none())
+        };
+        let Some(run) = slot.as_mut() else { return Ok(false) };
+        let mismatch = match slice(self, run, from, &|| cpu_us() >= until) {
+            Err(Stop::Mismatch(_)) => {
+                self.drain_leftovers();
+                self.begin(slot, input, true)?;
+                slot.as_mut().map_or(Ok(false), |run| slice(self, run, 0, &|| false))
+            }
+            result => result,
+        };
+        match mismatch {
+            Err(Stop::Mismatch(message)) => Err(Stop::blocked(Blocked::NONDETERMINISM, message)),
+            result => result,
+        }
+    }
+
+    /// A run before its first event. `locate`: its replay looks up the positions of what it asks for.
+    fn begin(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput, locate: bool) -> Result<(), Stop> {
         let entries = input.journal.clone().unwrap_or_default();
         replay::check_readable(&entries)?;
         let facts = Facts {
@@ -222,17 +256,9 @@ impl Host {
             version: input.version.clone(),
             started_at: entries.first().map_or(input.at, |entry| entry.at),
         };
-        for locate in [false, true] {
-            let mut state = RunState::new(facts.clone());
-            state.recorded = Some(Recorded::new(entries.clone(), locate));
-            let run = slot.insert(self.new_run(input, state)?);
-            let result = run.realm.context.with(|ctx| replay::replay(&Turn::enter(&ctx, &self.shared, run)?, &entries, input));
-            match result {
-                Err(Stop::Mismatch(_)) if !locate => self.drain_leftovers(),
-                Err(Stop::Mismatch(message)) => return Err(Stop::blocked(Blocked::NONDETERMINISM, message)),
-                result => return result,
-            }
-        }
+        let mut state = RunState::new(facts);
+        state.recorded = Some(Recorded::new(entries, locate));
+        slot.insert(self.new_run(input, state)?).replayed = Some(0);
         Ok(())
     }
 
@@ -254,11 +280,11 @@ impl Host {
                 *self.shared.current.borrow_mut() = Some(state);
                 realm.enter(&self.shared, &handle, true)?;
                 let main = realm.load(&self.shared, &input.workflow)?;
-                return Ok(LiveRun { realm, handle, main, state: None, bytes: 0 });
+                return Ok(LiveRun { realm, handle, main, state: None, replayed: None, bytes: 0 });
             }
         };
         *self.shared.current.borrow_mut() = Some(state);
-        Ok(LiveRun { realm, handle, main, state: None, bytes: 0 })
+        Ok(LiveRun { realm, handle, main, state: None, replayed: None, bytes: 0 })
     }
 
     fn realm(&mut self, input: &TurnInput, prepared: &Prepared) -> Result<Rc<Realm>, Stop> {

@@ -51,6 +51,25 @@ pub struct QuickJsEngine {
     next_host: HostId,
 }
 
+impl Cached {
+    /// Whether the turn, or what is left of its replay, can go on from here.
+    fn stands_at(&self, input: &TurnInput) -> bool {
+        match self.run.replayed {
+            None => self.head == input.base,
+            Some(taken) => {
+                let goes_on = input.journal.as_ref().is_some_and(|journal| taken < journal.len());
+                goes_on && self.head == replayed_head(input, taken)
+            }
+        }
+    }
+}
+
+/// The head after so many turns of the journal.
+fn replayed_head(input: &TurnInput, taken: usize) -> Head {
+    let entry = taken.checked_sub(1).and_then(|last| input.journal.as_ref()?.get(last));
+    entry.map_or(input.base, |entry| entry.id)
+}
+
 impl QuickJsEngine {
     /// An engine with nothing in memory.
     #[must_use]
@@ -154,7 +173,7 @@ impl QuickJsEngine {
 
 impl Engine for QuickJsEngine {
     fn turn(&mut self, input: TurnInput) -> TurnOutcome {
-        let cached = self.take(&input.uid).filter(|cached| cached.head == input.base && cached.version == input.version);
+        let cached = self.take(&input.uid).filter(|cached| cached.version == input.version && cached.stands_at(&input));
         if cached.is_none() && input.journal.is_none() && input.number > 0 {
             return TurnOutcome::NotCached;
         }
@@ -172,12 +191,16 @@ impl Engine for QuickJsEngine {
         let poisoned = host.poisoned;
         let outcome = match taken {
             Ok(Taken { run, output, closed }) => {
+                let head = match run.replayed {
+                    None => input.turn,
+                    Some(taken) => replayed_head(&input, taken),
+                };
                 if poisoned {
                     run.abandon();
                 } else if !closed {
-                    self.keep(input.uid, id, input.turn, input.version, run);
+                    self.keep(input.uid, id, head, input.version, run);
                 }
-                TurnOutcome::Done(output)
+                output.map_or(TurnOutcome::Yielded, TurnOutcome::Done)
             }
             Err(Stop::Breach(breach)) => {
                 self.discard(id);

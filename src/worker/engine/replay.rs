@@ -37,10 +37,14 @@ pub fn check_readable(entries: &[Entry]) -> Result<(), Stop> {
     }
 }
 
-/// Takes all turns of the journal. An entry that is continued has a part of its turn's commands; the next one has more of
-/// them and no events. When the last one is continued, what is left belongs to the turn that is taken next.
-pub fn replay(turn: &Turn<'_, '_>, entries: &[Entry], input: &TurnInput) -> Result<(), Stop> {
-    for entry in entries {
+/// Takes turns of the journal from `from` on, until the end or until `is_over` says that the slice is; how many are taken in all.
+/// An entry that is continued has a part of its turn's commands; the next one has more of them and no events. When the last one is
+/// continued, what is left belongs to the turn that is taken next.
+pub fn replay(turn: &Turn<'_, '_>, entries: &[Entry], from: usize, input: &TurnInput, is_over: impl Fn() -> bool) -> Result<usize, Stop> {
+    for (taken, entry) in entries.iter().enumerate().skip(from) {
+        if taken > from && !entries[taken - 1].continued && is_over() {
+            return Ok(taken);
+        }
         turn.take(entry.at, &entry.events)?;
         turn.with(|run| {
             if matches(&entry.commands, run.issued(), entry.continued) {
@@ -51,7 +55,7 @@ pub fn replay(turn: &Turn<'_, '_>, entries: &[Entry], input: &TurnInput) -> Resu
             }
         })?;
     }
-    Ok(())
+    Ok(entries.len())
 }
 
 fn matches(recorded: &[Command], issued: &[Command], continued: bool) -> bool {

@@ -43,6 +43,8 @@ pub enum TurnOutcome {
     Done(TurnOutput),
     /// The context is not in memory: call again with the journal.
     NotCached,
+    /// The replay has had its slice and goes on at the next call with the same input: let others go first.
+    Yielded,
     /// The code and the journal disagree, or the source does not load: the run must be blocked. The context is gone.
     Blocked(Blocked),
     /// The turn exceeded a limit (`TurnLimitExceeded`: CPU, heap, stack, commands). Nothing of it may be committed; the
@@ -79,6 +81,8 @@ pub struct EngineLimits {
     pub cache_bytes: usize,
     /// Commands of one turn.
     pub turn_commands: usize,
+    /// CPU milliseconds that a replay takes before it lets others go first; at least one turn is replayed.
+    pub replay_slice_ms: u64,
 }
 
 impl Default for EngineLimits {
@@ -89,6 +93,7 @@ impl Default for EngineLimits {
             run_stack_bytes: limits::RUN_STACK_BYTES_MAX,
             cache_bytes: 512 << 20,
             turn_commands: limits::TURN_COMMANDS_MAX,
+            replay_slice_ms: limits::REPLAY_SLICE.0,
         }
     }
 }

@@ -87,7 +87,8 @@ impl Hub {
                     self.commit_turn(job);
                 }
             }
-            Turned::Outcome(TurnOutcome::NotCached) => self.not_taken(job, Self::fetch_journal),
+            // A loop keeps what has yielded to itself.
+            Turned::Outcome(TurnOutcome::Yielded | TurnOutcome::NotCached) => self.not_taken(job, Self::fetch_journal),
             Turned::Outcome(TurnOutcome::Blocked(blocked)) => self.not_taken(job, |hub, job| hub.block(job, blocked)),
             Turned::Outcome(TurnOutcome::LimitExceeded(error)) => self.not_taken(job, |hub, mut job| {
                 tracing::warn!(run = %job.run, error = %error.message, strike = job.strikes + 1, "a turn exceeded a limit");

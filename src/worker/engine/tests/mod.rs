@@ -90,10 +90,10 @@ impl Run {
 
     /// Takes a turn, cached when it can be, and commits it. A second passes after it.
     pub fn take(&mut self, engine: &mut QuickJsEngine, events: Vec<Event>) -> TurnOutcome {
-        let outcome = match engine.turn(self.input(false, events.clone())) {
-            TurnOutcome::NotCached => engine.turn(self.input(true, events.clone())),
-            outcome => outcome,
-        };
+        let mut outcome = engine.turn(self.input(false, events.clone()));
+        while matches!(outcome, TurnOutcome::NotCached | TurnOutcome::Yielded) {
+            outcome = engine.turn(self.input(true, events.clone()));
+        }
         if let TurnOutcome::Done(output) = &outcome {
             self.commit(events, output);
         }

@@ -128,3 +128,31 @@ fn the_engines_name_is_that_of_the_engine() {
     let version = unsafe { std::ffi::CStr::from_ptr(rquickjs::qjs::JS_GetVersion()) };
     assert_eq!(super::super::ENGINE_NAME, format!("quickjs-ng {}", version.to_str().unwrap()));
 }
+
+/// A replay that lets others go first after each turn, and other runs' turns between its slices.
+#[test]
+fn rule_26_a_replay_yields_and_goes_on_where_it_was() {
+    let mut run = recorded(SOURCE);
+    let slices = EngineLimits { replay_slice_ms: 0, ..EngineLimits::default() };
+    let mut engine = QuickJsEngine::new(slices);
+    let mut other = Run::numbered("export default async () => { await a(); return await b(); };", 2);
+    other.start(&mut engine, "null");
+    let events = vec![done(2, "\"b\"")];
+    for slice in 1..3 {
+        assert!(matches!(engine.turn(run.input(true, events.clone())), TurnOutcome::Yielded), "after {slice} of three turns");
+        assert_eq!(other.turn(&mut engine, vec![done(slice - 1, "1")]).commands.len(), 1, "another run's turn");
+    }
+    let TurnOutcome::Done(output) = engine.turn(run.input(true, events.clone())) else { panic!("the rest is replayed") };
+    assert!(output.commands.is_empty());
+    run.commit(events, &output);
+    assert_eq!(brief(&run.turn(&mut engine, vec![done(3, "\"c\"")])), [r#"4 = ["b","c"]"#]);
+}
+
+#[test]
+fn a_difference_found_in_a_later_slice_is_told_as_ever() {
+    let changed = SOURCE.replace("[b(2), c(3)]", "[c(3), b(2)]");
+    let slices = EngineLimits { replay_slice_ms: 0, ..EngineLimits::default() };
+    let blocked = recorded(SOURCE).under(&changed).blocked(&mut QuickJsEngine::new(slices), vec![done(2, "1")]);
+    let whole = recorded(SOURCE).under(&changed).blocked(&mut engine(), vec![done(2, "1")]);
+    assert_eq!(blocked, whole);
+}

@@ -144,6 +144,9 @@ proptest! {
         prop_assert_eq!(&warm, &some, "sometimes cold");
         let shared = comparable(&drive(&mut sharing_engine(true), &source, &choices, forget));
         prop_assert_eq!(&warm, &shared, "in a shared realm");
+        let slices = EngineLimits { replay_slice_ms: 0, ..EngineLimits::default() };
+        let sliced = comparable(&drive(&mut QuickJsEngine::with_hooks(slices, hooks(true)), &source, &choices, forget));
+        prop_assert_eq!(&warm, &sliced, "replayed in slices of one turn");
     }
 
     #[test]
