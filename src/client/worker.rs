@@ -106,10 +106,10 @@ const STREAM_LINE_BYTES_MAX: usize = 64 << 10;
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl WorkerClient {
-    /// A client of a service. TLS that cannot be set up is an error.
+    /// A client of a service.
     ///
     /// # Errors
-    /// As said.
+    /// When TLS cannot be set up.
     pub fn new(servers: Servers) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()

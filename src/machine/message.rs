@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{CommandNo, Partition, RunKey, Uid};
+use crate::api::{Code, CommandNo, Partition, RunKey};
 
 /// The version of the layout. A newer one stays where it is until a program comes that reads it.
 pub const MESSAGE_FORMAT: u32 = 1;
@@ -28,48 +28,25 @@ pub struct Message {
     pub command: CommandNo,
 }
 
-/// Why a message was not taken: the `type` of the error that the sender gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undeliverable {
-    /// No such run.
-    RunNotFound,
-    /// It has ended.
-    RunClosed,
-    /// It has too many unread events.
-    MailboxFull,
-}
-
-impl Undeliverable {
-    /// The type of the error.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RunNotFound => "RunNotFound",
-            Self::RunClosed => "RunClosed",
-            Self::MailboxFull => "MailboxFull",
-        }
-    }
-}
-
 impl Message {
     /// A signal of a run's command.
     #[must_use]
-    pub fn signal(to: &RunKey, event: String, from: &str, from_uid: &Uid, from_partition: Partition, command: CommandNo) -> Self {
+    pub fn signal(to: &RunKey, event: String, from: &str, from_uid: &str, from_partition: Partition, command: CommandNo) -> Self {
         Self {
             format: MESSAGE_FORMAT,
             to: to.to_string(),
             to_uid: String::new(),
             event,
             from: from.to_owned(),
-            from_uid: from_uid.to_string(),
+            from_uid: from_uid.to_owned(),
             from_partition: from_partition.0,
             command,
         }
     }
 
-    /// What the sender is told.
+    /// What the sender is told. `refused`: `RunNotFound`, `RunClosed` or `MailboxFull`, the `type` of the error that it gets.
     #[must_use]
-    pub fn outcome(&self, refused: Option<Undeliverable>) -> Self {
+    pub fn outcome(&self, refused: Option<Code>) -> Self {
         let command = self.command;
         let event = match refused {
             None => format!(r#"{{"SignalDelivered":{{"command":{command}}}}}"#),
@@ -112,8 +89,8 @@ mod tests {
     use crate::api::journal::Event;
 
     fn message() -> Message {
-        let (to, uid) = ("default/b".parse().unwrap(), "01890000-0000-7000-8000-000000000001".parse().unwrap());
-        Message::signal(&to, "{}".into(), "default/a", &uid, Partition(3), 7)
+        let uid = "01890000-0000-7000-8000-000000000001";
+        Message::signal(&"default/b".parse().unwrap(), "{}".into(), "default/a", uid, Partition(3), 7)
     }
 
     #[test]
@@ -125,7 +102,7 @@ mod tests {
 
     #[test]
     fn outcomes_are_events_of_the_senders_command() {
-        let outcome = message().outcome(Some(Undeliverable::RunClosed));
+        let outcome = message().outcome(Some(Code::RunClosed));
         assert_eq!((outcome.to.as_str(), outcome.to_uid.as_str()), ("default/a", "01890000-0000-7000-8000-000000000001"));
         let Ok(Event::SignalRefused { command: 7, error }) = serde_json::from_str(&outcome.event) else { panic!("{}", outcome.event) };
         assert_eq!((error.kind.as_str(), error.message.as_str()), ("RunClosed", "run b did not get the signal"));

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::checker;
 use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
-use crate::workload::{Expected, Log, apply_all, drive, start};
+use crate::workload::{Log, apply_all, drive, slow_run};
 
 const RUNS: usize = 240;
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -145,12 +145,6 @@ async fn g3_everything_dies_at_once_on_redis() {
     everything_dies(StoreKind::Redis).await;
 }
 
-/// A run whose steps take longer than a session lives after it was last renewed.
-async fn slow_run(server: String, log: Log, id: String) {
-    let input = serde_json::json!({"steps": 2, "takes": 1_500});
-    start(&reqwest::Client::new(), &[server], &log, "steps", &id, input, Expected::Tokens { steps: 2 }).await;
-}
-
 /// Outcomes of attempts that were refused because another lease has taken their place.
 async fn refusals(server: &str) -> u64 {
     let metrics = reqwest::get(format!("{server}/metrics")).await.expect("an answer").text().await.expect("text");
@@ -185,8 +179,8 @@ async fn g3_a_replica_is_gone_for_good() {
 async fn a_stopped_worker_is_refused(kind: StoreKind) {
     let (mut fleet, shop, log) = world(kind, 1, 1).await;
     let stopped = fleet.workers.keys().next().cloned().expect("one worker");
-    // It holds these attempts when it is stopped, and their answers when it goes on.
-    let slow: Vec<_> = (0..4).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow-{n}"))).collect();
+    // It holds these attempts when it is stopped, and their answers when it goes on: they take about as long as its session lives.
+    let slow: Vec<_> = (0..4).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow-{n}"), 2, 1_500)).collect();
     futures_util::future::join_all(slow).await;
     let client = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), "st", RUNS));
     tokio::time::sleep(Duration::from_millis(700)).await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use everloop::telemetry::crash::{OPERATIONS, TRANSACTION, WORKER};
 use rand::RngExt;
+use rand::rngs::StdRng;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use crate::checker;
 use crate::crash::{LIMIT, acknowledged, rng};
 use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
-use crate::workload::{Expected, Log, apply_all, drive, post, start};
+use crate::workload::{Log, apply_all, drive, post, slow_run};
 
 /// Runs that are started while one point is waited for.
 const RUNS: usize = 12;
@@ -32,6 +33,12 @@ async fn world(kind: StoreKind) -> (Fleet, Shop, Log) {
     apply_all(&fleet, &shop).await;
     fleet.apply("asking", ASKING, json!({"ask": {"queue": "people", "timeout": "2s"}})).await;
     (fleet, shop, Log::default())
+}
+
+/// One of the first times that the point is passed.
+fn some_time(rng: &mut StdRng, point: &str) -> String {
+    let rare = RARE.iter().any(|operation| point.starts_with(operation));
+    format!("{point}:{}", if rare { 1 } else { rng.random_range(1..6) })
 }
 
 async fn until_dead(what: &str, mut is_alive: impl FnMut() -> bool) {
@@ -93,10 +100,6 @@ async fn people(server: String, round: usize) {
     }
 }
 
-async fn slow_run(server: String, log: Log, id: String) {
-    start(&reqwest::Client::new(), &[server], &log, "steps", &id, json!({"steps": 2, "takes": 700}), Expected::Tokens { steps: 2 }).await;
-}
-
 /// What makes a service do each of its operations: runs, people, and a worker that comes while another one goes, with what it can
 /// hand back or without a word.
 async fn under_load(fleet: &mut Fleet, log: &Log, round: usize, point: &str) -> (JoinHandle<()>, JoinHandle<()>) {
@@ -107,7 +110,7 @@ async fn under_load(fleet: &mut Fleet, log: &Log, round: usize, point: &str) -> 
     tokio::time::sleep(Duration::from_millis(300)).await;
     if point.starts_with("release") {
         // Attempts that take longer than the worker may take to stop.
-        let slow: Vec<_> = (0..6).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow{round}-{n}"))).collect();
+        let slow: Vec<_> = (0..6).map(|n| slow_run(fleet.server(0), log.clone(), format!("slow{round}-{n}"), 2, 700)).collect();
         futures_util::future::join_all(slow).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         fleet.workers.values().for_each(|worker| worker.signal(Signal::TERM));
@@ -130,9 +133,7 @@ async fn services_die_at(kind: StoreKind, points: Vec<String>) {
     let (mut fleet, shop, log) = world(kind).await;
     fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
     for (round, point) in points.iter().enumerate() {
-        let rare = RARE.iter().any(|operation| point.starts_with(operation));
-        let nth = if rare { 1 } else { rng.random_range(1..6) };
-        let at = format!("{point}:{nth}");
+        let at = some_time(&mut rng, point);
         drop(fleet.services[0].take());
         fleet.start_service(0, &[("EVERLOOP_CRASH_AT", &at)]);
         let (runs, others) = under_load(&mut fleet, &log, round, point).await;
@@ -151,8 +152,7 @@ async fn the_store_dies_at(kind: StoreKind, points: Vec<String>) {
     let (mut fleet, shop, log) = world(kind).await;
     fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
     for (round, point) in points.iter().enumerate() {
-        let rare = RARE.iter().any(|operation| point.starts_with(operation));
-        let at = format!("{point}:{}", if rare { 1 } else { rng.random_range(1..6) });
+        let at = some_time(&mut rng, point);
         let victim = fleet.redis.as_ref().expect("it runs").id().to_string();
         drop(fleet.services[0].take());
         fleet.start_service(0, &[("EVERLOOP_CRASH_AT", &at), ("EVERLOOP_CRASH_VICTIM", &victim)]);

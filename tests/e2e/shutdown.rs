@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::checker;
 use crate::crash::{LIMIT, acknowledged};
 use crate::fleet::{Fleet, StoreKind};
 use crate::shop::Shop;
-use crate::workload::{Expected, Log, apply_all, drive, start};
+use crate::workload::{Log, apply_all, drive, slow_run};
 
 const RUNS: usize = 240;
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
@@ -63,8 +62,7 @@ async fn a_worker_hands_back_what_it_cannot_finish(kind: StoreKind) {
     let server = fleet.server(0);
     let ids: Vec<_> = (0..8).map(|n| format!("slow-{n}")).collect();
     for id in &ids {
-        let (input, expected) = (json!({"steps": 1, "takes": 1_500}), Expected::Tokens { steps: 1 });
-        start(&reqwest::Client::new(), std::slice::from_ref(&server), &log, "steps", id, input, expected).await;
+        slow_run(server.clone(), log.clone(), id.clone(), 1, 1_500).await;
     }
     let deadline = std::time::Instant::now() + STOPS_WITHIN;
     while shop.ledger.executions.lock().expect("no panic while it is held").len() < ids.len() {

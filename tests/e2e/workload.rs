@@ -146,6 +146,12 @@ pub async fn start(client: &reqwest::Client, servers: &[String], log: &Log, work
     log.0.lock().expect("no panic while it is held").push(Acknowledged { id: id.to_owned(), expected });
 }
 
+/// Starts a run whose steps take so many milliseconds each.
+pub async fn slow_run(server: String, log: Log, id: String, steps: usize, takes: u64) {
+    let input = json!({"steps": steps, "takes": takes});
+    start(&reqwest::Client::new(), &[server], &log, "steps", &id, input, Expected::Tokens { steps }).await;
+}
+
 /// Starts run number `n` of the mix and does what belongs to it.
 pub async fn one(client: reqwest::Client, servers: Vec<String>, log: Log, prefix: String, n: usize) {
     let id = format!("{prefix}-{n}");

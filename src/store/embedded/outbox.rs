@@ -1,6 +1,5 @@
 //! Messages between runs: from the outbox of the sender's partition, in their order, each applied once.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::fault::Fault;
@@ -9,8 +8,8 @@ use super::mailbox::{self, Mail};
 use super::rows::{Rows, RunRow, Tx};
 use super::tables::{Key, PARTITION_BYTES, Parts, T};
 use crate::api::limits::{SLICE_MAX, UNREAD_EVENTS_MAX};
-use crate::api::{Partition, TimeMs};
-use crate::machine::message::{Message, Undeliverable};
+use crate::api::{Code, Partition, TimeMs};
+use crate::machine::message::Message;
 use crate::machine::run::Phase;
 use crate::machine::turn::NewSignal;
 use crate::store::op::{Parcel, Receive, Received};
@@ -27,8 +26,8 @@ fn applied_key(to: Partition, from: Partition) -> Key {
 pub(super) fn send(tx: &mut Tx<'_>, row: &RunRow, signals: &[NewSignal]) -> Result<(), Fault> {
     for new in signals {
         let to = new.to.partition(tx.partitions());
-        let uid = row.record.uid.parse().map_err(|_| Fault::damaged(T::Runs, "a run with a uid"))?;
-        put(tx, row.partition, to, &Message::signal(&new.to, new.event.clone(), &row.name, &uid, row.partition, new.command))?;
+        let message = Message::signal(&new.to, new.event.clone(), &row.name, &row.record.uid, row.partition, new.command);
+        put(tx, row.partition, to, &message)?;
     }
     Ok(())
 }
@@ -39,24 +38,24 @@ fn put(tx: &mut Tx<'_>, from: Partition, to: Partition, message: &Message) -> Re
     tx.put(T::Outbox, Key::of(from).number(to.0.into()).number(seq), &message.encode())
 }
 
-/// See the port.
+/// See the port. Of each receiver only the slice is read, however much waits behind it.
 pub(super) fn parcels(rows: &mut impl Rows, from: Partition) -> Result<Vec<Parcel>, Fault> {
-    let mut parcels: BTreeMap<u64, Parcel> = BTreeMap::new();
-    let mut damaged = false;
-    rows.scan_prefix(T::Outbox, &Key::of(from), &mut |key, message| {
-        let mut parts = Parts(key);
-        let Some((to, seq)) = parts.skip(PARTITION_BYTES).and_then(|()| Some((parts.number()?, parts.number()?))) else {
-            damaged = true;
-            return ControlFlow::Break(());
-        };
-        let partition = Partition(u16::try_from(to).unwrap_or(u16::MAX));
-        let parcel = parcels.entry(to).or_insert_with(|| Parcel { to: partition, first: seq, messages: Vec::new() });
-        if parcel.messages.len() < SLICE_MAX {
-            parcel.messages.push(message.to_vec());
-        }
-        ControlFlow::Continue(())
-    })?;
-    if damaged { Err(Fault::damaged(T::Outbox, "a message's key")) } else { Ok(parcels.into_values().collect()) }
+    let (mut parcels, mut at, end) = (Vec::new(), Key::of(from).bytes().to_vec(), Key::of(from).end());
+    loop {
+        let mut next = None;
+        rows.scan(T::Outbox, &at, &end, false, &mut |key, _| {
+            next = Some(key.to_vec());
+            ControlFlow::Break(())
+        })?;
+        let Some(key) = next else { return Ok(parcels) };
+        let mut parts = Parts(&key);
+        let numbers = parts.skip(PARTITION_BYTES).and_then(|()| Some((u16::try_from(parts.number()?).ok()?, parts.number()?)));
+        let (to, first) = numbers.ok_or_else(|| Fault::damaged(T::Outbox, "a message's key"))?;
+        let waiting = Key::of(from).number(to.into());
+        let messages = rows.rows(T::Outbox, &waiting, SLICE_MAX)?.into_iter().map(|(_, message)| message).collect();
+        parcels.push(Parcel { to: Partition(to), first, messages });
+        at = waiting.end();
+    }
 }
 
 /// See the port.
@@ -87,9 +86,9 @@ fn apply(tx: &mut Tx<'_>, here: Partition, message: &Message, now: TimeMs) -> Re
         return Ok(false);
     }
     let refused = match &row {
-        None => Some(Undeliverable::RunNotFound),
-        Some(row) if row.record.phase == Phase::Closed => Some(Undeliverable::RunClosed),
-        Some(row) if row.record.mail >= UNREAD_EVENTS_MAX => Some(Undeliverable::MailboxFull),
+        None => Some(Code::RunNotFound),
+        Some(row) if row.record.phase == Phase::Closed => Some(Code::RunClosed),
+        Some(row) if row.record.mail >= UNREAD_EVENTS_MAX => Some(Code::MailboxFull),
         Some(_) => None,
     };
     if let Some(row) = row.filter(|_| refused.is_none()) {

@@ -9,8 +9,8 @@ use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{Ctx, Exception, Function, Module, Object, Persistent, Runtime, Value};
 
+use crate::api::Version;
 use crate::api::run::Blocked;
-use crate::api::{Entry, Version};
 
 use super::budget::{Budget, cpu_us};
 use super::errors::Stop;
@@ -210,9 +210,8 @@ impl Host {
             Some(run) => *self.shared.current.borrow_mut() = run.state.take(),
             None => self.begin(slot, input, false)?,
         }
-        let entries = input.journal.clone().unwrap_or_default();
         if let Some(from) = slot.as_ref().and_then(|run| run.replayed)
-            && !self.replay(slot, &entries, from, input)?
+            && !self.replay(slot, from, input)?
         {
             return Ok(None);
         }
@@ -222,7 +221,8 @@ impl Host {
 
     /// Replays a slice; whether that was the rest. On a mismatch the run is built once more, from the beginning and in one go, looking
     /// up positions, for the message.
-    fn replay(&mut self, slot: &mut Option<LiveRun>, entries: &[Entry], from: usize, input: &TurnInput) -> Result<bool, Stop> {
+    fn replay(&mut self, slot: &mut Option<LiveRun>, from: usize, input: &TurnInput) -> Result<bool, Stop> {
+        let entries = input.journal.as_ref().map_or(&[][..], |journal| journal.as_slice());
         let until = cpu_us().saturating_add(self.shared.limits.replay_slice_ms.saturating_mul(1_000));
         let slice = |host: &Self, run: &mut LiveRun, from: usize, is_over: &dyn Fn() -> bool| {
             let taken =
@@ -231,7 +231,7 @@ impl Host {
             Ok(run.replayed.is_none())
         };
         let Some(run) = slot.as_mut() else { return Ok(false) };
-        let mismatch = match slice(self, run, from, &|| cpu_us() >= until) {
+        let replayed = match slice(self, run, from, &|| cpu_us() >= until) {
             Err(Stop::Mismatch(_)) => {
                 self.drain_leftovers();
                 self.begin(slot, input, true)?;
@@ -239,7 +239,7 @@ impl Host {
             }
             result => result,
         };
-        match mismatch {
+        match replayed {
             Err(Stop::Mismatch(message)) => Err(Stop::blocked(Blocked::NONDETERMINISM, message)),
             result => result,
         }

@@ -90,56 +90,53 @@ impl Hub {
             // A loop keeps what has yielded to itself.
             Turned::Outcome(TurnOutcome::Yielded | TurnOutcome::NotCached) => self.not_taken(job, Self::fetch_journal),
             Turned::Outcome(TurnOutcome::Blocked(blocked)) => self.not_taken(job, |hub, job| hub.block(job, blocked)),
-            Turned::Outcome(TurnOutcome::LimitExceeded(error)) => self.not_taken(job, |hub, mut job| {
+            Turned::Outcome(TurnOutcome::LimitExceeded(error)) => {
                 tracing::warn!(run = %job.run, error = %error.message, strike = job.strikes + 1, "a turn exceeded a limit");
-                job.strikes += 1;
-                hub.parts.loops.evict(&job.uid);
-                if job.strikes == 1 {
-                    hub.take_turn(job, None);
-                } else {
+                self.once_more(job, |hub, mut job| {
                     job.fail(error);
                     hub.commit_turn(job);
-                }
-            }),
-            Turned::Outcome(TurnOutcome::ReplayLimitExceeded(error)) => self.not_taken(job, |hub, mut job| {
+                });
+            }
+            Turned::Outcome(TurnOutcome::ReplayLimitExceeded(error)) => {
                 tracing::warn!(run = %job.run, error = %error.message, strike = job.strikes + 1, "a replay exceeded a limit");
-                job.strikes += 1;
-                hub.parts.loops.evict(&job.uid);
-                if job.strikes == 1 {
-                    hub.take_turn(job, None);
-                } else {
+                self.once_more(job, |hub, job| {
                     let message = format!(
                         "the run's past turns, which were within the limits once, are not on this worker: {}\n\n\
                          Give the workers of the pool more time or memory; then `everloop resume {}`.",
                         error.message, job.run.id
                     );
                     hub.block(job, Blocked { reason: "ReplayLimitExceeded".to_owned(), message });
-                }
-            }),
-            Turned::Died(how) => self.not_taken(job, |hub, mut job| {
+                });
+            }
+            Turned::Died(how) => {
                 tracing::error!(run = %job.run, how, deaths = job.deaths, "a run's turn has killed its process");
-                job.strikes += 1;
-                if job.strikes == 1 {
-                    hub.take_turn(job, None);
-                } else {
+                self.once_more(job, |hub, job| {
                     let message = format!(
                         "{} workers died while they had this run's turn, and two processes that took it alone: {how}.\n\n\
                          When the cause is gone, `everloop resume {}`.",
                         job.deaths, job.run.id
                     );
                     hub.block(job, Blocked { reason: "TurnKilledWorker".to_owned(), message });
-                }
-            }),
-            Turned::Broken(text) => self.not_taken(job, |hub, mut job| {
-                job.strikes += 1;
-                if job.strikes == 1 {
-                    hub.take_turn(job, None);
-                } else {
-                    let message = format!("the engine broke twice in the run's turn: {text}");
-                    hub.block(job, Blocked { reason: "EngineBroke".to_owned(), message });
-                }
+                });
+            }
+            Turned::Broken(text) => self.once_more(job, |hub, job| {
+                let message = format!("the engine broke twice in the run's turn: {text}");
+                hub.block(job, Blocked { reason: "EngineBroke".to_owned(), message });
             }),
         }
+    }
+
+    /// A leased turn that went wrong is taken once more, from the journal; the second time is the last.
+    fn once_more(&mut self, job: Box<TurnJob>, at_last: impl FnOnce(&mut Self, Box<TurnJob>)) {
+        self.not_taken(job, |hub, mut job| {
+            job.strikes += 1;
+            hub.parts.loops.evict(&job.uid);
+            if job.strikes == 1 {
+                hub.take_turn(job, None);
+            } else {
+                at_last(hub, job);
+            }
+        });
     }
 
     /// The engine did not take the turn: an optimistic one is given up, for a leased one something is done.
