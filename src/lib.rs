@@ -11,11 +11,12 @@
 //! cannot lose.
 //!
 //! The layers, downwards only: [`cli`], [`dev`] | [`queue`], [`worker`] | [`store`], [`client`], [`crd`] | [`machine`], [`source`],
-//! [`telemetry`] | [`api`]. `tests/layers.rs` holds them.
+//! [`telemetry`], [`clock`] | [`api`]. `tests/layers.rs` holds them.
 
 pub mod api;
 pub mod cli;
 pub mod client;
+pub mod clock;
 pub mod crd;
 pub mod definitions;
 pub mod dev;

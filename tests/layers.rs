@@ -12,8 +12,8 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("telemetry", &["api"], &["axum", "redis", "redb", "rquickjs"]),
     ("store", &["api", "machine", "telemetry"], &["axum", "rquickjs", "reqwest"]),
     ("client", &["api"], &["axum", "redis", "redb", "rquickjs"]),
-    ("queue", &["api", "crd", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),
-    ("worker", &["api", "client", "machine", "source", "telemetry"], &["axum", "redis", "redb"]),
+    ("queue", &["api", "clock", "crd", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),
+    ("worker", &["api", "client", "clock", "machine", "source", "telemetry"], &["axum", "redis", "redb"]),
     ("definitions", &["api", "crd", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("dev", &["api", "client", "crd", "definitions", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),
 ];

@@ -9,7 +9,6 @@
 
 mod apply;
 mod border;
-mod clock;
 mod config;
 mod definitions;
 mod facts;

@@ -7,7 +7,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::Clock;
 use super::config::Config;
 use super::definitions::Definitions;
 use super::facts::Facts;
@@ -19,6 +18,7 @@ use super::stations::Stations;
 use super::waiters::Waiters;
 use super::watchers::Watchers;
 use crate::api::{Head, Partition, RunKey, TimeMs};
+use crate::clock::StoreClock;
 use crate::store::{Store, StoreError, op};
 use crate::telemetry::metrics::Metrics;
 
@@ -31,7 +31,7 @@ pub struct Service {
     /// See [`Config`].
     pub config: Config,
     /// The store's clock, estimated.
-    pub clock: Clock,
+    pub clock: StoreClock,
     /// For how long the store has answered.
     pub gate: Arc<Gate>,
     /// All metrics.
@@ -72,7 +72,7 @@ impl Service {
         let guess = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         Arc::new(Self {
             store: Arc::new(Metered::new(store, metrics.clone(), gate.clone())),
-            clock: Clock::new(TimeMs(u64::try_from(guess).unwrap_or_default())),
+            clock: StoreClock::new(TimeMs(u64::try_from(guess).unwrap_or_default())),
             gate,
             metrics,
             definitions: Definitions::new(),

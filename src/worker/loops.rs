@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::alone::Alone;
-use super::clock::StoreClock;
 use super::hub::Msg;
 use super::turn::TurnJob;
 use crate::api::limits::TURN_SUSPECT_DEATHS;
 use crate::api::{Definition, Entry, RunKey, Uid};
+use crate::clock::StoreClock;
 use crate::telemetry::crash;
 use crate::worker::engine::{Engine, TurnInput, TurnOutcome};
 

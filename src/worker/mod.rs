@@ -6,7 +6,6 @@
 pub mod activities;
 pub mod alone;
 mod backoff;
-mod clock;
 mod commit;
 mod definitions;
 pub mod engine;
@@ -24,9 +23,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Name;
+use crate::api::{Name, TimeMs};
 use crate::client::Servers;
 use crate::client::worker::WorkerClient;
+use crate::clock::StoreClock;
 use engine::{Engine, EngineLimits};
 
 /// How a worker runs.
@@ -106,7 +106,7 @@ async fn run_with<E: Engine>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let client = WorkerClient::new(Servers::parse(&config.server).map_err(Error::Server)?)?;
-    let clock = Arc::new(clock::StoreClock::new());
+    let clock = Arc::new(StoreClock::new(TimeMs(0)));
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
     let alone = alone::Alone::new(config.limits.clone())?;

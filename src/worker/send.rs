@@ -8,10 +8,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::clock::StoreClock;
 use crate::api::worker::{ActivityWork, CommitAnswer, INVALID, Item, ItemResult, Leases, Poll, TurnWork, Work};
 use crate::api::{Attempt, CommandNo, Head, RunKey, Seq, SessionId};
 use crate::client::worker::{CommitBody, Error, WorkerClient};
+use crate::clock::StoreClock;
 
 /// The session is lost, or this process is done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::clock::StoreClock;
 use super::hub::Msg;
 use super::loops::Loops;
 use crate::api::worker::{OpenSession, Renew, SessionOpened};
 use crate::api::{Name, SessionId};
 use crate::client::worker::{Error, WorkerClient};
+use crate::clock::StoreClock;
 
 /// The stream says something every few seconds; after so long a silence it is taken for broken.
 const STREAM_SILENCE: Duration = Duration::from_secs(20);

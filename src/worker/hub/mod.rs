@@ -20,7 +20,6 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::activities::{self, Came};
-use super::clock::StoreClock;
 use super::commit::Pipeline;
 use super::definitions::Definitions;
 use super::loops::{Loops, Turned};
@@ -31,6 +30,7 @@ use super::turn::TurnJob;
 use crate::api::worker::{ActivityWork, Leases, Work};
 use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
 use crate::client::worker::{Error, WorkerClient};
+use crate::clock::StoreClock;
 use crate::telemetry::crash::point;
 
 /// The wait of a poll that offers both kinds of slots.
