@@ -1,4 +1,5 @@
-//! The event loops: threads with an engine each. A run stays on one loop, by its uid, because its context lives there.
+//! The event loops, with an engine each: one on the hub's thread, or several on threads of their own. A run stays on one loop,
+//! by its uid, because its context lives there.
 //!
 //! What waits for a loop is bounded by the slots: each turn belongs to a lease.
 
@@ -10,10 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::alone::Alone;
 use super::hub::Msg;
 use super::turn::TurnJob;
-use crate::api::limits::TURN_SUSPECT_DEATHS;
 use crate::api::{Definition, Entry, RunKey, Uid};
 use crate::clock::StoreClock;
 use crate::telemetry::crash;
@@ -34,126 +33,177 @@ pub(super) enum Turned {
     Outcome(TurnOutcome),
     /// The engine broke: a bug. Its contexts are gone; the loop has a new engine.
     Broken(String),
-    /// It was taken in a process of its own, which died.
+    /// It was taken alone, in a process of its own, which died.
     Died(String),
 }
 
+/// The runs whose turn is executed right now: suspects if this process dies.
+#[derive(Debug, Clone)]
+pub(super) struct Executing(Arc<[Mutex<Option<RunKey>>]>);
+
+impl Executing {
+    /// None yet, on so many loops.
+    pub(super) fn on(loops: usize) -> Self {
+        Self((0..loops.max(1)).map(|_| Mutex::new(None)).collect())
+    }
+
+    pub(super) fn runs(&self) -> Vec<RunKey> {
+        self.0.iter().filter_map(|mark| mark.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    fn mark(&self, place: usize, run: Option<RunKey>) {
+        *self.0[place].lock().unwrap_or_else(PoisonError::into_inner) = run;
+    }
+}
+
+/// What the loops of a worker share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) clock: Arc<StoreClock>,
+    pub(super) executing: Executing,
+}
+
 /// See the module. Dropping it lets the threads end after what they have.
-pub(super) struct Loops {
-    calls: Vec<Sender<Call>>,
-    executing: Vec<Arc<Mutex<Option<RunKey>>>>,
+pub(super) struct Loops(Where);
+
+enum Where {
+    /// One loop, on the hub's own thread: a turn goes from hand to hand, without waking a thread on its way in and out
+    /// (on two virtual cores 0.05 ms for each of the four wake-ups of a one-step run).
+    Here {
+        own: Box<dyn Works>,
+        calls: VecDeque<Call>,
+    },
+    Threads(Vec<Sender<Call>>),
 }
 
 impl Loops {
-    /// Starts the threads. `make` makes an engine on its thread, and another one when it broke.
+    /// Starts the loops. `make` makes an engine on its thread, and another one when it broke.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start<E: Engine>(
+    pub(super) fn start<E: Engine + 'static>(
         count: usize,
         make: impl Fn() -> E + Clone + Send + 'static,
-        alone: Alone,
-        clock: &Arc<StoreClock>,
+        shared: &Shared,
         results: &UnboundedSender<Msg>,
     ) -> std::io::Result<Self> {
-        let mut loops = Self { calls: Vec::new(), executing: Vec::new() };
-        for i in 0..count.max(1) {
-            let (calls, receiver) = channel();
-            let executing = Arc::new(Mutex::new(None));
-            let (make, alone, clock) = (make.clone(), alone.clone(), clock.clone());
-            let (results, mark) = (results.clone(), executing.clone());
-            std::thread::Builder::new().name(format!("loop-{i}")).stack_size(STACK_BYTES).spawn(move || {
-                let (engine, yielded) = (make(), VecDeque::new());
-                let (make, alone, clock, results, executing) = (&make, &alone, &*clock, &results, &*mark);
-                Loop { engine, make, alone, clock, results, executing, yielded }.run(&receiver);
-            })?;
-            loops.calls.push(calls);
-            loops.executing.push(executing);
+        if count <= 1 {
+            return Ok(Self(Where::Here { own: Box::new(Loop::new(make, shared.clone(), 0)), calls: VecDeque::new() }));
         }
-        Ok(loops)
+        let mut threads = Vec::with_capacity(count);
+        for place in 0..count {
+            let (calls, receiver) = channel();
+            let (make, shared, results) = (make.clone(), shared.clone(), results.clone());
+            std::thread::Builder::new()
+                .name(format!("loop-{place}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || serve(&mut Loop::new(make, shared, place), &receiver, &results))?;
+            threads.push(calls);
+        }
+        Ok(Self(Where::Threads(threads)))
+    }
+
+    /// Whether turns are taken on the caller's thread.
+    pub(super) fn are_here(&self) -> bool {
+        matches!(self.0, Where::Here { .. })
     }
 
     /// Takes a turn; the answer comes as [`Msg::Turned`].
-    pub(super) fn turn(&self, job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>) {
+    pub(super) fn turn(&mut self, job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>) {
         self.send(&job.uid.clone(), Call::Turn { job, definition, journal });
     }
 
     /// Forgets a run's context.
-    pub(super) fn evict(&self, uid: &Uid) {
+    pub(super) fn evict(&mut self, uid: &Uid) {
         self.send(uid, Call::Evict(uid.clone()));
     }
 
-    /// The runs whose turn is executed right now: suspects if this process dies.
-    pub(super) fn executing(&self) -> Vec<RunKey> {
-        self.executing.iter().filter_map(|mark| mark.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    fn send(&mut self, uid: &Uid, call: Call) {
+        match &mut self.0 {
+            Where::Here { calls, .. } => calls.push_back(call),
+            Where::Threads(threads) => {
+                let mut hash = DefaultHasher::new();
+                uid.hash(&mut hash);
+                let index = usize::try_from(hash.finish() % threads.len() as u64).unwrap_or(0);
+                // A loop ends only with its sender, and catches what its engine does.
+                let _ = threads[index].send(call);
+            }
+        }
     }
 
-    fn send(&self, uid: &Uid, call: Call) {
-        let mut hash = DefaultHasher::new();
-        uid.hash(&mut hash);
-        let count = self.calls.len() as u64;
-        let index = usize::try_from(hash.finish() % count).unwrap_or(0);
-        // A loop ends only with its sender, and catches what its engine does.
-        let _ = self.calls[index].send(call);
+    /// Whether something waits for [`Loops::work`].
+    pub(super) fn has_work(&self) -> bool {
+        match &self.0 {
+            Where::Here { own, calls } => !calls.is_empty() || own.has_yielded(),
+            Where::Threads(_) => false,
+        }
+    }
+
+    /// Does a little of what waits for this thread: up to one turn that came, and one slice of a replay.
+    pub(super) fn work(&mut self) -> impl Iterator<Item = Msg> + use<> {
+        let (mut turn, mut slice) = (None, None);
+        if let Where::Here { own, calls } = &mut self.0 {
+            while turn.is_none()
+                && let Some(call) = calls.pop_front()
+            {
+                let is_turn = matches!(call, Call::Turn { .. });
+                turn = own.take(call);
+                if is_turn {
+                    break;
+                }
+            }
+            slice = own.slice();
+        }
+        turn.into_iter().chain(slice)
     }
 }
 
-/// One event loop on its thread.
-struct Loop<'a, E, M> {
-    engine: E,
-    make: &'a M,
-    alone: &'a Alone,
-    clock: &'a StoreClock,
-    results: &'a UnboundedSender<Msg>,
-    executing: &'a Mutex<Option<RunKey>>,
-    /// Turns whose replay has had a slice and needs more.
-    yielded: VecDeque<Call>,
-}
-
-impl<E: Engine, M: Fn() -> E> Loop<'_, E, M> {
-    /// Works until nobody can call any more. After each call from outside one replay has a slice.
-    fn run(mut self, calls: &Receiver<Call>) {
-        loop {
-            let call = if self.yielded.is_empty() { calls.recv().map_err(|_| TryRecvError::Disconnected) } else { calls.try_recv() };
-            let goes_on = match call {
-                Ok(call) => self.take(call),
-                Err(TryRecvError::Empty) => true,
-                Err(TryRecvError::Disconnected) => return,
-            };
-            let goes_on = goes_on && self.yielded.pop_front().is_none_or(|call| self.take(call));
-            if !goes_on {
+/// A thread's life: until nobody can call any more. After each call from outside one replay has a slice.
+fn serve(own: &mut impl Works, calls: &Receiver<Call>, results: &UnboundedSender<Msg>) {
+    loop {
+        let call = if own.has_yielded() { calls.try_recv() } else { calls.recv().map_err(|_| TryRecvError::Disconnected) };
+        let taken = match call {
+            Ok(call) => own.take(call),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => return,
+        };
+        for message in taken.into_iter().chain(own.slice()) {
+            if results.send(message).is_err() {
                 return;
             }
         }
     }
+}
 
-    /// Whether somebody still waits for what comes of it.
-    fn take(&mut self, call: Call) -> bool {
-        let (mut job, definition, journal) = match call {
-            Call::Evict(uid) => {
-                self.engine.evict(&uid);
-                return true;
-            }
-            Call::Turn { job, definition, journal } => (job, definition, journal),
-        };
-        job.at = self.clock.now().max(job.at);
-        let input = job.input(definition.clone(), journal.clone(), job.at);
-        let turned = if job.deaths >= TURN_SUSPECT_DEATHS {
-            // It is in no danger to take this process with it, so it is not said to be in execution here.
-            self.engine.evict(&job.uid);
-            self.alone.turn(input).map_or_else(Turned::Died, Turned::Outcome)
-        } else {
-            self.in_here(&job, input)
-        };
-        if matches!(turned, Turned::Outcome(TurnOutcome::Yielded)) {
-            self.yielded.push_back(Call::Turn { job, definition, journal });
-            return true;
-        }
-        self.results.send(Msg::Turned { job, turned }).is_ok()
+/// A loop, whatever its engine.
+trait Works {
+    /// Takes a call; what comes of a turn, unless it has yielded.
+    fn take(&mut self, call: Call) -> Option<Msg>;
+
+    /// Whether a replay needs another slice.
+    fn has_yielded(&self) -> bool;
+
+    /// Gives one replay a slice.
+    fn slice(&mut self) -> Option<Msg>;
+}
+
+/// One event loop.
+struct Loop<E, M> {
+    engine: E,
+    make: M,
+    shared: Shared,
+    place: usize,
+    /// Turns whose replay has had a slice and needs more.
+    yielded: VecDeque<Call>,
+}
+
+impl<E: Engine, M: Fn() -> E> Loop<E, M> {
+    fn new(make: M, shared: Shared, place: usize) -> Self {
+        Self { engine: make(), make, shared, place, yielded: VecDeque::new() }
     }
 
-    fn in_here(&mut self, job: &TurnJob, input: TurnInput) -> Turned {
-        self.mark(Some(job.run.clone()));
+    fn turn(&mut self, job: &TurnJob, input: TurnInput) -> Turned {
+        self.shared.executing.mark(self.place, Some(job.run.clone()));
         crash::turn_of(job.run.id.as_str());
         let turned = match catch_unwind(AssertUnwindSafe(|| self.engine.turn(input))) {
             Ok(outcome) => Turned::Outcome(outcome),
@@ -165,11 +215,36 @@ impl<E: Engine, M: Fn() -> E> Loop<'_, E, M> {
                 Turned::Broken(text)
             }
         };
-        self.mark(None);
+        self.shared.executing.mark(self.place, None);
         turned
     }
+}
 
-    fn mark(&self, run: Option<RunKey>) {
-        *self.executing.lock().unwrap_or_else(PoisonError::into_inner) = run;
+impl<E: Engine, M: Fn() -> E> Works for Loop<E, M> {
+    fn take(&mut self, call: Call) -> Option<Msg> {
+        let (mut job, definition, journal) = match call {
+            Call::Evict(uid) => {
+                self.engine.evict(&uid);
+                return None;
+            }
+            Call::Turn { job, definition, journal } => (job, definition, journal),
+        };
+        job.at = self.shared.clock.now().max(job.at);
+        let input = job.input(definition.clone(), journal.clone(), job.at);
+        let turned = self.turn(&job, input);
+        if matches!(turned, Turned::Outcome(TurnOutcome::Yielded)) {
+            self.yielded.push_back(Call::Turn { job, definition, journal });
+            return None;
+        }
+        Some(Msg::Turned { job, turned })
+    }
+
+    fn has_yielded(&self) -> bool {
+        !self.yielded.is_empty()
+    }
+
+    fn slice(&mut self) -> Option<Msg> {
+        let call = self.yielded.pop_front()?;
+        self.take(call)
     }
 }

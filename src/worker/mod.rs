@@ -1,4 +1,4 @@
-//! The worker: it polls the queue service, takes turns on event-loop threads, runs activities, and commits.
+//! The worker: it polls the queue service, takes turns on event loops, runs activities, and commits.
 //!
 //! `session` keeps a session open; `hub` owns all state and decides; `loops` run JavaScript; `activities` run attempts;
 //! `send` talks to the service until it is answered. Deliberately absent: the store. A worker holds nothing it cannot lose.
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Name, TimeMs};
@@ -38,7 +39,7 @@ pub struct Config {
     pub pool: Name,
     /// Its name, for people: letters, digits and `-`, up to 40.
     pub name: String,
-    /// Event loops: threads with an engine each.
+    /// Event loops, each with an engine.
     pub loops: usize,
     /// Turns that may be leased at once, for each loop.
     pub turn_slots: u16,
@@ -87,7 +88,13 @@ pub enum Error {
     /// The system gives no thread.
     #[error("failed to start a thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// A bug; its message was printed where it happened.
+    #[error("the hub broke")]
+    Hub,
 }
+
+/// So many tasks run between two looks at what the network brought; a turn may be among them. The default of 61 suits shorter ones.
+const EVENT_INTERVAL: u32 = 4;
 
 /// Runs a worker until `shutdown`, then drains: it stops polling, finishes what runs within [`Config::drain`], hands back the
 /// rest, and ends its session.
@@ -100,48 +107,68 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 }
 
 /// As [`run`], with engines made by `make` on the threads of the loops.
-async fn run_with<E: Engine>(
+///
+/// The hub has a thread of its own, where it may be busy with a turn; the session is kept, and activities are waited for, on the
+/// caller's.
+async fn run_with<E: Engine + 'static>(
     config: Config,
     make: impl Fn() -> E + Clone + Send + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let client = WorkerClient::new(Servers::parse(&config.server).map_err(Error::Server)?)?;
+    let servers = Servers::parse(&config.server).map_err(Error::Server)?;
+    let client = WorkerClient::new(servers.clone())?;
     let clock = Arc::new(StoreClock::new(TimeMs(0)));
+    let executing = loops::Executing::on(config.loops);
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
-    let alone = alone::Alone::new(config.limits.clone())?;
-    let loops = Arc::new(loops::Loops::start(config.loops, make, alone, &clock, &messages)?);
-    let runner = activities::Runner::start(config.loops, config.allow_local)?;
+    let shared = loops::Shared { clock: clock.clone(), executing: executing.clone() };
+    let (loops, results) = (config.loops, messages.clone());
     let turn_slots = usize::from(config.turn_slots).saturating_mul(config.loops.max(1));
-    let hub = hub::Hub::new(hub::Parts {
-        client: client.clone(),
+    // Its own: a connection belongs to the thread that opened it.
+    let hubs = WorkerClient::new(servers)?;
+    let parts = hub::Parts {
+        client: hubs.clone(),
+        definitions: Arc::new(definitions::Definitions::new(hubs)),
         clock: clock.clone(),
-        definitions: Arc::new(definitions::Definitions::new(client.clone())),
-        loops: loops.clone(),
-        runner,
+        alone: alone::Alone::new(config.limits.clone())?,
+        runner: activities::Runner::start(config.loops, config.allow_local)?,
         worker: config.name.as_str().into(),
         turn_slots: u16::try_from(turn_slots).unwrap_or(u16::MAX).min(crate::api::limits::SLOTS_MAX),
         activity_slots: config.activity_slots.min(crate::api::limits::SLOTS_MAX),
         messages: messages.clone(),
-    });
+    };
     let stop = CancellationToken::new();
     let keeper = session::Keeper {
         client: client.clone(),
         clock,
-        loops,
+        executing,
         worker: config.name.clone(),
         pool: config.pool.clone(),
         messages,
+        draining: shutdown.clone(),
         stop: stop.clone(),
     };
+    let (ended, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("hub".to_owned()).stack_size(loops::STACK_BYTES);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build()?;
+    let drain = config.drain;
+    thread.spawn(move || {
+        let hub = async move {
+            let loops = loops::Loops::start(loops, make, &shared, &results)?;
+            Ok(hub::Hub::new(parts, loops).run(receiver, shutdown, drain).await)
+        };
+        let _ = ended.send(runtime.block_on(hub));
+        runtime.shutdown_background();
+    })?;
     let keeping = tokio::spawn(keeper.run());
     tracing::info!(server = config.server, pool = %config.pool, name = config.name, loops = config.loops, "worker started");
-    let session = hub.run(receiver, shutdown, config.drain).await;
+    let session = end.await;
     stop.cancel();
     if let Err(panic) = keeping.await {
         tracing::error!(%panic, "the session's task broke");
     }
-    if let Some(session) = session
+    let session: Result<_, std::io::Error> = session.map_err(|_| Error::Hub)?;
+    if let Some(session) = session?
         && let Err(error) = client.close_session(&session).await
     {
         tracing::warn!(%error, "no goodbye: the session ends by its time-out");

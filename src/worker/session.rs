@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::hub::Msg;
-use super::loops::Loops;
+use super::loops::Executing;
 use crate::api::worker::{OpenSession, Renew, SessionOpened};
 use crate::api::{Name, SessionId};
 use crate::client::worker::{Error, WorkerClient};
@@ -22,10 +22,12 @@ const STREAM_SILENCE: Duration = Duration::from_secs(20);
 pub(super) struct Keeper {
     pub(super) client: WorkerClient,
     pub(super) clock: Arc<StoreClock>,
-    pub(super) loops: Arc<Loops>,
+    pub(super) executing: Executing,
     pub(super) worker: String,
     pub(super) pool: Name,
     pub(super) messages: UnboundedSender<Msg>,
+    /// It is to stop: no other session is opened.
+    pub(super) draining: CancellationToken,
     /// The process is done.
     pub(super) stop: CancellationToken,
 }
@@ -46,9 +48,13 @@ impl Keeper {
                 () = over.cancelled() => {}
                 () = self.stop.cancelled() => return,
             }
-            tracing::warn!(%session, "session lost: its leases are void; opening a new one");
             over.cancel();
-            let _ = self.messages.send(Msg::Lost { session });
+            let _ = self.messages.send(Msg::Lost { session: session.clone() });
+            if self.draining.is_cancelled() {
+                // The hub is done with it, or has nothing more to drain.
+                return;
+            }
+            tracing::warn!(%session, "session lost: its leases are void; opening a new one");
         }
     }
 
@@ -84,7 +90,7 @@ impl Keeper {
         let mut pause = third;
         loop {
             tokio::time::sleep(pause).await;
-            match self.client.renew(&opened.session, &Renew { executing: self.loops.executing() }, third).await {
+            match self.client.renew(&opened.session, &Renew { executing: self.executing.runs() }, third).await {
                 Ok(renewed) => {
                     self.clock.see(renewed.now);
                     if backoff.failures() > 0 {

@@ -34,7 +34,7 @@ pub struct WorkerArgs {
 /// How much a worker takes on; `dev` has these, too.
 #[derive(Debug, Clone, Args)]
 pub struct SlotOptions {
-    /// Event-loop threads [default: one per core].
+    /// Event loops; one shares the thread that speaks to the service, several have a thread each [default: one per core].
     #[arg(long, env = "EVERLOOP_LOOPS", value_name = "N", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub loops: Option<u16>,
     /// Turns at a time, for each event loop.

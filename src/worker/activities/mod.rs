@@ -15,9 +15,13 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::api::Definition;
 use crate::api::definition::Kind;
 use crate::api::worker::{ActivityWork, AttemptOutcome};
+
+pub(super) use script::AtOnce;
 
 /// Told when an attempt says that it lives.
 #[derive(Clone)]
@@ -56,6 +60,7 @@ pub(super) type Done = Box<dyn FnOnce(Came) + Send>;
 #[derive(Debug)]
 pub(super) struct Runner {
     http: Arc<http::Http>,
+    runtime: Handle,
     scripts: script::Pool,
 }
 
@@ -82,12 +87,16 @@ impl Running {
 }
 
 impl Runner {
-    /// Starts `threads` threads for scripts. `allow_local`: activities may reach loopback and link-local addresses.
+    /// Starts `threads` threads for scripts; what attempts wait for is waited for in the runtime of the caller. `allow_local`: activities may reach loopback and link-local addresses.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up, or the system gives no thread.
     pub(super) fn start(threads: usize, allow_local: bool) -> Result<Self, super::Error> {
-        Ok(Self { http: Arc::new(http::Http::new(allow_local)?), scripts: script::Pool::start(threads, allow_local)? })
+        Ok(Self {
+            http: Arc::new(http::Http::new(allow_local)?),
+            runtime: Handle::current(),
+            scripts: script::Pool::start(threads, allow_local)?,
+        })
     }
 
     /// Starts an attempt.
@@ -104,7 +113,7 @@ impl Runner {
                     };
                     done(Came::Outcome(outcome::bounded(outcome)));
                 };
-                Running::Task(tokio::spawn(run).abort_handle())
+                Running::Task(self.runtime.spawn(run).abort_handle())
             }
             Some(Ok(Kind::Script(_))) => Running::Script(self.scripts.call(task, done)),
             Some(Ok(Kind::Queue(_)) | Err(_)) | None => {

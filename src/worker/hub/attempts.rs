@@ -64,21 +64,37 @@ impl Hub {
     fn start_attempt(&mut self, id: AttemptId, work: ActivityWork, definition: Arc<Definition>) {
         let passed = self.parts.clock.now().since(work.started_at).0;
         let within = std::time::Duration::from_millis(work.timeout_ms.saturating_sub(passed));
-        let (messages, generation, done_id) = (self.parts.messages.clone(), self.generation, id.clone());
-        let done = move |came| {
-            let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
-        };
         let timeouts = work.name.as_ref().and_then(|name| definition.activities.get(name)?.timeouts.as_ref());
         let heartbeat = timeouts.and_then(|timeouts| timeouts.heartbeat).map(|timeout| (timeout.to_std(), Instant::now()));
-        let (messages, live_id) = (self.parts.messages.clone(), id.clone());
+        let (messages, generation, live_id) = (self.parts.messages.clone(), self.generation, id.clone());
         let alive = Alive(Arc::new(move || {
             let _ = messages.send(Msg::AttemptLives { generation, id: live_id.clone() });
         }));
-        point("worker.activity-begins");
-        let running = self.parts.runner.start_attempt(Task { work, definition, within, alive }, Box::new(done));
+        let task = Task { work, definition, within, alive };
         if let Some(held) = self.attempts.get_mut(&id) {
-            held.running = Some(running);
             held.heartbeat = heartbeat;
+        }
+        self.granted.push_back((id, task));
+    }
+
+    /// Begins attempts in their order, up to the first that also ends here.
+    pub(super) fn begin_attempts(&mut self) {
+        while let Some((id, task)) = self.granted.pop_front() {
+            if !self.attempts.contains_key(&id) {
+                continue;
+            }
+            point("worker.activity-begins");
+            if let Some(outcome) = self.at_once.as_mut().and_then(|here| here.attempt(&task)) {
+                return self.attempt_ended(&id, Came::Outcome(outcome));
+            }
+            let (messages, generation, done_id) = (self.parts.messages.clone(), self.generation, id.clone());
+            let done = move |came| {
+                let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
+            };
+            let running = self.parts.runner.start_attempt(task, Box::new(done));
+            if let Some(held) = self.attempts.get_mut(&id) {
+                held.running = Some(running);
+            }
         }
     }
 

@@ -153,7 +153,7 @@ impl Hub {
                             job.fail(error);
                             self.commit_turn(job);
                         } else {
-                            self.parts.loops.evict(&job.uid);
+                            self.loops.evict(&job.uid);
                             self.take_turn(job, None);
                         }
                     }
@@ -162,7 +162,7 @@ impl Hub {
             }
             ItemResult::Refused { reason } if reason == JOURNAL_FULL && job.verdict.is_none() => {
                 self.hold_slot(turn);
-                self.parts.loops.evict(&job.uid);
+                self.loops.evict(&job.uid);
                 job.fail(journal_full());
                 self.commit_turn(job);
             }
@@ -181,7 +181,7 @@ impl Hub {
                     self.push_release(&job);
                 }
                 self.slots.release_turn();
-                self.parts.loops.evict(&job.uid);
+                self.loops.evict(&job.uid);
                 self.turn_over(&job);
             }
         }
@@ -199,7 +199,7 @@ impl Hub {
         self.runs.done(job);
         self.runs.accepted(job, closed);
         if closed {
-            self.parts.loops.evict(&job.uid);
+            self.loops.evict(&job.uid);
         }
     }
 
@@ -231,13 +231,13 @@ impl Hub {
                 }
                 // A leased turn that is on its way meanwhile has a context of its own making.
                 if self.runs.get(&job.run, &job.uid).is_none_or(|run| run.lease.is_none()) {
-                    self.parts.loops.evict(&job.uid);
+                    self.loops.evict(&job.uid);
                 }
                 self.turn_over(job);
             }
             ItemResult::MoreEvents { .. } | ItemResult::Unknown { .. } => {
                 tracing::error!(run = %job.run, ?result, "an optimistic turn was answered as none can be");
-                self.parts.loops.evict(&job.uid);
+                self.loops.evict(&job.uid);
                 self.turn_over(job);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::{Hub, Msg};
+use super::{Hub, MESSAGES_AT_ONCE, Msg};
 use crate::api::SessionId;
 use crate::api::worker::Item;
 use crate::worker::commit::{Pending, Then};
@@ -23,7 +23,8 @@ impl Hub {
         let mut buffer = Vec::new();
         while self.session.is_some() && !self.is_done() {
             tokio::select! {
-                _ = messages.recv_many(&mut buffer, 256) => self.step(&mut buffer),
+                _ = messages.recv_many(&mut buffer, MESSAGES_AT_ONCE) => {}
+                () = tokio::task::yield_now(), if self.has_work() => {}
                 () = tokio::time::sleep_until(deadline) => {
                     if self.handing_back {
                         break;
@@ -32,6 +33,7 @@ impl Hub {
                     deadline = Instant::now() + HANDING_BACK;
                 }
             }
+            self.step(&mut buffer);
             if self.handing_back {
                 self.hand_back();
                 self.send_commits();

@@ -11,7 +11,7 @@ mod turns;
 
 use commits::Answered;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::activities::{self, Came};
+use super::activities::{self, AtOnce, Came, Task};
+use super::alone::Alone;
 use super::commit::Pipeline;
 use super::definitions::Definitions;
 use super::loops::{Loops, Turned};
@@ -89,7 +90,7 @@ impl AttemptId {
 #[derive(Debug)]
 struct Held {
     work: ActivityWork,
-    /// `None` while its definition is fetched.
+    /// `None` until it has begun.
     running: Option<activities::Running>,
     /// The heartbeat time-out, when it has one, and when the last sign of life was passed on.
     heartbeat: Option<(Duration, Instant)>,
@@ -100,7 +101,7 @@ pub(super) struct Parts {
     pub(super) client: WorkerClient,
     pub(super) clock: Arc<StoreClock>,
     pub(super) definitions: Arc<Definitions>,
-    pub(super) loops: Arc<Loops>,
+    pub(super) alone: Alone,
     pub(super) runner: activities::Runner,
     pub(super) worker: Arc<str>,
     pub(super) turn_slots: u16,
@@ -111,6 +112,11 @@ pub(super) struct Parts {
 /// See the module.
 pub(super) struct Hub {
     parts: Parts,
+    loops: Loops,
+    /// With one loop, on this thread, short scripts are run here too.
+    at_once: Option<AtOnce>,
+    /// Attempts that are about to begin.
+    granted: VecDeque<(AttemptId, Task)>,
     session: Option<Line>,
     generation: u64,
     slots: Slots,
@@ -123,6 +129,8 @@ pub(super) struct Hub {
     polling: bool,
     /// Journals that may be read at once.
     journals: Arc<Semaphore>,
+    /// Turns of suspects that may be taken at once.
+    suspects: Arc<Semaphore>,
     lopsided_wait_ms: u64,
     /// Cancelled when it is time to stop polling.
     draining: CancellationToken,
@@ -131,10 +139,13 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts, loops: Loops) -> Self {
         let slots = Slots::new(parts.turn_slots, parts.activity_slots);
         Self {
             parts,
+            at_once: loops.are_here().then(AtOnce::default),
+            granted: VecDeque::new(),
+            loops,
             session: None,
             generation: 0,
             slots,
@@ -145,6 +156,7 @@ impl Hub {
             strangers: audit::Strangers::default(),
             polling: false,
             journals: Arc::new(Semaphore::new(JOURNALS_AT_ONCE)),
+            suspects: Arc::new(Semaphore::new(1)),
             lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
             draining: CancellationToken::new(),
             handing_back: false,
@@ -161,15 +173,27 @@ impl Hub {
         let mut buffer = Vec::with_capacity(MESSAGES_AT_ONCE);
         while !shutdown.is_cancelled() {
             tokio::select! {
-                _ = messages.recv_many(&mut buffer, MESSAGES_AT_ONCE) => self.step(&mut buffer),
+                biased;
+                _ = messages.recv_many(&mut buffer, MESSAGES_AT_ONCE) => {}
                 () = shutdown.cancelled() => {}
+                () = tokio::task::yield_now(), if self.has_work() => {}
             }
+            self.step(&mut buffer);
         }
         self.drain(messages, drain).await
     }
 
+    /// Whether something waits for this thread that no message will tell.
+    fn has_work(&self) -> bool {
+        self.loops.has_work() || !self.granted.is_empty()
+    }
+
     fn step(&mut self, buffer: &mut Vec<Msg>) {
         for message in buffer.drain(..) {
+            self.handle(message);
+        }
+        self.begin_attempts();
+        for message in self.loops.work() {
             self.handle(message);
         }
         self.send_commits();
@@ -226,6 +250,7 @@ impl Hub {
                 running.stop();
             }
         }
+        self.granted.clear();
         self.ended.clear();
         self.runs = Runs::default();
         self.pipeline = Pipeline::default();

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Hub, Msg};
 use crate::api::definition::Kind;
 use crate::api::journal::{Command, Event};
+use crate::api::limits::TURN_SUSPECT_DEATHS;
 use crate::api::run::Blocked;
 use crate::api::worker::{Item, TurnCommit, TurnWork};
 use crate::api::{Definition, Entry, Json, RunError};
@@ -44,7 +45,7 @@ impl Hub {
     /// Gives a turn to its loop, once its definition is here.
     pub(super) fn take_turn(&mut self, job: Box<TurnJob>, journal: Option<Arc<Vec<Entry>>>) {
         if let Some(definition) = self.parts.definitions.get(&job.version) {
-            self.parts.loops.turn(job, definition, journal);
+            self.turn(job, definition, journal);
             return;
         }
         let Some(over) = self.session.as_ref().map(|line| line.over.clone()) else { return };
@@ -56,9 +57,29 @@ impl Hub {
         });
     }
 
+    /// To its loop, or, when workers have died in it, to a process of its own: that takes no worker with it, so the run is not said
+    /// to be in execution here.
+    fn turn(&mut self, mut job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>) {
+        if job.deaths < TURN_SUSPECT_DEATHS {
+            self.loops.turn(job, definition, journal);
+            return;
+        }
+        self.loops.evict(&job.uid);
+        job.at = self.parts.clock.now().max(job.at);
+        let input = job.input(definition, journal, job.at);
+        let (alone, messages, one_at_a_time) = (self.parts.alone.clone(), self.parts.messages.clone(), self.suspects.clone());
+        tokio::spawn(async move {
+            let Ok(_alone) = one_at_a_time.acquire_owned().await else { return };
+            let died = |e: tokio::task::JoinError| Err(format!("the thread that waited for it: {e}"));
+            let turned = tokio::task::spawn_blocking(move || alone.turn(input)).await.unwrap_or_else(died);
+            let turned = turned.map_or_else(Turned::Died, Turned::Outcome);
+            let _ = messages.send(Msg::Turned { job, turned });
+        });
+    }
+
     pub(super) fn turn_defined(&mut self, job: Box<TurnJob>, definition: Result<Arc<Definition>, Error>) {
         match definition {
-            Ok(definition) if self.runs.is_current(&job) => self.parts.loops.turn(job, definition, None),
+            Ok(definition) if self.runs.is_current(&job) => self.turn(job, definition, None),
             Ok(_) => self.abandon(*job),
             Err(error) => {
                 let message = format!("the run's version {} cannot be read: {error}", job.version.short());
@@ -70,7 +91,7 @@ impl Hub {
     pub(super) fn turned(&mut self, mut job: Box<TurnJob>, turned: Turned) {
         point("worker.turned");
         if !self.runs.is_current(&job) {
-            self.parts.loops.evict(&job.uid);
+            self.loops.evict(&job.uid);
             self.abandon(*job);
             return;
         }
@@ -81,7 +102,7 @@ impl Hub {
                 }
                 job.parts = parts(output);
                 if job.is_optimistic() && job.parts.len() > 1 {
-                    self.parts.loops.evict(&job.uid);
+                    self.loops.evict(&job.uid);
                     self.outcome_instead(*job);
                 } else {
                     self.commit_turn(job);
@@ -130,7 +151,7 @@ impl Hub {
     fn once_more(&mut self, job: Box<TurnJob>, at_last: impl FnOnce(&mut Self, Box<TurnJob>)) {
         self.not_taken(job, |hub, mut job| {
             job.strikes += 1;
-            hub.parts.loops.evict(&job.uid);
+            hub.loops.evict(&job.uid);
             if job.strikes == 1 {
                 hub.take_turn(job, None);
             } else {
@@ -209,7 +230,7 @@ impl Hub {
             self.slots.release_turn();
             self.pipeline.push(Pending { item: Item::Block { run: job.run.clone(), seq, blocked }, then: Then::Nothing });
         }
-        self.parts.loops.evict(&job.uid);
+        self.loops.evict(&job.uid);
         self.turn_over(&job);
     }
 

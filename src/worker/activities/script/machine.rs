@@ -12,16 +12,21 @@ use super::RealmKey;
 use super::realm::{Outbox, Realm};
 use crate::worker::engine::heap::{CountingAllocator, Heap};
 
-/// Of one runtime: all scripts that wait on a thread share it.
-const HEAP_BYTES_MAX: usize = 256 << 20;
 /// Scripts call others and compute little; it is below the thread's own stack.
 const STACK_BYTES_MAX: usize = 1 << 20;
-/// Of computing without a wait. Others on the thread wait for so long.
-pub(super) const STRETCH_MAX: Duration = Duration::from_secs(5);
 /// Jobs between two looks at the clock.
 const JOBS_PER_LOOK: u32 = 1_000;
 /// Realms kept although no call uses them.
 const REALMS_MAX: usize = 256;
+
+/// What a runtime may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Of the heap: all scripts that wait on a thread share it.
+    pub(super) heap_bytes: usize,
+    /// Of computing without a wait. Others on the thread wait for so long.
+    pub(super) stretch: Duration,
+}
 
 /// What stopped the code. The machine must be discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,7 @@ pub(super) struct Machine {
     realms: HashMap<RealmKey, Realm>,
     pub(super) outbox: Rc<Outbox>,
     heap: Rc<Heap>,
+    stretch: Duration,
     stop_at: Rc<Cell<Option<Instant>>>,
     stopped: Rc<Cell<bool>>,
     runtime: Runtime,
@@ -45,9 +51,9 @@ pub(super) struct Machine {
 impl Machine {
     /// # Errors
     /// When there is no memory for it.
-    pub(super) fn new(outbox: Rc<Outbox>) -> Result<Self, String> {
+    pub(super) fn new(outbox: Rc<Outbox>, bounds: Bounds) -> Result<Self, String> {
         let heap = Heap::new();
-        heap.set_limit(HEAP_BYTES_MAX);
+        heap.set_limit(bounds.heap_bytes);
         let runtime = Runtime::new_with_alloc(CountingAllocator(heap.clone())).map_err(|e| e.to_string())?;
         runtime.set_max_stack_size(STACK_BYTES_MAX);
         let (stop_at, stopped) = (Rc::new(Cell::new(None::<Instant>)), Rc::new(Cell::new(false)));
@@ -58,20 +64,24 @@ impl Machine {
             }
             flag.get() || counted.is_exceeded()
         })));
-        Ok(Self { realms: HashMap::new(), outbox, heap, stop_at, stopped, runtime })
+        Ok(Self { realms: HashMap::new(), outbox, heap, stretch: bounds.stretch, stop_at, stopped, runtime })
     }
 
-    /// Whether the activity's realm is here.
-    pub(super) fn has(&self, key: &RealmKey) -> bool {
-        self.realms.contains_key(key)
-    }
-
-    /// Makes the realm of an activity. Inside: the script does not load.
+    /// Makes the realm of an activity, unless it is here. Inside: the script does not load.
     pub(super) fn load(&mut self, key: &RealmKey, source: &str, in_use: impl Fn(&RealmKey) -> bool) -> Result<Result<(), String>, Breach> {
+        if self.realms.contains_key(key) {
+            return Ok(Ok(()));
+        }
+        let source = match crate::source::strip_types(source, &format!("{}.js", key.1)) {
+            Ok(source) => source,
+            Err(findings) => {
+                return Ok(Err(findings.first().map_or_else(String::new, |f| format!("{}:{}: {}", f.line, f.column, f.message))));
+            }
+        };
         if self.realms.len() >= REALMS_MAX {
             self.realms.retain(|key, _| in_use(key));
         }
-        let loaded = self.load_now(&key.1, source);
+        let loaded = self.load_now(&key.1, &source);
         match (self.breach(), loaded) {
             (Some(breach), loaded) => {
                 loaded.into_iter().for_each(forget);
@@ -87,7 +97,7 @@ impl Machine {
 
     fn load_now(&self, name: &str, source: &str) -> Result<Realm, String> {
         let realm = Realm::new(&self.runtime, &self.outbox)?;
-        self.begin(Instant::now() + STRETCH_MAX);
+        self.begin(Instant::now() + self.stretch);
         let pair = realm.load(&format!("{name}.js"), source);
         self.run_jobs();
         // Whatever a limit has cut off is not looked at.
@@ -111,7 +121,7 @@ impl Machine {
         code: impl for<'js> FnOnce(&Ctx<'js>, &Realm) -> rquickjs::Result<()>,
     ) -> Result<(), Breach> {
         let Some(realm) = self.realms.get(key) else { return Ok(()) };
-        self.begin(deadline.min(Instant::now() + STRETCH_MAX));
+        self.begin(deadline.min(Instant::now() + self.stretch));
         realm.context.with(|ctx| {
             if let Err(error) = code(&ctx, realm).catch(&ctx) {
                 tracing::debug!(%error, "a script's realm threw");
@@ -149,7 +159,7 @@ impl Machine {
 
     /// Gives the memory back without running anything: what a limit has cut off may be in any state.
     pub(super) fn discard(self) {
-        let Self { realms, outbox: _, heap, stop_at: _, stopped: _, runtime } = self;
+        let Self { realms, outbox: _, heap, stretch: _, stop_at: _, stopped: _, runtime } = self;
         realms.into_values().for_each(forget);
         forget(runtime);
         // SAFETY: all handles into the runtime are forgotten: they live in realms only, and on the stack of `enter` and `load`.

@@ -1,9 +1,10 @@
-//! Script activities: JavaScript with `fetch`, on threads of their own.
+//! Script activities: JavaScript with `fetch`, on threads of their own; what settles at once, where it is called.
 //!
 //! Each thread has one QuickJS runtime with a realm per activity and version, and runs one call's code at a time until it
 //! waits; many calls wait at once. Code that reaches a limit costs its thread the whole runtime: the calls beside it are
 //! handed back, and from then on its activity runs on a thread for such activities, where it can disturb only its like.
 
+mod at_once;
 mod fetch;
 mod machine;
 mod realm;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{Came, Done, Task};
 use crate::api::Version;
+pub(in crate::worker) use at_once::AtOnce;
 use fetch::Fetcher;
 use thread::ToThread;
 

@@ -12,10 +12,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::AbortHandle;
 
 use super::fetch::{Fetched, Fetcher};
-use super::machine::{Breach, Machine, STRETCH_MAX};
+use super::machine::{Bounds, Breach, Machine};
 use super::realm::{Effect, Outbox, Realm, double};
 use super::{RealmKey, Reply, STRUCK_MAX, Struck};
-use crate::api::worker::AttemptOutcome;
+use crate::api::worker::{ActivityWork, AttemptOutcome};
 use crate::api::{Json, RunError};
 use crate::worker::activities::outcome::{bounded, failed, failed_for_good, timeout};
 use crate::worker::activities::{Alive, Came, Task};
@@ -37,6 +37,8 @@ pub(super) struct NewCall {
     pub(super) reply: Reply,
 }
 
+/// Of a thread's runtime.
+const BOUNDS: Bounds = Bounds { heap_bytes: 256 << 20, stretch: Duration::from_secs(5) };
 /// Messages that are taken at once.
 const MESSAGES_AT_ONCE: usize = 64;
 /// What a script may do when its time is over.
@@ -162,7 +164,7 @@ impl Thread {
         let NewCall { number, task, reply } = call;
         let work = task.work;
         let name = work.name.as_deref().unwrap_or_default();
-        let key: RealmKey = (work.version.clone(), name.into());
+        let key = realm_of(&work);
         let deadline = Instant::now() + task.within;
         let (alive, timeout_ms, run) = (task.alive, work.timeout_ms, work.run.to_string());
         let running = Running { key: key.clone(), reply, alive, deadline, timeout_ms, run };
@@ -177,32 +179,19 @@ impl Thread {
             }
             Err(breach) => return self.breached(number, breach),
         }
-        let context =
-            Context { attempt: work.attempt, idempotency_key: format!("{}/{}", work.uid, work.command), run: work.run.id.as_str() };
-        let context = Json::of(&context);
-        let argument = work.argument.unwrap_or_default();
-        self.enter(number, deadline, |ctx, realm| realm.function(ctx, "begin")?.call((double(number), argument.get(), context.get())));
+        self.enter(number, deadline, |ctx, realm| begin(ctx, realm, number, &work));
     }
 
     fn load(&mut self, key: &RealmKey, source: &str) -> Result<Result<(), String>, Breach> {
         let machine = match &mut self.machine {
             Some(machine) => machine,
-            None => match Machine::new(self.outbox.clone()) {
+            None => match Machine::new(self.outbox.clone(), BOUNDS) {
                 Ok(machine) => self.machine.insert(machine),
                 Err(message) => return Ok(Err(message)),
             },
         };
-        if machine.has(key) {
-            return Ok(Ok(()));
-        }
-        let source = match crate::source::strip_types(source, &format!("{}.js", key.1)) {
-            Ok(source) => source,
-            Err(findings) => {
-                return Ok(Err(findings.first().map_or_else(String::new, |f| format!("{}:{}: {}", f.line, f.column, f.message))));
-            }
-        };
         let calls = &self.calls;
-        machine.load(key, &source, |key| calls.values().any(|running| running.key == *key))
+        machine.load(key, source, |key| calls.values().any(|running| running.key == *key))
     }
 
     /// Runs code for a call, and does what it asked for.
@@ -251,12 +240,7 @@ impl Thread {
                 }
                 Effect::Log { level, text } => {
                     let (run, activity) = self.calls.get(&current).map_or(("", ""), |c| (c.run.as_str(), &*c.key.1));
-                    match level.as_str() {
-                        "error" => tracing::error!(run, activity, "{text}"),
-                        "warn" => tracing::warn!(run, activity, "{text}"),
-                        "debug" => tracing::debug!(run, activity, "{text}"),
-                        _ => tracing::info!(run, activity, "{text}"),
-                    }
+                    log(run, activity, &level, &text);
                 }
             }
         }
@@ -337,7 +321,7 @@ impl Thread {
             let outcome = match breach {
                 Breach::Time if Instant::now() >= running.deadline => timeout(running.timeout_ms),
                 Breach::Time => {
-                    let seconds = STRETCH_MAX.as_secs();
+                    let seconds = BOUNDS.stretch.as_secs();
                     failed_for_good(
                         "ScriptLimitExceeded",
                         format!("the script computed for more than {seconds} s without waiting for anything"),
@@ -356,7 +340,30 @@ impl Thread {
     }
 }
 
-fn settled(ok: bool, retryable: bool, json: &str) -> AttemptOutcome {
+/// Where an attempt's code lives.
+pub(super) fn realm_of(work: &ActivityWork) -> RealmKey {
+    (work.version.clone(), work.name.as_deref().unwrap_or_default().into())
+}
+
+/// Begins a call.
+pub(super) fn begin(ctx: &Ctx<'_>, realm: &Realm, number: u64, work: &ActivityWork) -> rquickjs::Result<()> {
+    let context = Context { attempt: work.attempt, idempotency_key: format!("{}/{}", work.uid, work.command), run: work.run.id.as_str() };
+    let argument = work.argument.as_ref().map_or("null", |argument| argument.get());
+    realm.function(ctx, "begin")?.call((double(number), argument, Json::of(&context).get()))
+}
+
+/// What the code printed.
+pub(super) fn log(run: &str, activity: &str, level: &str, text: &str) {
+    match level {
+        "error" => tracing::error!(run, activity, "{text}"),
+        "warn" => tracing::warn!(run, activity, "{text}"),
+        "debug" => tracing::debug!(run, activity, "{text}"),
+        _ => tracing::info!(run, activity, "{text}"),
+    }
+}
+
+/// What a call came to.
+pub(super) fn settled(ok: bool, retryable: bool, json: &str) -> AttemptOutcome {
     if ok {
         return match Json::checked(json) {
             Ok(result) => AttemptOutcome::Completed { result },

@@ -27,8 +27,8 @@ impl Workshop {
         Self { runner: Runner::start(1, allow_local).unwrap(), heartbeats: Arc::default() }
     }
 
-    /// Starts an attempt at an activity that is declared so.
-    fn start(&self, activity: Value, argument: Value, within: Duration) -> (Running, oneshot::Receiver<Came>) {
+    /// An attempt at an activity that is declared so.
+    fn task(activity: Value, argument: Value, within: Duration) -> Task {
         let definition = json!({"source": "export default () => 1", "activities": {"do": activity}});
         let definition: Definition = serde_json::from_value(definition).unwrap();
         let work = ActivityWork {
@@ -45,12 +45,17 @@ impl Workshop {
             name: Some("do".into()),
             argument: Some(Json::of(&argument)),
         };
+        Task { work, definition: Arc::new(definition), within, alive: Alive(Arc::new(|| {})) }
+    }
+
+    /// Starts an attempt.
+    fn start(&self, activity: Value, argument: Value, within: Duration) -> (Running, oneshot::Receiver<Came>) {
         let (told, came) = oneshot::channel();
         let heartbeats = self.heartbeats.clone();
         let alive = Alive(Arc::new(move || {
             heartbeats.fetch_add(1, Ordering::SeqCst);
         }));
-        let task = Task { work, definition: Arc::new(definition), within, alive };
+        let task = Task { alive, ..Self::task(activity, argument, within) };
         (self.runner.start_attempt(task, Box::new(move |came| drop(told.send(came)))), came)
     }
 

@@ -1,6 +1,7 @@
 //! Script activities: the realm, `fetch`, time, and code that reaches a limit.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +10,7 @@ use axum::routing::{any, get};
 use serde_json::{Value, json};
 
 use super::{Outcome, UID, Workshop};
-use crate::worker::activities::Came;
+use crate::worker::activities::{AtOnce, Came};
 
 async fn server() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -18,7 +19,10 @@ async fn server() -> String {
         let kind = headers.get("content-type").map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
         axum::Json(json!([method.as_str(), kind, body]))
     });
+    let counted = Arc::new(AtomicUsize::new(0));
+    let count = get(async move || (counted.fetch_add(1, Ordering::SeqCst) + 1).to_string());
     let router = Router::new()
+        .route("/count", count)
         .route("/text", text)
         .route("/moved", get(async || Redirect::temporary("/text")))
         .route("/missing", get(async || (axum::http::StatusCode::NOT_FOUND, "nothing here")))
@@ -141,4 +145,49 @@ async fn a_bomb_costs_its_neighbours_no_attempt() {
     shop.attempt(script(deep), json!(null)).await.is_passing("RangeError", "stack");
     drop(neighbour);
     assert_eq!(shop.attempt(script("return 1;"), json!(null)).await, Outcome::Value(json!(1)));
+}
+
+/// What a script with this body comes to where it is called.
+fn at_once(here: &mut AtOnce, body: &str, argument: Value) -> Option<Outcome> {
+    here.attempt(&Workshop::task(script(body), argument, Duration::from_secs(20))).map(Outcome::from)
+}
+
+#[test]
+fn what_settles_at_once_is_done_where_it_is_called() {
+    let mut here = AtOnce::default();
+    let body = "console.log('adding'); context.heartbeat(); await null; return input + 1;";
+    for n in 0..3 {
+        assert_eq!(at_once(&mut here, body, json!(n)), Some(Outcome::Value(json!(n + 1))));
+    }
+    at_once(&mut here, "throw new RangeError('too far');", json!(null)).unwrap().is_passing("RangeError", "too far");
+    at_once(&mut here, "return 'x'.repeat(3e6);", json!(null)).unwrap().is_final("PayloadTooLarge", "");
+}
+
+/// Nothing of it was seen outside, whatever it had asked for before it was given up, and the others are not disturbed.
+#[tokio::test]
+async fn what_does_not_settle_at_once_has_done_nothing() {
+    let (mut here, shop, url) = (AtOnce::default(), Workshop::new(true), server().await);
+    assert_eq!(at_once(&mut here, "return 1;", json!(null)), Some(Outcome::Value(json!(1))));
+    for body in [
+        "return (await fetch(input + '/count')).text();",
+        "fetch(input + '/count'); return 1;",
+        "fetch(input + '/count'); for (;;) {}",
+        "fetch(input + '/count'); const all = []; for (;;) all.push(new Array(10000).fill(1));",
+        "fetch(input + '/count'); await new Promise((go) => setTimeout(go, 1));",
+        "fetch(input + '/count'); await new Promise(() => {});",
+    ] {
+        assert_eq!(at_once(&mut here, body, json!(url)), None, "{body}");
+        assert_eq!(at_once(&mut here, "return 1;", json!(null)), Some(Outcome::Value(json!(1))), "after {body}");
+    }
+    let counted = shop.attempt(script("return Number(await (await fetch(input + '/count')).text());"), json!(url)).await;
+    assert_eq!(counted, Outcome::Value(json!(1)), "only the last one, from the threads, has arrived");
+}
+
+#[test]
+fn an_activity_that_did_not_settle_at_once_is_not_tried_there_again() {
+    let mut here = AtOnce::default();
+    let body = "if (input) await new Promise((go) => setTimeout(go, 1)); return 1;";
+    assert_eq!(at_once(&mut here, body, json!(false)), Some(Outcome::Value(json!(1))));
+    assert_eq!(at_once(&mut here, body, json!(true)), None);
+    assert_eq!(at_once(&mut here, body, json!(false)), None);
 }
