@@ -14,8 +14,9 @@ demo: ## Build, then 500 orders through three workers while a worker and the ser
 	$(CARGO) build --locked --release
 	target/release/everloop demo $(ARGS)
 
-test: tools ## Everything that must hold, with real Redis, Valkey and processes; installs what it needs
-	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
+test: tools ## Everything that must hold, with real Redis, Valkey, Kubernetes and processes; installs what it needs
+	kube=$$(scripts/build-test-cluster) && \
+	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
 
 check: ## Formatting, lints and the ban lists
 	$(CARGO) fmt --check
@@ -33,7 +34,7 @@ build: ## The program, optimised: target/release/everloop
 bench: tools ## Measure; a table, and target/bench/bench.json
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) bench --locked --bench durable -- $(ARGS)
 
-update: ## Write the generated files anew (docs/openapi.json, docs/cli.md, docs/metrics.md)
+update: ## Write the generated files anew (docs/openapi.json, docs/cli.md, docs/metrics.md, crds/)
 	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated
 
 clean: ## Remove what was built

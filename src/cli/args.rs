@@ -91,6 +91,8 @@ pub enum Command {
     Queue(roles::queue::QueueArgs),
     /// Run a worker.
     Worker(roles::worker::WorkerArgs),
+    /// Run the operator of a Kubernetes cluster.
+    Operator(roles::operator::OperatorArgs),
     /// Show that nothing is lost: 500 orders, three workers, and two of the processes killed in the middle.
     Demo(demo::DemoArgs),
     /// Print a completion script for a shell.

@@ -6,6 +6,7 @@
 
 mod check;
 mod read;
+pub mod resources;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 pub mod dev;
 mod listen;
+pub mod operator;
 pub mod queue;
 mod store;
 pub mod worker;

@@ -1,0 +1,28 @@
+//! The custom resources as the API server knows them: types, schemas with their rules, columns.
+//!
+//! What an object says is read leniently, so that one wrong object never stops a watch; what it means is judged where it is used.
+//! Within `v1alpha1` schemas only widen: old objects stay writable.
+
+#![expect(clippy::duplicated_attributes, reason = "columns of one resource have types in common")]
+
+mod schema;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod worker_pool;
+mod workflow;
+mod workflow_run;
+
+pub use status::{Condition, Conditions};
+pub use worker_pool::{Mode, Scaling, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus};
+pub use workflow::{KeyRef, Source, Workflow, WorkflowSpec, WorkflowStatus};
+pub use workflow_run::{WorkflowRun, WorkflowRunSpec, WorkflowRunStatus};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The definitions of all resources, by name.
+#[must_use]
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![WorkerPool::crd(), WorkflowRun::crd(), Workflow::crd()].into_iter().map(schema::finished).collect()
+}

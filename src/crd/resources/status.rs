@@ -1,0 +1,69 @@
+//! Conditions, as `kubectl wait` and kstatus read them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One condition of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Ready`, `Reconciling`, `Stalled`, and for runs `Closed` and `Succeeded`.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 64))]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    #[schemars(length(max = 8))]
+    pub status: String,
+    /// One word of `docs/kubernetes.md`.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What it means for this object, and what to do.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// The `metadata.generation` that was looked at.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// When the status last changed.
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: String,
+}
+
+/// The conditions of an object, one of each type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Conditions(pub Vec<Condition>);
+
+impl Conditions {
+    /// Sets one. Its time is that of the last change of its status.
+    pub fn set(&mut self, kind: &str, status: &str, reason: &str, message: &str, generation: i64, now: &str) {
+        let message: String = message.chars().take(1_000).collect();
+        let new = Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            observed_generation: generation,
+            last_transition_time: now.to_owned(),
+        };
+        match self.0.iter_mut().find(|old| old.kind == kind) {
+            Some(old) if old.status == new.status => {
+                let since = std::mem::take(&mut old.last_transition_time);
+                *old = Condition { last_transition_time: since, ..new };
+            }
+            Some(old) => *old = new,
+            None => self.0.push(new),
+        }
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, kind: &str) -> Option<&Condition> {
+        self.0.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Whether it is `True`.
+    #[must_use]
+    pub fn is_true(&self, kind: &str) -> bool {
+        self.get(kind).is_some_and(|condition| condition.status == "True")
+    }
+}

@@ -1,0 +1,146 @@
+//! `WorkerPool`: the pods that run workflows.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::schema;
+use super::status::Conditions;
+
+/// Worker pods of one kind.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "everloop.dev",
+    version = "v1alpha1",
+    kind = "WorkerPool",
+    namespaced,
+    status = "WorkerPoolStatus",
+    derive = "PartialEq",
+    shortname = "elp",
+    category = "everloop",
+    doc = "Worker pods of one kind.",
+    validation = Rule::new("self.metadata.name.size() <= 46 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name must be a DNS label of at most 46 characters: its pods are named for it"),
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Current", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerPoolSpec {
+    /// Who decides how many pods there are.
+    #[serde(default)]
+    pub scaling: Scaling,
+    /// So many pods; the only number, for `Fixed` and `External`.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub replicas: i32,
+    /// How much one pod takes on.
+    #[serde(default)]
+    pub slots: Slots,
+    /// The image of the pods; absent: the operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// What the container asks for and may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::free_object")]
+    pub resources: Option<Value>,
+    /// Where the pods may run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::labels")]
+    pub node_selector: BTreeMap<String, String>,
+    /// From SIGTERM to the end of a pod, in seconds.
+    #[serde(default = "sixty")]
+    #[schemars(range(min = 5, max = 86_400))]
+    pub termination_grace_period_seconds: i64,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn sixty() -> i64 {
+    60
+}
+
+/// Who decides how many pods there are.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// See [`Mode`].
+    #[serde(default)]
+    pub mode: Mode,
+}
+
+/// Who writes `spec.replicas`.
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Whoever writes the object.
+    #[default]
+    Fixed,
+    /// Another program, through `/scale`.
+    External,
+}
+
+/// How much one pod takes on.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Slots {
+    /// Event loops.
+    #[serde(default = "one_loop")]
+    #[schemars(range(min = 1, max = 64))]
+    pub loops: u16,
+    /// Turns at a time, for each event loop.
+    #[serde(default = "turns")]
+    #[schemars(range(min = 1, max = 4_096))]
+    pub turns: u16,
+    /// Activities at a time.
+    #[serde(default = "activities")]
+    #[schemars(range(min = 1, max = 4_096))]
+    pub activities: u16,
+}
+
+fn one_loop() -> u16 {
+    1
+}
+
+fn turns() -> u16 {
+    256
+}
+
+fn activities() -> u16 {
+    512
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { loops: one_loop(), turns: turns(), activities: activities() }
+    }
+}
+
+/// How the pool is.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerPoolStatus {
+    /// The generation that the conditions speak of; -1: not looked at yet.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready`: as many pods as wanted are ready. `Reconciling`: on the way. `Stalled`: it needs a person.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Conditions,
+    /// Pods that there are.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Which pods, for `/scale`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub selector: String,
+}

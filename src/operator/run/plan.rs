@@ -1,0 +1,218 @@
+//! What follows from a WorkflowRun and from what the queue service says of its run.
+
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+
+use crate::api::http::StartRun;
+use crate::api::{Code, Json, Name, Problem, RunId, RunStatus, RunView};
+use crate::client::ClientError;
+use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
+use crate::operator::status::{age_seconds, time};
+
+/// Holds an object until its run is asked to end.
+pub(super) const FINALIZER: &str = "everloop.dev/cancel";
+/// A deleted object waits for the queue service at most for so long.
+pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
+/// Things are applied together: a workflow that is missing may be on its way for so long.
+const GRACE_SECONDS: i64 = 30;
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Of results and errors in a status.
+const TEXT_BYTES_MAX: usize = 4_096;
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// It is all said and done.
+    Nothing,
+    /// Set these finalizers.
+    Finalizer(Vec<String>),
+    /// Write this status.
+    Write(Box<WorkflowRunStatus>),
+    /// Ask for the run.
+    Start(Box<Planned>),
+    /// Look at the run, after asking it to end.
+    Look { namespace: Name, id: RunId, cancel: bool },
+    /// Ask the run to end, and let the object go.
+    Cancel { namespace: Name, id: RunId },
+}
+
+/// A start.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Planned {
+    pub(super) namespace: Name,
+    pub(super) start: StartRun,
+}
+
+/// The next step.
+pub(super) fn plan(run: &WorkflowRun) -> Step {
+    let before = run.status.clone().unwrap_or_default();
+    let held = run.finalizers().iter().any(|name| name == FINALIZER);
+    let without = || run.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+    let closed = before.closed_at.is_some();
+    let deleted = run.metadata.deletion_timestamp.is_some();
+    if !held && deleted {
+        return Step::Nothing;
+    }
+    let Some(namespace) = run.namespace().and_then(|namespace| namespace.parse::<Name>().ok()) else { return Step::Nothing };
+    let id = before.run_id.as_deref().and_then(|id| id.parse::<RunId>().ok());
+    if deleted {
+        return match id {
+            // An object that only attached to a run takes nothing with it.
+            Some(id) if !closed && run.spec.run_id.is_none() => Step::Cancel { namespace, id },
+            _ => Step::Finalizer(without()),
+        };
+    }
+    if closed {
+        return if held { Step::Finalizer(without()) } else { Step::Nothing };
+    }
+    if !held {
+        return Step::Finalizer(run.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect());
+    }
+    let Some(id) = id else {
+        let (id, generation) = (id_of(run), run.metadata.generation.unwrap_or(0));
+        return match id.parse::<RunId>() {
+            Ok(_) => Step::Write(Box::new(WorkflowRunStatus { observed_generation: generation, run_id: Some(id), ..before })),
+            Err(error) => Step::Write(Box::new(stalled(run, "InvalidSpec", &error.to_string(), ""))),
+        };
+    };
+    if before.accepted_at.is_some() {
+        return Step::Look { namespace, id, cancel: run.spec.cancel && !before.conditions.is_true("Cancelling") };
+    }
+    match start(run, id) {
+        Ok(start) => Step::Start(Box::new(Planned { namespace, start })),
+        Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, "")),
+    }
+}
+
+fn unless_said(run: &WorkflowRun, mut next: WorkflowRunStatus) -> Step {
+    let before = run.status.clone().unwrap_or_default();
+    // The time of an equal condition stays, so an equal status is equal.
+    next.conditions.0.iter_mut().for_each(|condition| {
+        if let Some(old) = before.conditions.get(&condition.kind)
+            && old.status == condition.status
+        {
+            condition.last_transition_time.clone_from(&old.last_transition_time);
+        }
+    });
+    if next == before { Step::Nothing } else { Step::Write(Box::new(next)) }
+}
+
+/// The run of an object: its own, or the one that it names. The uid makes an object of the same name that comes later another run.
+fn id_of(run: &WorkflowRun) -> String {
+    run.spec
+        .run_id
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}", run.name_any(), run.uid().unwrap_or_default().chars().take(8).collect::<String>()))
+}
+
+fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
+    let input = match (&run.spec.input, &run.spec.input_json) {
+        (Some(value), None) => Json::of(value),
+        (None, Some(text)) => Json::checked(text).map_err(|e| format!("`spec.inputJSON` is no JSON: {e}"))?,
+        (None, None) => Json::default(),
+        (Some(_), Some(_)) => return Err("give `input` or `inputJSON`, not both".to_owned()),
+    };
+    let workflow = run.spec.workflow.parse::<Name>().map_err(|e| format!("`spec.workflow`: {e}"))?;
+    Ok(StartRun { workflow, id: Some(id), input })
+}
+
+/// How long ago the object was deleted.
+pub(super) fn deleted_for(run: &WorkflowRun) -> Duration {
+    let at = run.metadata.deletion_timestamp.as_ref().map(|at| jiff::Timestamp::now().as_second() - at.0.as_second());
+    Duration::from_secs(at.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
+}
+
+/// The status of a run that was just accepted. Perhaps it has ended, when this is not the first time that it is asked for: the answer of
+/// a start has no result, so that is told after a look.
+pub(super) fn accepted(run: &WorkflowRun, view: &RunView, now: &str) -> WorkflowRunStatus {
+    let mut next = mirrored(run, &RunView { status: RunStatus::Running, closed_at: None, ..view.clone() }, now);
+    next.accepted_at = time(view.started_at).or_else(|| Some(now.to_owned()));
+    next
+}
+
+/// The status that mirrors a run.
+pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> WorkflowRunStatus {
+    let mut next = run.status.clone().unwrap_or_default();
+    let generation = run.metadata.generation.unwrap_or(0);
+    next.observed_generation = generation;
+    let mut set = |kind, status, reason: &str, message: &str| next.conditions.set(kind, status, reason, message, generation, now);
+    set("Ready", "True", "Accepted", "the run is accepted");
+    set("Reconciling", "False", "Accepted", "the run is accepted");
+    set("Stalled", "False", "Accepted", "the run is accepted");
+    let phase = format!("{:?}", view.status);
+    let closed = view.status.is_closed();
+    let (status, message) = if closed { ("True", "the run has ended") } else { ("False", "the run is open") };
+    set("Closed", status, &phase, message);
+    let error = view.error.as_ref().map(|error| format!("{}: {}", error.kind, error.message));
+    let (status, message) = match (closed, view.status) {
+        (false, _) => ("Unknown", "the run is open"),
+        (true, RunStatus::Completed) => ("True", "the run has a result"),
+        (true, _) => ("False", error.as_deref().unwrap_or("the run has no result")),
+    };
+    set("Succeeded", status, &phase, message);
+    if let Some(blocked) = &view.blocked {
+        set("Stalled", "True", &blocked.reason, &blocked.message);
+    }
+    if run.spec.cancel {
+        set("Cancelling", "True", "CancelRequested", "the run was asked to end");
+    }
+    next.phase = Some(if view.blocked.is_some() { "Blocked".to_owned() } else { phase });
+    next.version = Some(view.version.to_string());
+    let result = view.result.as_ref().map(|result| result.get().to_owned());
+    next.result_truncated = result.as_ref().is_some_and(|result| result.len() > TEXT_BYTES_MAX);
+    next.result = result.map(cut);
+    next.error = error.map(cut);
+    next.closed_at = view.closed_at.and_then(time);
+    next
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    text
+}
+
+/// The status after a refusal, and when to try again.
+pub(super) fn refused(run: &WorkflowRun, problem: &Problem, now: &str) -> (WorkflowRunStatus, Option<Duration>) {
+    let accepted = run.status.as_ref().is_some_and(|status| status.accepted_at.is_some());
+    let missing = problem.code == Code::WorkflowNotFound;
+    let message = match problem.code {
+        Code::RunNotFound if accepted => "the run was accepted and the store does not know it any more: it was removed after its retention, or the store is another one; it is not started again".to_owned(),
+        _ => problem.to_string(),
+    };
+    if missing && age_seconds(run) < GRACE_SECONDS {
+        let mut next = run.status.clone().unwrap_or_default();
+        let generation = run.metadata.generation.unwrap_or(0);
+        next.observed_generation = generation;
+        for (kind, status) in [("Ready", "False"), ("Reconciling", "True"), ("Stalled", "False")] {
+            next.conditions.set(kind, status, problem.code.as_str(), &message, generation, now);
+        }
+        next.phase = Some("Pending".to_owned());
+        return (next, Some(LOOK_AGAIN / 5));
+    }
+    (stalled(run, problem.code.as_str(), &message, now), missing.then_some(LOOK_AGAIN))
+}
+
+/// The status while the queue service does not answer.
+pub(super) fn away(run: &WorkflowRun, error: &ClientError, now: &str) -> WorkflowRunStatus {
+    let mut next = run.status.clone().unwrap_or_default();
+    let generation = run.metadata.generation.unwrap_or(0);
+    next.observed_generation = generation;
+    let ready = if next.accepted_at.is_some() { "True" } else { "False" };
+    let message = format!("{error}; trying again");
+    for (kind, status) in [("Ready", ready), ("Reconciling", "True"), ("Stalled", "False")] {
+        next.conditions.set(kind, status, "QueueServiceAway", &message, generation, now);
+    }
+    next
+}
+
+fn stalled(run: &WorkflowRun, reason: &str, message: &str, now: &str) -> WorkflowRunStatus {
+    let mut next = run.status.clone().unwrap_or_default();
+    let generation = run.metadata.generation.unwrap_or(0);
+    next.observed_generation = generation;
+    for (kind, status) in [("Ready", "False"), ("Reconciling", "False"), ("Stalled", "True")] {
+        next.conditions.set(kind, status, reason, message, generation, now);
+    }
+    next.phase = Some("Stalled".to_owned());
+    next
+}

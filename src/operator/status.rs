@@ -1,0 +1,60 @@
+//! Writing statuses, and the times in them.
+
+use kube::api::{Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::context::{Context, Error};
+use crate::api::TimeMs;
+
+/// Under whose name fields are written.
+pub(super) const MANAGER: &str = "everloop";
+
+/// The time, as objects have it: whole seconds of UTC.
+pub(super) fn now() -> String {
+    seconds(jiff::Timestamp::now())
+}
+
+/// A time of the store.
+pub(super) fn time(at: TimeMs) -> Option<String> {
+    jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok().map(seconds)
+}
+
+fn seconds(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How long ago an object was created, in seconds.
+pub(super) fn age_seconds<K: Resource>(object: &K) -> i64 {
+    object.creation_timestamp().map_or(0, |at| jiff::Timestamp::now().as_second() - at.0.as_second())
+}
+
+/// Writes a status as a whole, unless it is what is there. The object must be as it was observed.
+pub(super) async fn write<K, S>(context: &Context, object: &K, before: Option<&S>, status: &S) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    S: Serialize + PartialEq,
+{
+    if before == Some(status) {
+        return Ok(());
+    }
+    let api: Api<K> = Api::namespaced(context.cluster.clone(), &object.namespace().unwrap_or_default());
+    // A merge would leave fields that are gone: they are told to be null.
+    let mut fields = serde_json::to_value(status).unwrap_or_default();
+    if let (Some(fields), Some(before)) = (fields.as_object_mut(), before.and_then(|before| serde_json::to_value(before).ok())) {
+        for gone in before.as_object().into_iter().flat_map(|before| before.keys()) {
+            fields.entry(gone.clone()).or_insert(serde_json::Value::Null);
+        }
+    }
+    let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": fields});
+    api.patch_status(
+        &object.name_any(),
+        &PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() },
+        &Patch::Merge(patch),
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What follows from a Workflow and what was found beside it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::api::definition::{Activity, Definition};
+use crate::api::error::Finding;
+use crate::api::http::Applied;
+use crate::api::{DurationMs, Name, Problem};
+use crate::client::ClientError;
+use crate::crd::resources::{Conditions, Workflow, WorkflowStatus};
+use crate::crd::validate;
+use crate::operator::pool::queue_pool;
+use crate::source::{SOURCE_PLACE, check};
+
+/// Things are applied together: what is missing may be on its way for so long.
+const GRACE: Duration = Duration::from_secs(30);
+/// What is missing may come without telling us.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What was observed.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Of the workflow.
+    pub(super) age: Duration,
+    pub(super) map_exists: bool,
+    /// What stands at the key.
+    pub(super) text: Option<String>,
+    /// Namespaces and names of the pools that it could mean.
+    pub(super) pools: Vec<(String, String)>,
+}
+
+/// What goes to the queue service.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) namespace: Name,
+    pub(super) workflow: crate::api::definition::Workflow,
+    /// The sentence about a pool that is not there.
+    pub(super) pool_missing: Option<(Duration, String)>,
+}
+
+/// What is to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    ready: &'static str,
+    reconciling: &'static str,
+    stalled: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    version: Option<String>,
+    pub(super) look_again: Option<Duration>,
+}
+
+impl Verdict {
+    pub(super) fn ready(version: String, message: String) -> Self {
+        let (ready, reconciling, stalled) = ("True", "False", "False");
+        Self { ready, reconciling, stalled, reason: "Applied", message, version: Some(version), look_again: None }
+    }
+
+    fn stalled(reason: &'static str, message: String) -> Self {
+        let (ready, reconciling, stalled) = ("False", "False", "True");
+        Self { ready, reconciling, stalled, reason, message, version: None, look_again: None }
+    }
+
+    /// Something is missing: on its way while the object is young, then a person's business.
+    fn missing(reason: &'static str, message: String, age: Duration) -> Self {
+        if age < GRACE {
+            let look_again = Some(GRACE.saturating_sub(age).min(LOOK_AGAIN));
+            return Self { reconciling: "True", stalled: "False", look_again, ..Self::stalled(reason, message) };
+        }
+        Self { look_again: Some(LOOK_AGAIN), ..Self::stalled(reason, message) }
+    }
+
+    /// The queue service has it.
+    pub(super) fn applied(applied: &Applied, pool_missing: Option<(Duration, String)>) -> Self {
+        let version = applied.version.to_string();
+        match pool_missing {
+            Some((age, message)) => Self { version: Some(version), ..Self::missing("PoolNotFound", message, age) },
+            None => Self::ready(version, format!("new runs are of version {}", applied.version.short())),
+        }
+    }
+
+    /// The queue service does not want it.
+    pub(super) fn refused(problem: &Problem) -> Self {
+        Self::stalled("Refused", problem.to_string())
+    }
+
+    /// The queue service does not answer.
+    pub(super) fn away(error: &ClientError) -> Self {
+        Self { reconciling: "True", stalled: "False", ..Self::stalled("QueueServiceAway", format!("{error}; trying again")) }
+    }
+}
+
+/// The definition for the queue service, or what is wrong with the object.
+pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> Result<Planned, Verdict> {
+    let wrong = |what: String| Verdict::stalled("InvalidSpec", what);
+    let name = |text: &str| text.parse::<Name>().map_err(|e| wrong(e.to_string()));
+    let namespace = name(workflow.metadata.namespace.as_deref().unwrap_or_default())?;
+    let definition = Definition { source: source(workflow, found)?, activities: activities(workflow)? };
+    if let Some(broken) = validate(&definition).first() {
+        return Err(wrong(join(&format!("`{}` {}", broken.path, broken.message), &broken.help)));
+    }
+    if let Some(finding) = check(&definition, SOURCE_PLACE).first() {
+        return Err(Verdict::stalled("InvalidSource", found_at(finding)));
+    }
+    let retention = workflow.spec.retention.as_deref().map(str::parse::<DurationMs>).transpose();
+    let retention = retention.map_err(|e| wrong(format!("`spec.retention`: {e}")))?;
+    let wanted = &workflow.spec.pool;
+    let place = [namespace.as_str(), installation.as_str()]
+        .into_iter()
+        .find(|place| found.pools.iter().any(|(ns, pool)| ns == place && pool == wanted));
+    let pool = queue_pool(place.unwrap_or(installation.as_str()), &name(wanted)?, installation);
+    let pool_missing = place.is_none().then(|| (found.age, no_such_pool(wanted, found)));
+    let workflow = crate::api::definition::Workflow {
+        name: name(workflow.metadata.name.as_deref().unwrap_or_default())?,
+        pool,
+        definition,
+        retention,
+    };
+    Ok(Planned { namespace, workflow, pool_missing })
+}
+
+fn no_such_pool(wanted: &str, found: &Found) -> String {
+    let mut known: Vec<&str> = found.pools.iter().map(|(_, pool)| pool.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    let known = if known.is_empty() { "there is none at all".to_owned() } else { format!("there are: {}", known.join(", ")) };
+    format!("no WorkerPool {wanted:?} ({known}); runs are accepted and wait until one appears")
+}
+
+fn source(workflow: &Workflow, found: &Found) -> Result<String, Verdict> {
+    let source = &workflow.spec.source;
+    match (&source.inline, &source.config_map_key_ref) {
+        (Some(inline), None) => Ok(inline.clone()),
+        (None, Some(reference)) => found.text.clone().ok_or_else(|| {
+            let what = if found.map_exists { format!("has no key {:?}", reference.key) } else { "does not exist".to_owned() };
+            let message = format!("ConfigMap {:?} {what}; the version before stays in force", reference.name);
+            Verdict::missing("ConfigMapNotFound", message, found.age)
+        }),
+        _ => Err(Verdict::stalled("InvalidSpec", "`spec.source`: give exactly one of `inline` and `configMapKeyRef`".to_owned())),
+    }
+}
+
+fn activities(workflow: &Workflow) -> Result<BTreeMap<String, Activity>, Verdict> {
+    let read = |(name, value): (&String, &serde_json::Value)| match serde_json::from_value(value.clone()) {
+        Ok(activity) => Ok((name.clone(), activity)),
+        Err(error) => Err(Verdict::stalled("InvalidSpec", format!("`spec.activities.{name}`: {error}"))),
+    };
+    workflow.spec.activities.iter().map(read).collect()
+}
+
+fn found_at(finding: &Finding) -> String {
+    let place = if finding.line > 0 { format!("{}:{}:{}", finding.place, finding.line, finding.column) } else { finding.place.clone() };
+    join(&format!("{place}: {}", finding.message), &finding.help)
+}
+
+fn join(what: &str, help: &str) -> String {
+    if help.is_empty() { what.to_owned() } else { format!("{what}; {help}") }
+}
+
+/// The status after a verdict. The version of which new runs are stays when there is no new one.
+pub(super) fn status(workflow: &Workflow, verdict: &Verdict, now: &str) -> WorkflowStatus {
+    let generation = workflow.metadata.generation.unwrap_or(0);
+    let before = workflow.status.clone().unwrap_or_default();
+    let mut conditions: Conditions = before.conditions;
+    for (kind, status) in [("Ready", verdict.ready), ("Reconciling", verdict.reconciling), ("Stalled", verdict.stalled)] {
+        conditions.set(kind, status, verdict.reason, &verdict.message, generation, now);
+    }
+    let version = verdict.version.clone().or(before.version);
+    let version_short = version.as_ref().map(|version| version.chars().take(8).collect());
+    WorkflowStatus { observed_generation: generation, conditions, version, version_short }
+}

@@ -1,0 +1,93 @@
+//! A queue service, a worker and an operator beside the API server, which look at one namespace.
+
+use std::process::Command;
+use std::time::Duration;
+
+use everloop::api::Name;
+use everloop::client::{Client, ClientConfig, ListRuns, Patience};
+
+use crate::control_plane::{Namespace, Process, control_plane, free_port};
+
+/// The pool that every example names.
+pub const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: default}\nspec: {replicas: 0}\n";
+
+pub struct Installation {
+    pub namespace: Namespace,
+    folder: tempfile::TempDir,
+    port: u16,
+    queue: Option<Process>,
+    operator: Option<Process>,
+    _worker: Process,
+}
+
+impl Installation {
+    /// With a pool, whose worker is a process of this machine.
+    pub fn new(name: &str) -> Self {
+        let namespace = Namespace::new(name);
+        let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        let worker = Process::spawn(everloop(port).args(["worker", "--pool", "default", "--loops", "1"]));
+        let mut installation = Self { namespace, folder, port, queue: None, operator: None, _worker: worker };
+        installation.start_queue();
+        installation.start_operator();
+        installation.namespace.apply(POOL).expect("a pool");
+        installation
+    }
+
+    pub fn start_queue(&mut self) {
+        let store = format!("file:{}", self.folder.path().join("store.redb").display());
+        let listen = format!("127.0.0.1:{}", self.port);
+        self.queue = Some(Process::spawn(everloop(self.port).args(["queue", "--listen", &listen, "--store", &store])));
+    }
+
+    /// SIGKILL.
+    pub fn kill_queue(&mut self) {
+        self.queue = None;
+    }
+
+    pub fn start_operator(&mut self) {
+        let name = &self.namespace.0;
+        let mut command = everloop(self.port);
+        command.args(["operator", "--operator-namespace", name, "--watch-namespace", name]);
+        self.operator = Some(Process::spawn(command.env("KUBECONFIG", control_plane().kubeconfig())));
+    }
+
+    /// SIGKILL.
+    pub fn kill_operator(&mut self) {
+        self.operator = None;
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(ClientConfig {
+            server: format!("http://127.0.0.1:{}", self.port),
+            namespace: self.namespace.0.parse::<Name>().expect("a name"),
+            token: None,
+            patience: Patience { unreachable: Duration::from_secs(20), unanswered: Duration::from_secs(20) },
+        })
+        .expect("a client")
+    }
+
+    /// Ids of all runs that the queue service has.
+    pub async fn runs(&self) -> Vec<String> {
+        let list = ListRuns { workflow: None, status: None, limit: 1_000, cursor: String::new() };
+        let runs = self.client().list(&list).await.expect("a list").runs;
+        runs.into_iter().map(|run| run.id.to_string()).collect()
+    }
+}
+
+fn everloop(port: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+    command.env("EVERLOOP_SERVER", format!("http://127.0.0.1:{port}")).env("EVERLOOP_LOG", "warn");
+    command
+}
+
+/// A run of a workflow.
+pub fn a_run(name: &str, workflow: &str, more: &str) -> String {
+    format!("apiVersion: everloop.dev/v1alpha1\nkind: WorkflowRun\nmetadata: {{name: {name}}}\nspec: {{workflow: {workflow}{more}}}\n---\n")
+}
+
+/// A workflow without activities.
+pub fn a_workflow(name: &str, body: &str) -> String {
+    format!(
+        "apiVersion: everloop.dev/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}}}\nspec:\n  source:\n    inline: |\n      import {{ sleep }} from \"everloop\";\n      export default async function main(input) {{\n        {body}\n      }}\n"
+    )
+}

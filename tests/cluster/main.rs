@@ -1,0 +1,10 @@
+//! The operator against a real API server: resources are applied by kubectl, runs run on real workers beside it.
+//!
+//! `control_plane.rs` starts the API server; there is no node yet, so pods stay pending and workers are processes of this machine.
+
+mod control_plane;
+mod installation;
+mod pools;
+mod rules;
+mod runs;
+mod workflows;

@@ -1,0 +1,80 @@
+//! WorkerPools: a Deployment that belongs to the pool. Its pods stay pending here.
+
+use serde_json::Value;
+
+use crate::control_plane::{Namespace, control_plane};
+use crate::installation::Installation;
+
+const DEPLOYMENT: &str = "deployment/everloop-worker-big";
+const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: big}\nspec: {replicas: 2, slots: {turns: 64}, terminationGracePeriodSeconds: 30}\n";
+
+fn deployment(namespace: &Namespace, holds: impl Fn(&Value) -> bool, what: &str) -> Value {
+    let mut found = Value::Null;
+    control_plane().until(what, || {
+        found = namespace.get(DEPLOYMENT).unwrap_or_default();
+        holds(&found)
+    });
+    found
+}
+
+#[tokio::test]
+async fn a_pool_is_a_deployment_that_is_kept_as_it_should_be_and_goes_with_it() {
+    let installation = Installation::new("pools");
+    let namespace = &installation.namespace;
+    // The pods are admitted where the strictest standard is enforced.
+    namespace.kubectl(&["label", "namespace", &namespace.0, "pod-security.kubernetes.io/enforce=restricted"]);
+    namespace.apply(POOL).unwrap();
+    namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
+    let made = deployment(namespace, |found| found["status"]["replicas"] == 2, "two pods");
+    let pod = &made["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 30);
+    let env: Vec<_> =
+        pod["containers"][0]["env"].as_array().unwrap().iter().map(|env| (env["name"].as_str().unwrap(), &env["value"])).collect();
+    assert!(env.contains(&("EVERLOOP_POOL", &"big".into())) && env.contains(&("EVERLOOP_TURN_SLOTS", &"64".into())), "{env:?}");
+    assert_eq!(namespace.get("elp/big").unwrap()["status"]["selector"].as_str().unwrap().matches("everloop.dev/pool=big").count(), 1);
+
+    // By hand, under the operator: put back.
+    namespace.kubectl(&["set", "image", DEPLOYMENT, "worker=other:1"]);
+    let image = |found: &Value| found["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    deployment(namespace, |found| image(found) == image(&made), "the image is put back");
+    namespace.kubectl(&["scale", DEPLOYMENT, "--replicas=7"]);
+    deployment(namespace, |found| found["spec"]["replicas"] == 2, "the number of pods is put back");
+    namespace.kubectl(&["delete", DEPLOYMENT]);
+    deployment(namespace, |found| found["spec"]["replicas"] == 2, "it is made again");
+
+    // Through the pool: followed.
+    namespace.kubectl(&["scale", "elp/big", "--replicas=1"]);
+    deployment(namespace, |found| found["status"]["replicas"] == 1, "one pod");
+    namespace.kubectl(&["scale", "elp/big", "--replicas=0"]);
+    namespace.condition("elp/big", "Ready", "True", "ScaledToZero");
+    let table = namespace.kubectl(&["get", "workerpools"]);
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "READY", "DESIRED", "CURRENT", "REASON", "AGE"]);
+    assert_eq!(lines[1][..5], ["big", "True", "0", "0", "ScaledToZero"], "{table}");
+
+    namespace.kubectl(&["delete", "elp/big"]);
+    control_plane().until("the Deployment goes with its pool", || namespace.get(DEPLOYMENT).is_none());
+}
+
+#[tokio::test]
+async fn a_deployment_of_somebody_else_is_not_touched() {
+    let installation = Installation::new("taken");
+    let namespace = &installation.namespace;
+    namespace.kubectl(&["create", "deployment", "everloop-worker-big", "--image=theirs:1", "--replicas=0"]);
+    namespace.apply(POOL).unwrap();
+    let stalled = namespace.condition("elp/big", "Stalled", "True", "NameTaken");
+    assert!(stalled["message"].as_str().unwrap().contains("everloop-worker-big"), "{stalled}");
+    assert_eq!(namespace.get(DEPLOYMENT).unwrap()["spec"]["template"]["spec"]["containers"][0]["image"], "theirs:1");
+    namespace.kubectl(&["delete", DEPLOYMENT]);
+    namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
+}
+
+#[tokio::test]
+async fn a_quota_that_forbids_pods_is_told() {
+    let installation = Installation::new("quota");
+    let namespace = &installation.namespace;
+    namespace.kubectl(&["create", "quota", "none", "--hard=pods=0"]);
+    namespace.apply(POOL).unwrap();
+    let stalled = namespace.condition("elp/big", "Stalled", "True", "PodsRefused");
+    assert!(stalled["message"].as_str().unwrap().contains("exceeded quota"), "{stalled}");
+}

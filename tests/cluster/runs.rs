@@ -1,0 +1,133 @@
+//! WorkflowRuns: one object, one run, whatever dies.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::control_plane::control_plane;
+use crate::installation::{Installation, a_run, a_workflow};
+
+#[tokio::test]
+async fn a_run_is_started_and_its_end_is_told() {
+    let installation = Installation::new("runs");
+    let namespace = &installation.namespace;
+    // The run first: things are applied together.
+    namespace.apply(&a_run("good", "flow", ", input: {name: Ada}")).unwrap();
+    namespace.apply(&a_run("bad", "flow", ", inputJSON: 'null'")).unwrap();
+    namespace.condition("elr/good", "Reconciling", "True", "WorkflowNotFound");
+    namespace.apply(&a_workflow("flow", "if (!input) throw new RangeError('no name'); return `Hello, ${input.name}`;")).unwrap();
+    namespace.kubectl(&["wait", "--for=condition=Closed", "elr", "--all", "--timeout=60s"]);
+    namespace.condition("elr/good", "Succeeded", "True", "Completed");
+    namespace.condition("elr/bad", "Succeeded", "False", "Failed");
+    let (good, bad) = (namespace.get("elr/good").unwrap(), namespace.get("elr/bad").unwrap());
+    assert_eq!(good["status"]["result"], "\"Hello, Ada\"");
+    assert_eq!(bad["status"]["error"], "RangeError: no name");
+    assert!(good["metadata"]["finalizers"].is_null(), "a run that has ended holds nothing");
+    let table = namespace.kubectl(&["get", "workflowruns"]);
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "WORKFLOW", "STATUS", "CLOSED", "AGE"]);
+    assert_eq!([&lines[1][..3], &lines[2][..3]], [["bad", "flow", "Failed"], ["good", "flow", "Completed"]], "{table}");
+}
+
+/// SIGKILL at any moment between the object and the end of its run: each object is one run.
+#[tokio::test]
+async fn an_operator_that_dies_again_and_again_starts_each_run_once() {
+    let mut installation = Installation::new("dying-operator");
+    installation.namespace.apply(&a_workflow("flow", "return input.number;")).unwrap();
+    let documents: String =
+        (0..60).map(|number| a_run(&format!("run-{number}"), "flow", &format!(", input: {{number: {number}}}"))).collect();
+    installation.namespace.apply(&documents).unwrap();
+    for life_ms in [50, 120, 200, 300, 400] {
+        installation.kill_operator();
+        installation.start_operator();
+        tokio::time::sleep(Duration::from_millis(life_ms)).await;
+    }
+    installation.namespace.kubectl(&["wait", "--for=condition=Succeeded", "elr", "--all", "--timeout=60s"]);
+    let objects = installation.namespace.get("elr").unwrap();
+    let objects = objects["items"].as_array().unwrap();
+    let ids: BTreeSet<String> = objects.iter().map(|object| object["status"]["runId"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 60);
+    assert_eq!(installation.runs().await.into_iter().collect::<BTreeSet<_>>(), ids, "no run without an object, and none twice");
+    for object in objects {
+        assert_eq!(object["status"]["result"], object["spec"]["input"]["number"].to_string(), "{object}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_service_that_is_away_is_told_and_nothing_is_lost() {
+    let mut installation = Installation::new("away");
+    installation.namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
+    installation.namespace.condition("elw/flow", "Ready", "True", "Applied");
+    installation.kill_queue();
+    installation.namespace.apply(&a_run("run", "flow", "")).unwrap();
+    installation.namespace.apply(&a_workflow("later", "return 2;")).unwrap();
+    installation.namespace.condition("elr/run", "Reconciling", "True", "QueueServiceAway");
+    installation.namespace.condition("elw/later", "Reconciling", "True", "QueueServiceAway");
+    installation.start_queue();
+    installation.namespace.condition("elr/run", "Succeeded", "True", "Completed");
+    installation.namespace.condition("elw/later", "Ready", "True", "Applied");
+}
+
+/// The object goes when the queue service has acknowledged the cancellation, not before; `cancel` does the same without deleting.
+#[tokio::test]
+async fn deleting_an_object_cancels_its_run() {
+    let mut installation = Installation::new("deleted");
+    installation.namespace.apply(&a_workflow("waits", "await sleep('1h');")).unwrap();
+    installation.namespace.apply(&(a_run("asked", "waits", "") + &a_run("deleted", "waits", ""))).unwrap();
+    for run in ["elr/asked", "elr/deleted"] {
+        installation.namespace.condition(run, "Closed", "False", "Running");
+    }
+    installation.namespace.kubectl(&["patch", "elr/asked", "--type=merge", "-p", r#"{"spec": {"cancel": true}}"#]);
+    installation.namespace.condition("elr/asked", "Succeeded", "False", "Cancelled");
+    let id = installation.namespace.get("elr/deleted").unwrap()["status"]["runId"].as_str().unwrap().to_owned();
+    installation.kill_queue();
+    installation.namespace.kubectl(&["delete", "elr/deleted", "--wait=false"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(installation.namespace.get("elr/deleted").is_some(), "it waits for the acknowledgement");
+    installation.start_queue();
+    control_plane().until("the object is gone", || installation.namespace.get("elr/deleted").is_none());
+    let run = installation.client().wait(&id.parse().unwrap()).await.unwrap();
+    assert_eq!(format!("{:?}", run.status), "Cancelled");
+}
+
+/// With `runId` an object attaches to an equal run, takes nothing with it when it goes, and does not take another run for its own.
+#[tokio::test]
+async fn an_object_with_a_run_id_attaches() {
+    let installation = Installation::new("attach");
+    let namespace = &installation.namespace;
+    namespace.apply(&a_workflow("waits", "await sleep('1h');")).unwrap();
+    namespace.apply(&a_run("first", "waits", ", runId: mine, input: {a: 1}")).unwrap();
+    namespace.condition("elr/first", "Closed", "False", "Running");
+    namespace.kubectl(&["delete", "elr/first"]);
+    assert!(!installation.client().run(&"mine".parse().unwrap()).await.unwrap().status.is_closed());
+    namespace.apply(&a_run("again", "waits", ", runId: mine, input: {a: 1}")).unwrap();
+    namespace.condition("elr/again", "Closed", "False", "Running");
+    namespace.apply(&a_run("other", "waits", ", runId: mine, input: {a: 2}")).unwrap();
+    let stalled = namespace.condition("elr/other", "Stalled", "True", "RunIdTaken");
+    assert!(stalled["message"].as_str().unwrap().contains("another input"), "{stalled}");
+    assert_eq!(installation.runs().await, ["mine"]);
+}
+
+/// What is settled is written no more: not by passes, and not by an operator that starts.
+#[tokio::test]
+async fn a_settled_object_is_not_written_again() {
+    let mut installation = Installation::new("settled");
+    installation.namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
+    installation.namespace.apply(&a_run("run", "flow", "")).unwrap();
+    installation.namespace.condition("elr/run", "Succeeded", "True", "Completed");
+    control_plane().until("the pool is told about", || {
+        installation.namespace.get("elp/default").is_some_and(|pool| pool["status"]["conditions"][0]["reason"] == "ScaledToZero")
+    });
+    control_plane().until("the finalizer is gone", || installation.namespace.get("elr/run").unwrap()["metadata"]["finalizers"].is_null());
+    let versions = |installation: &Installation| {
+        ["elw/flow", "elr/run", "elp/default", "deployment/everloop-worker-default"]
+            .map(|what| installation.namespace.get(what).unwrap()["metadata"]["resourceVersion"].clone())
+    };
+    let before = versions(&installation);
+    installation.kill_operator();
+    installation.start_operator();
+    // It works: what comes now is seen. It has seen what there was before that.
+    installation.namespace.apply(&a_run("later", "flow", "")).unwrap();
+    installation.namespace.condition("elr/later", "Succeeded", "True", "Completed");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(versions(&installation), before);
+}

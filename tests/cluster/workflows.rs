@@ -1,0 +1,83 @@
+//! Workflows: from `kubectl apply` to the queue service and back.
+
+use std::path::Path;
+
+use crate::installation::{Installation, a_workflow};
+
+#[tokio::test]
+async fn every_example_is_applied_and_said_to_be_ready() {
+    let installation = Installation::new("examples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    installation.namespace.kubectl(&["apply", "-f", &folder.display().to_string()]);
+    installation.namespace.kubectl(&["wait", "--for=condition=Ready", "workflows", "--all", "--timeout=60s"]);
+    let table = installation.namespace.kubectl(&["get", "workflows"]);
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "READY", "VERSION", "POOL", "REASON", "AGE"]);
+    let known = installation.client().workflows().await.unwrap().workflows;
+    assert_eq!(known.len(), lines.len() - 1);
+    for (line, known) in lines[1..].iter().zip(known) {
+        assert_eq!(line[..5], [known.name.as_str(), "True", known.version.short(), "default", "Applied"], "{table}");
+    }
+}
+
+/// A mistake is told with its line, and runs go on starting on the version before.
+#[tokio::test]
+async fn a_mistake_is_told_with_its_place_and_the_last_good_version_stays() {
+    let installation = Installation::new("mistakes");
+    let namespace = &installation.namespace;
+    namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+    let good = namespace.get("elw/flow").unwrap()["status"]["version"].clone();
+    namespace.apply(&a_workflow("flow", "return 1 +;")).unwrap();
+    let stalled = namespace.condition("elw/flow", "Stalled", "True", "InvalidSource");
+    assert!(stalled["message"].as_str().unwrap().contains("spec.source.inline:3:"), "{stalled}");
+    namespace.condition("elw/flow", "Ready", "False", "InvalidSource");
+    namespace.apply(&a_workflow("flow", "return fetch('http://x/');")).unwrap();
+    let stalled = namespace.condition("elw/flow", "Stalled", "True", "InvalidSource");
+    assert!(stalled["message"].as_str().unwrap().contains("fetch"), "{stalled}");
+    assert_eq!(namespace.get("elw/flow").unwrap()["status"]["version"], good);
+    let name = "flow".parse().unwrap();
+    assert_eq!(installation.client().workflow(&name).await.unwrap().version.to_string(), good.as_str().unwrap());
+    namespace.apply(&a_workflow("flow", "return 2;")).unwrap();
+    namespace.condition("elw/flow", "Stalled", "False", "Applied");
+    assert_ne!(namespace.get("elw/flow").unwrap()["status"]["version"], good);
+}
+
+#[tokio::test]
+async fn a_change_of_a_config_map_is_a_new_version() {
+    let installation = Installation::new("config-maps");
+    let namespace = &installation.namespace;
+    let flow = "apiVersion: everloop.dev/v1alpha1\nkind: Workflow\nmetadata: {name: flow}\nspec: {source: {configMapKeyRef: {name: code, key: flow.js}}}\n";
+    namespace.apply(flow).unwrap();
+    let missing = namespace.condition("elw/flow", "Ready", "False", "ConfigMapNotFound");
+    assert!(missing["message"].as_str().unwrap().contains("\"code\" does not exist"), "{missing}");
+    let map = |text: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: code}}\ndata: {{flow.js: '{text}'}}\n");
+    let mut versions = Vec::new();
+    for number in 1..=2 {
+        namespace.apply(&map(&format!("export default async () => {number};"))).unwrap();
+        crate::control_plane::control_plane().until("a new version", || {
+            let version = namespace.get("elw/flow").unwrap()["status"]["version"].clone();
+            let new = !version.is_null() && !versions.contains(&version);
+            if new {
+                versions.push(version);
+            }
+            new
+        });
+        namespace.condition("elw/flow", "Ready", "True", "Applied");
+    }
+    namespace.kubectl(&["delete", "configmap", "code"]);
+    namespace.condition("elw/flow", "Ready", "False", "ConfigMapNotFound");
+    assert_eq!(namespace.get("elw/flow").unwrap()["status"]["version"], versions[1], "the version before stays");
+}
+
+#[tokio::test]
+async fn a_pool_that_is_not_there_is_told_and_heals_when_it_comes() {
+    let installation = Installation::new("missing-pool");
+    let namespace = &installation.namespace;
+    namespace.apply(&a_workflow("flow", "return 1;").replace("spec:\n", "spec:\n  pool: gpu\n")).unwrap();
+    let told = namespace.condition("elw/flow", "Ready", "False", "PoolNotFound");
+    assert!(told["message"].as_str().unwrap().contains("\"gpu\" (there are: default)"), "{told}");
+    namespace.condition("elw/flow", "Stalled", "True", "PoolNotFound");
+    namespace.apply("apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: gpu}\nspec: {replicas: 0}\n").unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+}
