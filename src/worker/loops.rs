@@ -6,14 +6,15 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::executing::Executing;
 use super::hub::Msg;
-use super::turn::TurnJob;
-use crate::api::{Definition, Entry, RunKey, Uid};
+use super::turn::{Source, TurnJob};
+use crate::api::{Definition, Entry, Uid};
 use crate::clock::StoreClock;
 use crate::telemetry::crash;
 use crate::worker::engine::{Engine, TurnInput, TurnOutcome};
@@ -35,25 +36,6 @@ pub(super) enum Turned {
     Broken(String),
     /// It was taken alone, in a process of its own, which died.
     Died(String),
-}
-
-/// The runs whose turn is executed right now: suspects if this process dies.
-#[derive(Debug, Clone)]
-pub(super) struct Executing(Arc<[Mutex<Option<RunKey>>]>);
-
-impl Executing {
-    /// None yet, on so many loops.
-    pub(super) fn on(loops: usize) -> Self {
-        Self((0..loops.max(1)).map(|_| Mutex::new(None)).collect())
-    }
-
-    pub(super) fn runs(&self) -> Vec<RunKey> {
-        self.0.iter().filter_map(|mark| mark.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
-    }
-
-    fn mark(&self, place: usize, run: Option<RunKey>) {
-        *self.0[place].lock().unwrap_or_else(PoisonError::into_inner) = run;
-    }
 }
 
 /// What the loops of a worker share.
@@ -131,6 +113,18 @@ impl Loops {
         }
     }
 
+    /// Forgets turns that wait for this thread and are void: those under a lease, or all. What waits for other threads is taken, and void.
+    pub(super) fn drop_waiting(&mut self, leased_only: bool) {
+        if let Where::Here { own, calls } = &mut self.0 {
+            let stays = |call: &Call| match call {
+                Call::Turn { job, .. } => leased_only && matches!(job.source, Source::Attempt(_)),
+                Call::Evict(_) => true,
+            };
+            calls.retain(stays);
+            own.drop_yielded(&stays);
+        }
+    }
+
     /// Whether something waits for [`Loops::work`].
     pub(super) fn has_work(&self) -> bool {
         match &self.0 {
@@ -185,6 +179,9 @@ trait Works {
 
     /// Gives one replay a slice.
     fn slice(&mut self) -> Option<Msg>;
+
+    /// Forgets replays.
+    fn drop_yielded(&mut self, stays: &dyn Fn(&Call) -> bool);
 }
 
 /// One event loop.
@@ -203,7 +200,7 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
     }
 
     fn turn(&mut self, job: &TurnJob, input: TurnInput) -> Turned {
-        self.shared.executing.mark(self.place, Some(job.run.clone()));
+        self.shared.executing.begin(self.place, Some(job.run.clone()));
         crash::turn_of(job.run.id.as_str());
         let turned = match catch_unwind(AssertUnwindSafe(|| self.engine.turn(input))) {
             Ok(outcome) => Turned::Outcome(outcome),
@@ -215,7 +212,7 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
                 Turned::Broken(text)
             }
         };
-        self.shared.executing.mark(self.place, None);
+        self.shared.executing.end(self.place);
         turned
     }
 }
@@ -246,5 +243,9 @@ impl<E: Engine, M: Fn() -> E> Works for Loop<E, M> {
     fn slice(&mut self) -> Option<Msg> {
         let call = self.yielded.pop_front()?;
         self.take(call)
+    }
+
+    fn drop_yielded(&mut self, stays: &dyn Fn(&Call) -> bool) {
+        self.yielded.retain(stays);
     }
 }

@@ -9,6 +9,7 @@ mod backoff;
 mod commit;
 mod definitions;
 pub mod engine;
+mod executing;
 mod hub;
 mod loops;
 mod runs;
@@ -93,9 +94,6 @@ pub enum Error {
     Hub,
 }
 
-/// So many tasks run between two looks at what the network brought; a turn may be among them. The default of 61 suits shorter ones.
-const EVENT_INTERVAL: u32 = 4;
-
 /// Runs a worker until `shutdown`, then drains: it stops polling, finishes what runs within [`Config::drain`], hands back the
 /// rest, and ends its session.
 ///
@@ -118,7 +116,9 @@ async fn run_with<E: Engine + 'static>(
     let servers = Servers::parse(&config.server).map_err(Error::Server)?;
     let client = WorkerClient::new(servers.clone())?;
     let clock = Arc::new(StoreClock::new(TimeMs(0)));
-    let executing = loops::Executing::on(config.loops);
+    // A place for each loop, and one for scripts that settle at once.
+    let executing = executing::Executing::in_places(config.loops.max(1) + 1);
+    executing.clone().watch(Duration::from_millis(config.limits.turn_cpu_ms))?;
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
     let shared = loops::Shared { clock: clock.clone(), executing: executing.clone() };
@@ -135,6 +135,7 @@ async fn run_with<E: Engine + 'static>(
         worker: config.name.as_str().into(),
         turn_slots: u16::try_from(turn_slots).unwrap_or(u16::MAX).min(crate::api::limits::SLOTS_MAX),
         activity_slots: config.activity_slots.min(crate::api::limits::SLOTS_MAX),
+        executing: executing.clone(),
         messages: messages.clone(),
     };
     let stop = CancellationToken::new();
@@ -150,15 +151,21 @@ async fn run_with<E: Engine + 'static>(
     };
     let (ended, end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("hub".to_owned()).stack_size(loops::STACK_BYTES);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build()?;
     let drain = config.drain;
+    let draining = shutdown.child_token();
+    // Nobody waits for the hub any more when this function is dropped.
+    let _ends_with_us = draining.clone().drop_guard();
     thread.spawn(move || {
-        let hub = async move {
-            let loops = loops::Loops::start(loops, make, &shared, &results)?;
-            Ok(hub::Hub::new(parts, loops).run(receiver, shutdown, drain).await)
+        let session = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let session = runtime.block_on(async move {
+                let loops = loops::Loops::start(loops, make, &shared, &results)?;
+                Ok(hub::Hub::new(parts, loops).run(receiver, draining, drain).await)
+            });
+            runtime.shutdown_background();
+            session
         };
-        let _ = ended.send(runtime.block_on(hub));
-        runtime.shutdown_background();
+        let _ = ended.send(session());
     })?;
     let keeping = tokio::spawn(keeper.run());
     tracing::info!(server = config.server, pool = %config.pool, name = config.name, loops = config.loops, "worker started");

@@ -8,8 +8,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::executing::Executing;
 use super::hub::Msg;
-use super::loops::Executing;
 use crate::api::worker::{OpenSession, Renew, SessionOpened};
 use crate::api::{Name, SessionId};
 use crate::client::worker::{Error, WorkerClient};

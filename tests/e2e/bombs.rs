@@ -155,6 +155,42 @@ async fn rule_4_a_turn_that_kills_its_worker_is_taken_alone_on_redis() {
     a_turn_that_kills_its_worker_is_taken_alone(StoreKind::Redis).await;
 }
 
+/// One step of JavaScript that no interrupt reaches: a search of hours in a text of twenty million characters.
+const NATIVE: &str = "export default async function native() { return 'a'.repeat(2e7).indexOf('a'.repeat(1e7) + 'b'); }";
+
+/// The worker ends, whether the loop has a thread of its own or not; the others go on, and the run is taken alone and blocked.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_4_a_native_step_without_end_is_found_and_its_run_blocked() {
+    let shop = Shop::open().await;
+    let mut fleet = Fleet::start(StoreKind::Redis, 1).await;
+    apply_all(&fleet, &shop).await;
+    let (server, log) = (fleet.server(0), Log::default());
+    fleet.apply("native", NATIVE, json!({})).await;
+    start(&server, "native", "n").await;
+    let mut deaths = 0;
+    let deadline = Instant::now() + LIMIT;
+    let mut worker = fleet.add_worker_with(0, &["--turn-cpu", "100ms"], &[]);
+    let client = tokio::spawn(drive(vec![server.clone()], log.clone(), "near", 40));
+    let blocked = loop {
+        let view = view(&server, "n", "").await;
+        if view["status"] == "Blocked" {
+            break view;
+        }
+        if !fleet.workers.get_mut(&worker).expect("it is there").is_alive() {
+            assert!(fleet.log_text(&worker).contains("computes without end"), "{}", fleet.log_text(&worker));
+            deaths += 1;
+            fleet.workers.remove(&worker);
+            worker = fleet.add_worker_with(0, &["--turn-cpu", "100ms"], &[]);
+        }
+        assert!(Instant::now() < deadline, "after {deaths} deaths: {view:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(deaths, 2);
+    assert_eq!(blocked["blocked"]["reason"], "TurnKilledWorker", "{blocked:#?}");
+    client.await.expect("the client");
+    checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
+}
+
 const RECORDED: &str = "import { signal } from \"everloop\";
 export default async function changing() { const first = await step({ n: 1 }); await signal(\"go\"); return [first.token > 0, await step({ n: 2 })].length; }";
 const DIFFERENT: &str = "import { signal, sleep } from \"everloop\";

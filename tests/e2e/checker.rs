@@ -137,6 +137,10 @@ pub async fn check(server: &str, shop: &Shop, acknowledged: &[Acknowledged], lim
                 let wanted: Vec<u64> = (0..*count).collect();
                 assert_eq!(tokens(result), wanted, "G6: {} was not told of each of its signals", run.id);
             }
+            Expected::Counted { count } => {
+                let wanted: Vec<u64> = (0..*count).collect();
+                assert_eq!(tokens(result), wanted, "G1: {} has lost, repeated or reordered a script's result", run.id);
+            }
             Expected::Cancelled => {}
         }
     }

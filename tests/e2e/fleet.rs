@@ -207,8 +207,9 @@ impl Fleet {
         let name = format!("w{}", self.started);
         let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
         command.args(["worker", "--pool", "default", "--name", &name, "--allow-local"]).args(args);
-        // An argument, where there is one, counts more.
-        command.env("EVERLOOP_LOOPS", "1").env("EVERLOOP_SERVER", self.server(service)).envs(env.iter().copied());
+        // One loop shares the hub's thread, two do not: both ways are taken. An argument, where there is one, counts more.
+        let loops = if self.started % 2 == 1 { "1" } else { "2" };
+        command.env("EVERLOOP_LOOPS", loops).env("EVERLOOP_SERVER", self.server(service)).envs(env.iter().copied());
         command.stdout(Stdio::null()).stderr(self.log(&name));
         self.workers.insert(name.clone(), Process::spawn(&name, &mut command));
         name

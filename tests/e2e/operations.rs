@@ -1,7 +1,7 @@
 //! What a run costs the store, with a real worker: counted, not timed.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::shop::Shop;
 use crate::workload::apply_all;
 
 /// Operations of the store so far, by name.
-async fn operations(server: &str) -> BTreeMap<String, u64> {
+pub async fn operations(server: &str) -> BTreeMap<String, u64> {
     let metrics = reqwest::get(format!("{server}/metrics")).await.expect("an answer").text().await.expect("text");
     let counts = metrics.lines().filter_map(|line| {
         let (name, count) = line.strip_prefix("everloop_store_operation_seconds_count{operation=\"")?.split_once("\",outcome=\"ok\"} ")?;
@@ -31,7 +31,9 @@ async fn steps(server: &str, id: &str, steps: u64) -> BTreeMap<String, u64> {
     assert_eq!(view["result"].as_array().map(Vec::len), usize::try_from(steps).ok(), "{view:#}");
     let after = operations(server).await;
     let spent = after.into_iter().map(|(name, count)| (name.clone(), count - before.get(&name).copied().unwrap_or(0)));
-    spent.filter(|(name, count)| *count > 0 && ["start", "deliver", "commit", "finish", "release"].contains(&name.as_str())).collect()
+    spent
+        .filter(|(name, count)| *count > 0 && ["start", "deliver", "claim", "commit", "finish", "release"].contains(&name.as_str()))
+        .collect()
 }
 
 /// Start, first turn, and one operation for each step's outcome with the turn that follows from it. What polls look up by
@@ -42,17 +44,20 @@ async fn a_step_is_one_operation(kind: StoreKind) {
     apply_all(&fleet, &shop).await;
     fleet.add_worker();
     let server = fleet.server(0);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    // A worker that waits is granted by the start itself.
-    for n in 0.. {
-        let spent = steps(&server, &format!("first-{n}"), 1).await;
-        if spent.values().sum::<u64>() == 3 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "a run of one step takes {spent:?}");
+    let exactly = |steps| BTreeMap::from([("start".to_owned(), 1), ("commit".to_owned(), 1), ("finish".to_owned(), steps)]);
+    let mut spent = Vec::new();
+    for n in 0..25 {
+        // A worker that waits is granted by the start itself; between two runs it asks anew.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        spent.push(steps(&server, &format!("one-{n}"), 1).await);
     }
-    let spent = steps(&server, "many", 50).await;
-    assert_eq!(spent, BTreeMap::from([("start".to_owned(), 1), ("commit".to_owned(), 1), ("finish".to_owned(), 50)]));
+    // At the first the worker comes, and now and then a replica looks by itself.
+    let exact = spent.iter().filter(|spent| **spent == exactly(1)).count();
+    assert!(exact >= 20, "runs of one step take {spent:?}");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let many = steps(&server, "many", 50).await;
+    let finished = many.get("finish").copied();
+    assert!(many == exactly(50) || (finished == Some(50) && many.values().sum::<u64>() <= 54), "50 steps take {many:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,8 @@ async fn a_worker_hands_back_what_it_cannot_finish(kind: StoreKind) {
     fleet.workers[&leaving].signal(Signal::TERM);
     let code = fleet.workers.get_mut(&leaving).expect("it is there").wait(STOPS_WITHIN);
     assert_eq!(code, Some(0), "{}", fleet.log_text(&leaving));
+    let released = crate::operations::operations(&server).await.get("release").copied();
+    assert_eq!(released, Some(8), "each attempt was handed back, not left to the end of the session");
     fleet.add_worker();
     checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
     for id in &ids {

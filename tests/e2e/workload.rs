@@ -26,6 +26,8 @@ pub enum Expected {
     Signals { count: u64 },
     /// It has told a listener these numbers, in this order, and each was delivered.
     Told { count: u64 },
+    /// Its scripts have counted so far, each step once.
+    Counted { count: u64 },
     /// It ends as cancelled.
     Cancelled,
     /// The sum of parallel steps' count, through combinators.
@@ -97,6 +99,15 @@ export default async function teller(input) {
 }
 "#;
 
+/// Scripts that settle at once and scripts that wait, in turn.
+const COUNTER: &str = r"
+export default async function counter(input) {
+  const counted = [];
+  for (let i = 0; i < input.count; i++) counted.push(await (i % 2 ? slowly(i) : quickly(i)));
+  return counted;
+}
+";
+
 pub async fn apply_all(fleet: &Fleet, shop: &Shop) {
     let activities = json!({"step": {
         "http": {"url": format!("{}/step", shop.url)}, "timeout": "5s",
@@ -107,6 +118,11 @@ pub async fn apply_all(fleet: &Fleet, shop: &Shop) {
     {
         fleet.apply(name, source, activities.clone()).await;
     }
+    let scripts = json!({
+        "quickly": {"script": "export default async (i) => i;"},
+        "slowly": {"script": "export default (i) => new Promise((done) => setTimeout(done, 5, i));"},
+    });
+    fleet.apply("counter", COUNTER, scripts).await;
 }
 
 /// Sends until it is answered with something else than *unknown*, for a minute at most.
@@ -155,7 +171,7 @@ pub async fn slow_run(server: String, log: Log, id: String, steps: usize, takes:
 /// Starts run number `n` of the mix and does what belongs to it.
 pub async fn one(client: reqwest::Client, servers: Vec<String>, log: Log, prefix: String, n: usize) {
     let id = format!("{prefix}-{n}");
-    match n % 7 {
+    match n % 8 {
         0 | 1 => {
             let steps = 2 + n % 7;
             start(&client, &servers, &log, "steps", &id, json!({"steps": steps, "takes": n % 5}), Expected::Tokens { steps }).await;
@@ -184,6 +200,10 @@ pub async fn one(client: reqwest::Client, servers: Vec<String>, log: Log, prefix
             start(&client, &servers, &log, "signals", &listener, json!({"count": count}), Expected::Signals { count }).await;
             let input = json!({"count": count, "listener": listener});
             start(&client, &servers, &log, "teller", &id, input, Expected::Told { count }).await;
+        }
+        6 => {
+            let count = 1 + (n as u64) % 6;
+            start(&client, &servers, &log, "counter", &id, json!({"count": count}), Expected::Counted { count }).await;
         }
         _ => {
             let width = 2 + n % 9;

@@ -1,7 +1,7 @@
 //! Attempts at activities: from the lease to the commit's item, alone or with the optimistic turn.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{AttemptId, Held, Hub, Msg};
 use crate::api::worker::{ActivityWork, AttemptOutcome, Item};
@@ -62,40 +62,59 @@ impl Hub {
     }
 
     fn start_attempt(&mut self, id: AttemptId, work: ActivityWork, definition: Arc<Definition>) {
-        let passed = self.parts.clock.now().since(work.started_at).0;
-        let within = std::time::Duration::from_millis(work.timeout_ms.saturating_sub(passed));
         let timeouts = work.name.as_ref().and_then(|name| definition.activities.get(name)?.timeouts.as_ref());
         let heartbeat = timeouts.and_then(|timeouts| timeouts.heartbeat).map(|timeout| (timeout.to_std(), Instant::now()));
         let (messages, generation, live_id) = (self.parts.messages.clone(), self.generation, id.clone());
         let alive = Alive(Arc::new(move || {
             let _ = messages.send(Msg::AttemptLives { generation, id: live_id.clone() });
         }));
-        let task = Task { work, definition, within, alive };
+        let task = Task { work, definition, within: Duration::ZERO, alive };
         if let Some(held) = self.attempts.get_mut(&id) {
             held.heartbeat = heartbeat;
         }
-        self.granted.push_back((id, task));
+        if self.at_once.as_ref().is_some_and(|here| here.may(&task)) {
+            self.granted.push_back((id, task));
+        } else {
+            self.begin_attempt(&id, task);
+        }
     }
 
-    /// Begins attempts in their order, up to the first that also ends here.
-    pub(super) fn begin_attempts(&mut self) {
-        while let Some((id, task)) = self.granted.pop_front() {
+    /// Begins scripts that may settle at once, in their order, up to the first that does.
+    pub(super) fn try_at_once(&mut self) {
+        if self.handing_back {
+            return;
+        }
+        while let Some((id, mut task)) = self.granted.pop_front() {
             if !self.attempts.contains_key(&id) {
                 continue;
             }
-            point("worker.activity-begins");
-            if let Some(outcome) = self.at_once.as_mut().and_then(|here| here.attempt(&task)) {
-                return self.attempt_ended(&id, Came::Outcome(outcome));
-            }
-            let (messages, generation, done_id) = (self.parts.messages.clone(), self.generation, id.clone());
-            let done = move |came| {
-                let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
+            task.within = self.time_left(&task.work);
+            let Some(outcome) = self.at_once.as_mut().and_then(|here| here.attempt(&task)) else {
+                self.begin_attempt(&id, task);
+                continue;
             };
-            let running = self.parts.runner.start_attempt(task, Box::new(done));
-            if let Some(held) = self.attempts.get_mut(&id) {
-                held.running = Some(running);
-            }
+            point("worker.activity-begins");
+            return self.attempt_ended(&id, Came::Outcome(outcome));
         }
+    }
+
+    fn begin_attempt(&mut self, id: &AttemptId, mut task: Task) {
+        point("worker.activity-begins");
+        task.within = self.time_left(&task.work);
+        let (messages, generation, done_id) = (self.parts.messages.clone(), self.generation, id.clone());
+        let done = move |came| {
+            let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
+        };
+        let running = self.parts.runner.start_attempt(task, Box::new(done));
+        if let Some(held) = self.attempts.get_mut(id) {
+            held.running = Some(running);
+        }
+    }
+
+    /// From now to the attempt's end, wherever the time before went.
+    fn time_left(&self, work: &ActivityWork) -> Duration {
+        let passed = self.parts.clock.now().since(work.started_at).0;
+        Duration::from_millis(work.timeout_ms.saturating_sub(passed))
     }
 
     /// Passes a sign of life on, if the last one is a part of its time-out ago.

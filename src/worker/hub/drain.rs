@@ -52,6 +52,8 @@ impl Hub {
 
     /// Hands back every lease that has nothing in the pipeline; outcomes that waited for a turn go alone.
     fn hand_back(&mut self) {
+        self.loops.drop_waiting(true);
+        self.granted.clear();
         for ended in self.runs.unpark_all() {
             self.outcome_only(&ended);
         }

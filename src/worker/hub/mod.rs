@@ -23,6 +23,7 @@ use super::activities::{self, AtOnce, Came, Task};
 use super::alone::Alone;
 use super::commit::Pipeline;
 use super::definitions::Definitions;
+use super::executing::Executing;
 use super::loops::{Loops, Turned};
 use super::runs::Runs;
 use super::send::{Line, Over, Requests};
@@ -106,6 +107,7 @@ pub(super) struct Parts {
     pub(super) worker: Arc<str>,
     pub(super) turn_slots: u16,
     pub(super) activity_slots: u16,
+    pub(super) executing: Executing,
     pub(super) messages: UnboundedSender<Msg>,
 }
 
@@ -115,7 +117,7 @@ pub(super) struct Hub {
     loops: Loops,
     /// With one loop, on this thread, short scripts are run here too.
     at_once: Option<AtOnce>,
-    /// Attempts that are about to begin.
+    /// Scripts that wait for that.
     granted: VecDeque<(AttemptId, Task)>,
     session: Option<Line>,
     generation: u64,
@@ -142,8 +144,9 @@ impl Hub {
     pub(super) fn new(parts: Parts, loops: Loops) -> Self {
         let slots = Slots::new(parts.turn_slots, parts.activity_slots);
         Self {
+            // The last place is not a loop's.
+            at_once: loops.are_here().then(|| AtOnce::new(parts.executing.clone(), 1)),
             parts,
-            at_once: loops.are_here().then(AtOnce::default),
             granted: VecDeque::new(),
             loops,
             session: None,
@@ -192,7 +195,7 @@ impl Hub {
         for message in buffer.drain(..) {
             self.handle(message);
         }
-        self.begin_attempts();
+        self.try_at_once();
         for message in self.loops.work() {
             self.handle(message);
         }
@@ -251,6 +254,7 @@ impl Hub {
             }
         }
         self.granted.clear();
+        self.loops.drop_waiting(false);
         self.ended.clear();
         self.runs = Runs::default();
         self.pipeline = Pipeline::default();

@@ -198,6 +198,10 @@ impl Thread {
     fn enter(&mut self, call: u64, deadline: Instant, code: impl for<'js> FnOnce(&Ctx<'js>, &Realm) -> rquickjs::Result<()>) {
         let (Some(machine), Some(running)) = (&self.machine, self.calls.get(&call)) else { return };
         let result = machine.enter(&running.key, deadline, code);
+        if result.is_err() {
+            // Before it is told: a call that settles and goes on computing is no better.
+            strike(&self.struck, &running.key);
+        }
         self.act(call);
         if let Err(breach) = result {
             self.breached(call, breach);
@@ -313,11 +317,7 @@ impl Thread {
                 beside = self.calls.len() - 1,
                 "a script reached a limit"
             );
-            let mut struck = self.struck.lock().unwrap_or_else(PoisonError::into_inner);
-            if struck.len() < STRUCK_MAX {
-                struck.insert((running.key.0.clone(), running.key.1.to_string()));
-            }
-            drop(struck);
+            strike(&self.struck, &running.key);
             let outcome = match breach {
                 Breach::Time if Instant::now() >= running.deadline => timeout(running.timeout_ms),
                 Breach::Time => {
@@ -337,6 +337,14 @@ impl Thread {
             // Dropping the reply hands the attempt back.
             drop(self.leave(other));
         }
+    }
+}
+
+/// From now on the activity runs apart.
+fn strike(struck: &Struck, key: &RealmKey) {
+    let mut struck = struck.lock().unwrap_or_else(PoisonError::into_inner);
+    if struck.len() < STRUCK_MAX {
+        struck.insert((key.0.clone(), key.1.to_string()));
     }
 }
 

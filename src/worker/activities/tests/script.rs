@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, UID, Workshop};
 use crate::worker::activities::{AtOnce, Came};
+use crate::worker::executing::Executing;
 
 async fn server() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -154,7 +155,7 @@ fn at_once(here: &mut AtOnce, body: &str, argument: Value) -> Option<Outcome> {
 
 #[test]
 fn what_settles_at_once_is_done_where_it_is_called() {
-    let mut here = AtOnce::default();
+    let mut here = AtOnce::new(Executing::in_places(1), 0);
     let body = "console.log('adding'); context.heartbeat(); await null; return input + 1;";
     for n in 0..3 {
         assert_eq!(at_once(&mut here, body, json!(n)), Some(Outcome::Value(json!(n + 1))));
@@ -166,7 +167,7 @@ fn what_settles_at_once_is_done_where_it_is_called() {
 /// Nothing of it was seen outside, whatever it had asked for before it was given up, and the others are not disturbed.
 #[tokio::test]
 async fn what_does_not_settle_at_once_has_done_nothing() {
-    let (mut here, shop, url) = (AtOnce::default(), Workshop::new(true), server().await);
+    let (mut here, shop, url) = (AtOnce::new(Executing::in_places(1), 0), Workshop::new(true), server().await);
     assert_eq!(at_once(&mut here, "return 1;", json!(null)), Some(Outcome::Value(json!(1))));
     for body in [
         "return (await fetch(input + '/count')).text();",
@@ -185,7 +186,7 @@ async fn what_does_not_settle_at_once_has_done_nothing() {
 
 #[test]
 fn an_activity_that_did_not_settle_at_once_is_not_tried_there_again() {
-    let mut here = AtOnce::default();
+    let mut here = AtOnce::new(Executing::in_places(1), 0);
     let body = "if (input) await new Promise((go) => setTimeout(go, 1)); return 1;";
     assert_eq!(at_once(&mut here, body, json!(false)), Some(Outcome::Value(json!(1))));
     assert_eq!(at_once(&mut here, body, json!(true)), None);
