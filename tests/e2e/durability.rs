@@ -46,6 +46,15 @@ async fn the_durability_is_stated_and_kept_by_the_embedded_store() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_durability_is_stated_on_redis() {
+    let fleet = Fleet::start(StoreKind::Redis, 1).await;
+    let ready: Value = reqwest::get(format!("{}/readyz", fleet.server(0))).await.expect("an answer").json().await.expect("JSON");
+    assert_eq!((&ready["durability"], &ready["ready"]), (&"strict".into(), &true.into()), "{ready:#}");
+    let log = fleet.log_text("queue-0");
+    assert!(log.lines().any(|line| line.contains("the queue service starts") && line.contains("strict")), "{log}");
+}
+
 #[test]
 fn the_dev_server_states_its_durability() {
     let folder = tempfile::tempdir().expect("a folder");

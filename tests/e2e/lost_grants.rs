@@ -1,10 +1,16 @@
-//! Grants that never arrive: leased by the store, known to nobody. They must not stay so.
+//! Grants that never arrive, leased by the store and known to nobody, and words that a replica misses. Neither may stay so.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::checker;
+use crate::crash::{LIMIT, acknowledged};
 use crate::fleet::{Fleet, StoreKind};
+use crate::shop::Shop;
+use crate::workload::{Log, apply_all, drive};
 
 const ECHO: &str = "export default async function echo(input) { return input; }";
 
@@ -52,4 +58,29 @@ async fn g3_a_lost_grant_comes_back_on_the_embedded_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_a_lost_grant_comes_back_on_redis() {
     a_lost_grant_comes_back(StoreKind::Redis).await;
+}
+
+/// A replica hears of work by subscription. One whose subscription breaks again and again misses words, and looks by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_18_words_that_a_replica_missed_are_made_up_for() {
+    let shop = Shop::open().await;
+    let mut fleet = Fleet::start(StoreKind::Redis, 2).await;
+    apply_all(&fleet, &shop).await;
+    fleet.add_worker_with(1, &[], &[]);
+    let log = Log::default();
+    let (stop, url) = (Arc::new(AtomicBool::new(false)), fleet.store_url.clone());
+    let stopped = stop.clone();
+    let deaf = tokio::task::spawn_blocking(move || {
+        let mut connection = redis::Client::open(url).and_then(|client| client.get_connection()).expect("Redis answers");
+        let mut killed = 0_u64;
+        while !stopped.load(Ordering::SeqCst) {
+            killed += redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).query::<u64>(&mut connection).expect("Redis answers");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        killed
+    });
+    drive(vec![fleet.server(0)], log.clone(), "deaf", 80).await;
+    checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+    stop.store(true, Ordering::SeqCst);
+    assert!(deaf.await.expect("no panic") > 4, "subscriptions were broken");
 }
