@@ -22,7 +22,15 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
     pub async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
-        self.control(run, "cancel", &Json::of(&Reason { reason: reason.into() })).await
+        self.cancel_as(run, reason, &new_key()).await
+    }
+
+    /// As [`Self::cancel`]; `key` makes a repeat by another process the same request.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
+    pub async fn cancel_as(&self, run: &RunId, reason: &str, key: &str) -> Result<(), ClientError> {
+        self.control(run, "cancel", key, &Json::of(&Reason { reason: reason.into() })).await
     }
 
     /// Ends a run at once, without a last turn.
@@ -30,7 +38,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
     pub async fn terminate(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
-        self.control(run, "terminate", &Json::of(&Reason { reason: reason.into() })).await
+        self.control(run, "terminate", &new_key(), &Json::of(&Reason { reason: reason.into() })).await
     }
 
     /// Holds a run: it takes no turn until it is resumed.
@@ -38,7 +46,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
     pub async fn pause(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
-        self.control(run, "pause", &Json::of(&Reason { reason: reason.into() })).await
+        self.control(run, "pause", &new_key(), &Json::of(&Reason { reason: reason.into() })).await
     }
 
     /// Lets a paused or blocked run go on.
@@ -46,11 +54,11 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; `RunNotFound`, `RunClosed`, `NotApplicable`, `VersionNotFound`.
     pub async fn resume(&self, run: &RunId, resume: &Resume) -> Result<(), ClientError> {
-        self.control(run, "resume", &Json::of(resume)).await
+        self.control(run, "resume", &new_key(), &Json::of(resume)).await
     }
 
-    async fn control(&self, run: &RunId, verb: &str, body: &Json) -> Result<(), ClientError> {
+    async fn control(&self, run: &RunId, verb: &str, key: &str, body: &Json) -> Result<(), ClientError> {
         let path = self.path(&["runs", run.as_str(), verb]);
-        self.call_unit(Call::mutate(Method::POST, path, new_key(), "application/json", body.get().to_owned())).await
+        self.call_unit(Call::mutate(Method::POST, path, key.to_owned(), "application/json", body.get().to_owned())).await
     }
 }

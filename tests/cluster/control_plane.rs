@@ -43,6 +43,7 @@ pub fn free_port() -> u16 {
 pub struct ControlPlane {
     kube: PathBuf,
     folder: tempfile::TempDir,
+    port: u16,
 }
 
 /// The one of this program. Its processes end with it.
@@ -66,12 +67,12 @@ impl ControlPlane {
     fn start() -> (Self, [Process; 3]) {
         let kube = std::env::var_os("EVERLOOP_TEST_KUBE")
             .expect("EVERLOOP_TEST_KUBE is not set: run the tests by `make test`, which builds a control plane");
-        let plane = Self { kube: kube.into(), folder: tempfile::tempdir().expect("a folder") };
         let (etcd, peers, api) = (free_port(), free_port(), free_port());
+        let plane = Self { kube: kube.into(), folder: tempfile::tempdir().expect("a folder"), port: api };
         let key = plane.path("service-accounts.key");
         assert!(plane.command("key").arg(&key).status().expect("kube runs").success());
         std::fs::write(plane.path("tokens.csv"), "admin,admin,admin,\"system:masters\"\n").expect("a file");
-        std::fs::write(plane.kubeconfig(), kubeconfig(api)).expect("a file");
+        std::fs::write(plane.kubeconfig(), kubeconfig(api, "admin")).expect("a file");
         let etcd_url = format!("http://127.0.0.1:{etcd}");
         let mut command = plane.command("etcd");
         command.arg(plane.path("etcd")).arg(&etcd_url).arg(format!("http://127.0.0.1:{peers}"));
@@ -95,6 +96,8 @@ impl ControlPlane {
         let controllers = Process::spawn(plane.logged(&mut command, "kube-controller-manager"));
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         plane.kubectl(&["apply", "--server-side", "-f", &crds.display().to_string()]);
+        let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/operator-rbac.yaml");
+        plane.kubectl(&["apply", "-f", &rights.display().to_string()]);
         plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
         (plane, [etcd, api, controllers])
     }
@@ -105,6 +108,17 @@ impl ControlPlane {
 
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
+    }
+
+    /// A kubeconfig of a service account that has the operator's rights in one namespace, and no others.
+    pub fn operators_kubeconfig(&self, namespace: &str) -> PathBuf {
+        self.kubectl(&["-n", namespace, "create", "serviceaccount", "operator"]);
+        let account = format!("--serviceaccount={namespace}:operator");
+        self.kubectl(&["-n", namespace, "create", "rolebinding", "operator", "--clusterrole=everloop-operator", &account]);
+        let token = self.kubectl(&["-n", namespace, "create", "token", "operator"]);
+        let file = self.path(&format!("operator-of-{namespace}"));
+        std::fs::write(&file, kubeconfig(self.port, token.trim())).expect("a file");
+        file
     }
 
     fn command(&self, which: &str) -> Command {
@@ -195,13 +209,13 @@ impl Namespace {
     }
 }
 
-fn kubeconfig(port: u16) -> String {
+fn kubeconfig(port: u16, token: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Config
 clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{port}', insecure-skip-tls-verify: true}}}}]
-users: [{{name: admin, user: {{token: admin}}}}]
-contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]
+users: [{{name: user, user: {{token: {token}}}}}]
+contexts: [{{name: test, context: {{cluster: test, user: user}}}}]
 current-context: test
 "
     )

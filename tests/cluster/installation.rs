@@ -1,5 +1,6 @@
 //! A queue service, a worker and an operator beside the API server, which look at one namespace.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmet
 pub struct Installation {
     pub namespace: Namespace,
     folder: tempfile::TempDir,
+    kubeconfig: PathBuf,
     port: u16,
     queue: Option<Process>,
     operator: Option<Process>,
@@ -26,7 +28,8 @@ impl Installation {
         let namespace = Namespace::new(name);
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let worker = Process::spawn(everloop(port).args(["worker", "--pool", "default", "--loops", "1"]));
-        let mut installation = Self { namespace, folder, port, queue: None, operator: None, _worker: worker };
+        let kubeconfig = control_plane().operators_kubeconfig(name);
+        let mut installation = Self { namespace, folder, kubeconfig, port, queue: None, operator: None, _worker: worker };
         installation.start_queue();
         installation.start_operator();
         installation.namespace.apply(POOL).expect("a pool");
@@ -48,7 +51,7 @@ impl Installation {
         let name = &self.namespace.0;
         let mut command = everloop(self.port);
         command.args(["operator", "--operator-namespace", name, "--watch-namespace", name]);
-        self.operator = Some(Process::spawn(command.env("KUBECONFIG", control_plane().kubeconfig())));
+        self.operator = Some(Process::spawn(command.env("KUBECONFIG", &self.kubeconfig)));
     }
 
     /// SIGKILL.

@@ -23,7 +23,7 @@ use super::{CONCURRENCY, status};
 use crate::api::{Code, RunId};
 use crate::client::ClientError;
 use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
-use plan::{FINALIZER, Step};
+use plan::Step;
 
 /// An open run is looked at again after a tenth of its age, within these bounds.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -39,12 +39,12 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
 }
 
 async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Action, Error> {
-    let action = match plan::plan(&run) {
+    // An object asks its run to end once, however often an operator dies in between.
+    let key = format!("{}-cancel", run.uid().unwrap_or_default());
+    let action = match plan::plan(&run, &status::now()) {
         Step::Nothing => Action::await_change(),
-        Step::Finalizer(finalizers) => {
-            let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
-            let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": finalizers}});
-            api.patch(&run.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Step::Finalizers(finalizers) => {
+            set_finalizers(&context, &run, finalizers).await?;
             Action::await_change()
         }
         Step::Write(next) => {
@@ -58,7 +58,7 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
         Step::Look { namespace, id, cancel } => {
             let queue = context.queue(&namespace);
             if cancel {
-                match queue.cancel(&id, "the WorkflowRun asks for it").await {
+                match queue.cancel_as(&id, "the WorkflowRun asks for it", &key).await {
                     Err(error) if !matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => return Err(error.into()),
                     _ => {}
                 }
@@ -66,21 +66,25 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
             told(&context, &run, queue.run(&id).await.map(|view| plan::mirrored(&run, &view, &status::now()))).await?
         }
         Step::Cancel { namespace, id } => {
-            match context.queue(&namespace).cancel(&id, "the WorkflowRun was deleted").await {
+            match context.queue(&namespace).cancel_as(&id, "the WorkflowRun was deleted", &key).await {
                 Ok(()) => {}
                 Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => {}
                 Err(error) if plan::deleted_for(&run) < plan::CANCEL_WITHIN => return Err(error.into()),
                 Err(error) => tracing::warn!(run = %id, %error, "a WorkflowRun goes although its run could not be cancelled"),
             }
-            let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
-            let left: Vec<_> = run.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
-            let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": left}});
-            api.patch(&run.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+            set_finalizers(&context, &run, plan::others(&run)).await?;
             Action::await_change()
         }
     };
     context.well(&*run);
     Ok(action)
+}
+
+async fn set_finalizers(context: &Context, run: &WorkflowRun, finalizers: Vec<String>) -> Result<(), Error> {
+    let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
+    let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": finalizers}});
+    api.patch(&run.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok(())
 }
 
 /// Writes what an answer of the queue service comes to.

@@ -26,7 +26,7 @@ pub(super) enum Step {
     /// It is all said and done.
     Nothing,
     /// Set these finalizers.
-    Finalizer(Vec<String>),
+    Finalizers(Vec<String>),
     /// Write this status.
     Write(Box<WorkflowRunStatus>),
     /// Ask for the run.
@@ -44,11 +44,15 @@ pub(super) struct Planned {
     pub(super) start: StartRun,
 }
 
+/// The finalizers of others.
+pub(super) fn others(run: &WorkflowRun) -> Vec<String> {
+    run.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect()
+}
+
 /// The next step.
-pub(super) fn plan(run: &WorkflowRun) -> Step {
+pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
     let before = run.status.clone().unwrap_or_default();
     let held = run.finalizers().iter().any(|name| name == FINALIZER);
-    let without = || run.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
     let closed = before.closed_at.is_some();
     let deleted = run.metadata.deletion_timestamp.is_some();
     if !held && deleted {
@@ -60,20 +64,20 @@ pub(super) fn plan(run: &WorkflowRun) -> Step {
         return match id {
             // An object that only attached to a run takes nothing with it.
             Some(id) if !closed && run.spec.run_id.is_none() => Step::Cancel { namespace, id },
-            _ => Step::Finalizer(without()),
+            _ => Step::Finalizers(others(run)),
         };
     }
     if closed {
-        return if held { Step::Finalizer(without()) } else { Step::Nothing };
+        return if held { Step::Finalizers(others(run)) } else { Step::Nothing };
     }
     if !held {
-        return Step::Finalizer(run.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect());
+        return Step::Finalizers(run.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect());
     }
     let Some(id) = id else {
         let (id, generation) = (id_of(run), run.metadata.generation.unwrap_or(0));
         return match id.parse::<RunId>() {
             Ok(_) => Step::Write(Box::new(WorkflowRunStatus { observed_generation: generation, run_id: Some(id), ..before })),
-            Err(error) => Step::Write(Box::new(stalled(run, "InvalidSpec", &error.to_string(), ""))),
+            Err(error) => Step::Write(Box::new(stalled(run, "InvalidSpec", &error.to_string(), now))),
         };
     };
     if before.accepted_at.is_some() {
@@ -81,21 +85,13 @@ pub(super) fn plan(run: &WorkflowRun) -> Step {
     }
     match start(run, id) {
         Ok(start) => Step::Start(Box::new(Planned { namespace, start })),
-        Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, "")),
+        Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, now)),
     }
 }
 
-fn unless_said(run: &WorkflowRun, mut next: WorkflowRunStatus) -> Step {
-    let before = run.status.clone().unwrap_or_default();
-    // The time of an equal condition stays, so an equal status is equal.
-    next.conditions.0.iter_mut().for_each(|condition| {
-        if let Some(old) = before.conditions.get(&condition.kind)
-            && old.status == condition.status
-        {
-            condition.last_transition_time.clone_from(&old.last_transition_time);
-        }
-    });
-    if next == before { Step::Nothing } else { Step::Write(Box::new(next)) }
+/// Writes a status that is another one than before; the time of an equal condition stays.
+fn unless_said(run: &WorkflowRun, next: WorkflowRunStatus) -> Step {
+    if run.status.as_ref() == Some(&next) { Step::Nothing } else { Step::Write(Box::new(next)) }
 }
 
 /// The run of an object: its own, or the one that it names. The uid makes an object of the same name that comes later another run.
