@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use rand::RngExt as _;
 
@@ -16,6 +17,9 @@ use crate::client::ClientError;
 /// First pause after a failure; it doubles up to [`PAUSE_MAX`], and a random part of up to a half is left out.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// An event's note has at most 1 kB.
+const NOTE_CHARACTERS_MAX: usize = 250;
 
 /// What a pass over an object can fail with. It is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +44,14 @@ pub(super) struct Context {
     pub(super) cluster: Client,
     queue: crate::client::Client,
     pub(super) config: Config,
+    events: Recorder,
     failures: Mutex<HashMap<String, u32>>,
 }
 
 impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config) -> Self {
-        Self { cluster, queue, config, failures: Mutex::default() }
+        let events = Recorder::new(cluster.clone(), Reporter { controller: "everloop-operator".to_owned(), instance: None });
+        Self { cluster, queue, config, events, failures: Mutex::default() }
     }
 
     /// The queue service, for a namespace.
@@ -62,6 +68,15 @@ impl Context {
         match &self.config.watch {
             Some(namespace) => Api::namespaced(self.cluster.clone(), namespace.as_str()),
             None => Api::all(self.cluster.clone()),
+        }
+    }
+
+    /// Tells a change of state to people. An event that is lost is no reason for anything.
+    pub(super) async fn event<K: Resource<DynamicType = ()>>(&self, object: &K, type_: EventType, reason: &str, note: &str) {
+        let note = Some(note.chars().take(NOTE_CHARACTERS_MAX).collect());
+        let event = Event { type_, reason: reason.to_owned(), note, action: "Reconcile".to_owned(), secondary: None };
+        if let Err(error) = self.events.publish(&event, &object.object_ref(&())).await {
+            tracing::debug!(%error, reason, "an event was not published");
         }
     }
 

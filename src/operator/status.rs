@@ -2,6 +2,7 @@
 
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
+use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use super::context::{Context, Error};
 use crate::api::TimeMs;
+use crate::crd::resources::{Condition, HasConditions};
 
 /// Under whose name fields are written.
 pub(super) const MANAGER: &str = "everloop";
@@ -36,7 +38,7 @@ pub(super) fn age_seconds<K: Resource>(object: &K) -> i64 {
 pub(super) async fn write<K, S>(context: &Context, object: &K, before: Option<&S>, status: &S) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
-    S: Serialize + PartialEq,
+    S: Serialize + PartialEq + HasConditions,
 {
     if before == Some(status) {
         return Ok(());
@@ -50,11 +52,17 @@ where
         }
     }
     let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": fields});
-    api.patch_status(
-        &object.name_any(),
-        &PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() },
-        &Patch::Merge(patch),
-    )
-    .await?;
+    let by = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    api.patch_status(&object.name_any(), &by, &Patch::Merge(patch)).await?;
+    if let Some(stalled) = newly_stalled(before, status) {
+        context.event(object, EventType::Warning, &stalled.reason, &stalled.message).await;
+    }
     Ok(())
+}
+
+/// What needs a person from now on, or for another reason than before.
+fn newly_stalled<'s, S: HasConditions>(before: Option<&S>, status: &'s S) -> Option<&'s Condition> {
+    let stalled = status.conditions().get("Stalled").filter(|stalled| stalled.status == "True")?;
+    let known = before.and_then(|before| before.conditions().get("Stalled"));
+    known.is_none_or(|known| known.status != "True" || known.reason != stalled.reason).then_some(stalled)
 }

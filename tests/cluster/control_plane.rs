@@ -209,6 +209,19 @@ impl Namespace {
     }
 }
 
+impl Namespace {
+    /// Reasons of the events of an object, each as often as it was told.
+    pub fn events(&self, kind: &str, name: &str) -> Vec<String> {
+        let list = self.get("events.events.k8s.io").expect("events");
+        let ours = list["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|event| event["regarding"]["kind"] == kind && event["regarding"]["name"] == name);
+        ours.map(|event| event["reason"].as_str().expect("a reason").to_owned()).collect()
+    }
+}
+
 fn kubeconfig(port: u16, token: &str) -> String {
     format!(
         "apiVersion: v1

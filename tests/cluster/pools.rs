@@ -42,6 +42,8 @@ async fn a_pool_is_a_deployment_that_is_kept_as_it_should_be_and_goes_with_it() 
     namespace.kubectl(&["delete", DEPLOYMENT]);
     deployment(namespace, |found| found["spec"]["replicas"] == 2, "it is made again");
 
+    control_plane().until("it is told", || namespace.events("WorkerPool", "big").contains(&"PutBack".to_owned()));
+
     // Through the pool: followed.
     namespace.kubectl(&["scale", "elp/big", "--replicas=1"]);
     deployment(namespace, |found| found["status"]["replicas"] == 1, "one pod");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::control_plane::control_plane;
 use crate::installation::{Installation, a_workflow};
 
 #[tokio::test]
@@ -36,6 +37,8 @@ async fn a_mistake_is_told_with_its_place_and_the_last_good_version_stays() {
     let stalled = namespace.condition("elw/flow", "Stalled", "True", "InvalidSource");
     assert!(stalled["message"].as_str().unwrap().contains("fetch"), "{stalled}");
     assert_eq!(namespace.get("elw/flow").unwrap()["status"]["version"], good);
+    control_plane().until("it is told", || !namespace.events("Workflow", "flow").is_empty());
+    assert_eq!(namespace.events("Workflow", "flow"), ["InvalidSource"], "once, and not for every pass");
     let name = "flow".parse().unwrap();
     assert_eq!(installation.client().workflow(&name).await.unwrap().version.to_string(), good.as_str().unwrap());
     namespace.apply(&a_workflow("flow", "return 2;")).unwrap();
@@ -55,7 +58,7 @@ async fn a_change_of_a_config_map_is_a_new_version() {
     let mut versions = Vec::new();
     for number in 1..=2 {
         namespace.apply(&map(&format!("export default async () => {number};"))).unwrap();
-        crate::control_plane::control_plane().until("a new version", || {
+        control_plane().until("a new version", || {
             let version = namespace.get("elw/flow").unwrap()["status"]["version"].clone();
             let new = !version.is_null() && !versions.contains(&version);
             if new {

@@ -28,6 +28,12 @@ pub struct Condition {
     pub last_transition_time: String,
 }
 
+/// A status with conditions.
+pub trait HasConditions {
+    /// They.
+    fn conditions(&self) -> &Conditions;
+}
+
 /// The conditions of an object, one of each type.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema;
-use super::status::Conditions;
+use super::status::{Conditions, HasConditions};
 
 /// Worker pods of one kind.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,4 +143,10 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub selector: String,
+}
+
+impl HasConditions for WorkerPoolStatus {
+    fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema;
-use super::status::Conditions;
+use super::status::{Conditions, HasConditions};
 
 /// A workflow: an `async` function that runs durably, and the activities that it may call.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,4 +98,10 @@ pub struct WorkflowStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub version_short: Option<String>,
+}
+
+impl HasConditions for WorkflowStatus {
+    fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
 }

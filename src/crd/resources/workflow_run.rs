@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema;
-use super::status::Conditions;
+use super::status::{Conditions, HasConditions};
 
 /// One run of a workflow. Deleting the object cancels the run.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,4 +102,10 @@ pub struct WorkflowRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub closed_at: Option<String>,
+}
+
+impl HasConditions for WorkflowRunStatus {
+    fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
 }

@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,14 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         let wanted = plan::deployment(&pool, &context.config);
         let deployment = match found {
             Some(found) if plan::has_all_of(&found, &wanted) => found,
-            _ => api.patch(&name, &PatchParams::apply(status::MANAGER).force(), &Patch::Apply(&wanted)).await?,
+            found => {
+                let applied = api.patch(&name, &PatchParams::apply(status::MANAGER).force(), &Patch::Apply(&wanted)).await?;
+                if found.is_some_and(|found| plan::was_applied_from(&found, &wanted)) {
+                    let note = format!("Deployment {name} was changed by hand and is put back; change the WorkerPool, or its /scale");
+                    context.event(&*pool, EventType::Normal, "PutBack", &note).await;
+                }
+                applied
+            }
         };
         (plan::status(&pool, &deployment, &status::now()), Action::await_change())
     };

@@ -100,9 +100,13 @@ pub(super) fn deployment(pool: &WorkerPool, config: &Config) -> Value {
 
 /// Whether a Deployment was applied from this, and nobody has changed what everybody changes.
 pub(super) fn has_all_of(found: &Deployment, wanted: &Value) -> bool {
-    let applied = found.annotations().get(SPEC_HASH).map(String::as_str) == wanted["metadata"]["annotations"][SPEC_HASH].as_str();
     let spec = serde_json::to_value(&found.spec).unwrap_or_default();
-    applied && covers(&spec, &wanted["spec"])
+    was_applied_from(found, wanted) && covers(&spec, &wanted["spec"])
+}
+
+/// Whether a Deployment was applied from this, whatever was done to it since.
+pub(super) fn was_applied_from(found: &Deployment, wanted: &Value) -> bool {
+    found.annotations().get(SPEC_HASH).map(String::as_str) == wanted["metadata"]["annotations"][SPEC_HASH].as_str()
 }
 
 /// Whether `found` has every value of `wanted`; what the API server has filled in beside it does not matter.
