@@ -20,6 +20,8 @@ pub mod clock;
 pub mod crd;
 pub mod definitions;
 pub mod dev;
+#[cfg(test)]
+mod generated;
 pub mod machine;
 pub mod operator;
 pub mod queue;

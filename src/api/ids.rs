@@ -159,7 +159,8 @@ impl Version {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two lower-case hexadecimal digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

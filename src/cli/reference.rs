@@ -87,11 +87,5 @@ fn plain(text: &str) -> String {
 
 #[test]
 fn the_generated_reference_is_what_the_arguments_say() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
-    let made = markdown();
-    if std::env::var_os("EVERLOOP_UPDATE").is_some() {
-        std::fs::write(path, &made).unwrap();
-    }
-    let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == made, "docs/cli.md is not what the arguments say: `make update` rewrites it");
+    crate::generated::is_up_to_date("docs/cli.md", &markdown());
 }

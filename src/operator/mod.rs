@@ -13,7 +13,11 @@ mod workflow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
+use futures_util::StreamExt as _;
+use kube::runtime::Controller;
+use kube::runtime::controller::Action;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Name;
@@ -77,6 +81,24 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     );
     tracing::info!("operator stopped");
     Ok(())
+}
+
+/// Runs a controller until `shutdown`.
+async fn drive<K, F>(
+    controller: Controller<K>,
+    reconcile: fn(Arc<K>, Arc<Context>) -> F,
+    context: Arc<Context>,
+    shutdown: CancellationToken,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    F: Future<Output = Result<Action, context::Error>> + Send + 'static,
+{
+    controller
+        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(shutdown.cancelled_owned())
+        .run(reconcile, |object, error, context| context.failed(&*object, error), context)
+        .for_each(|_| std::future::ready(()))
+        .await;
 }
 
 /// Waits until the API server knows the resources: they may be applied after the operator.

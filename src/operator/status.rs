@@ -1,5 +1,8 @@
 //! Writing statuses, and the times in them.
 
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::EventType;
@@ -11,6 +14,9 @@ use serde_json::json;
 use super::context::{Context, Error};
 use crate::api::TimeMs;
 use crate::crd::resources::{Condition, HasConditions};
+
+/// Things are applied together: what is missing may be on its way for so long.
+pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 /// Under whose name fields are written.
 pub(super) const MANAGER: &str = "everloop";
@@ -29,9 +35,10 @@ fn seconds(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How long ago an object was created, in seconds.
-pub(super) fn age_seconds<K: Resource>(object: &K) -> i64 {
-    object.creation_timestamp().map_or(0, |at| jiff::Timestamp::now().as_second() - at.0.as_second())
+/// How long ago that was, in whole seconds.
+pub(super) fn since(at: Option<&Time>) -> Duration {
+    let seconds = at.map_or(0, |at| jiff::Timestamp::now().as_second() - at.0.as_second());
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 /// Writes a status as a whole, unless it is what is there. The object must be as it was observed.

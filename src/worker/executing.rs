@@ -68,7 +68,7 @@ impl Executing {
     pub(super) fn watch(self, limit: Duration) -> std::io::Result<()> {
         let most = limit + GRACE;
         let look = move || {
-            let mut seen: Vec<Option<(u64, Duration)>> = vec![None; self.0.len()];
+            let mut seen = vec![(0_u64, Duration::ZERO); self.0.len()];
             while Arc::strong_count(&self.0) > 1 {
                 std::thread::sleep(LOOK_EVERY);
                 for (place, seen) in seen.iter_mut().enumerate() {
@@ -76,14 +76,13 @@ impl Executing {
                         let place = self.place(place);
                         (place.count, place.now.clone())
                     };
-                    let Some((mark, cpu)) = now.and_then(|mark| Some((cpu_of(mark.thread)?, mark))).map(|(cpu, mark)| (mark, cpu)) else {
-                        *seen = None;
-                        continue;
-                    };
+                    let Some(mark) = now else { continue };
+                    let Some(cpu) = cpu_of(mark.thread) else { continue };
+                    // What was under way at the last look has its count still; a count comes once.
                     match *seen {
-                        Some((same, began)) if same == count && cpu.saturating_sub(began) > most => end_process(&mark, most),
-                        Some((same, _)) if same == count => {}
-                        _ => *seen = Some((count, cpu)),
+                        (same, began) if same == count && cpu.saturating_sub(began) > most => end_process(&mark, most),
+                        (same, _) if same == count => {}
+                        _ => *seen = (count, cpu),
                     }
                 }
             }

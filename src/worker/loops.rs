@@ -137,9 +137,7 @@ impl Loops {
     pub(super) fn work(&mut self) -> impl Iterator<Item = Msg> + use<> {
         let (mut turn, mut slice) = (None, None);
         if let Where::Here { own, calls } = &mut self.0 {
-            while turn.is_none()
-                && let Some(call) = calls.pop_front()
-            {
+            while let Some(call) = calls.pop_front() {
                 let is_turn = matches!(call, Call::Turn { .. });
                 turn = own.take(call);
                 if is_turn {

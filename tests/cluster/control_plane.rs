@@ -1,43 +1,22 @@
 //! A control plane of Kubernetes of the tests' own: etcd, API server and controller manager on ports of 127.0.0.1, one for all
 //! tests of this program, which have a namespace each. There is no node: pods are made and stay pending.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A process that ends with us, in whatever way we end.
-pub struct Process(Child);
+use crate::process::{Process, free_port};
 
-impl Process {
-    pub fn spawn(command: &mut Command) -> Self {
-        use std::os::unix::process::CommandExt as _;
-        // SAFETY: between fork and exec only a system call is made.
-        unsafe {
-            command.pre_exec(|| rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into));
-        }
-        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?} does not start: {e}")))
+/// What this starts ends with us, in whatever way we end.
+pub fn bound_to_us(command: &mut Command) -> &mut Command {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: between fork and exec only a system call is made.
+    unsafe {
+        command.pre_exec(|| rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(Into::into))
     }
-
-    /// SIGKILL, and waits for the end.
-    pub fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 pub struct ControlPlane {
@@ -76,7 +55,7 @@ impl ControlPlane {
         let etcd_url = format!("http://127.0.0.1:{etcd}");
         let mut command = plane.command("etcd");
         command.arg(plane.path("etcd")).arg(&etcd_url).arg(format!("http://127.0.0.1:{peers}"));
-        let etcd = Process::spawn(plane.logged(&mut command, "etcd"));
+        let etcd = plane.spawn(&mut command, "etcd");
         let mut command = plane.command("kube-apiserver");
         command
             .args(["--bind-address=127.0.0.1", "--authorization-mode=RBAC", "--endpoint-reconciler-type=none"])
@@ -86,14 +65,14 @@ impl ControlPlane {
             .arg(format!("--token-auth-file={}", plane.path("tokens.csv").display()))
             .arg(format!("--service-account-key-file={}", key.display()))
             .arg(format!("--service-account-signing-key-file={}", key.display()));
-        let api = Process::spawn(plane.logged(&mut command, "kube-apiserver"));
+        let api = plane.spawn(&mut command, "kube-apiserver");
         plane.until("the API server is ready", || plane.try_kubectl(&["get", "--raw", "/readyz"]).status.success());
         let mut command = plane.command("kube-controller-manager");
         command
             .args(["--leader-elect=false", "--secure-port=0"])
             .arg(format!("--kubeconfig={}", plane.kubeconfig().display()))
             .arg(format!("--service-account-private-key-file={}", key.display()));
-        let controllers = Process::spawn(plane.logged(&mut command, "kube-controller-manager"));
+        let controllers = plane.spawn(&mut command, "kube-controller-manager");
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         plane.kubectl(&["apply", "--server-side", "-f", &crds.display().to_string()]);
         let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/operator-rbac.yaml");
@@ -127,9 +106,10 @@ impl ControlPlane {
         command
     }
 
-    fn logged<'c>(&self, command: &'c mut Command, name: &str) -> &'c mut Command {
+    /// Its log stands in our folder.
+    fn spawn(&self, command: &mut Command, name: &str) -> Process {
         let log = std::fs::File::create(self.path(&format!("{name}.log"))).expect("a log file");
-        command.stdout(log.try_clone().expect("the same file")).stderr(log)
+        Process::spawn(name, bound_to_us(command).stdout(log.try_clone().expect("the same file")).stderr(log))
     }
 
     /// Waits, a minute at most.

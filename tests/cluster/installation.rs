@@ -7,7 +7,8 @@ use std::time::Duration;
 use everloop::api::Name;
 use everloop::client::{Client, ClientConfig, ListRuns, Patience};
 
-use crate::control_plane::{Namespace, Process, control_plane, free_port};
+use crate::control_plane::{Namespace, bound_to_us, control_plane};
+use crate::process::{Process, free_port};
 
 /// The pool that every example names.
 pub const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: default}\nspec: {replicas: 0}\n";
@@ -27,7 +28,7 @@ impl Installation {
     pub fn new(name: &str) -> Self {
         let namespace = Namespace::new(name);
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
-        let worker = Process::spawn(everloop(port).args(["worker", "--pool", "default", "--loops", "1"]));
+        let worker = Process::spawn("worker", everloop(port).args(["worker", "--pool", "default", "--loops", "1"]));
         let kubeconfig = control_plane().operators_kubeconfig(name);
         let mut installation = Self { namespace, folder, kubeconfig, port, queue: None, operator: None, _worker: worker };
         installation.start_queue();
@@ -39,7 +40,7 @@ impl Installation {
     pub fn start_queue(&mut self) {
         let store = format!("file:{}", self.folder.path().join("store.redb").display());
         let listen = format!("127.0.0.1:{}", self.port);
-        self.queue = Some(Process::spawn(everloop(self.port).args(["queue", "--listen", &listen, "--store", &store])));
+        self.queue = Some(Process::spawn("queue", everloop(self.port).args(["queue", "--listen", &listen, "--store", &store])));
     }
 
     /// SIGKILL.
@@ -51,7 +52,7 @@ impl Installation {
         let name = &self.namespace.0;
         let mut command = everloop(self.port);
         command.args(["operator", "--operator-namespace", name, "--watch-namespace", name]);
-        self.operator = Some(Process::spawn(command.env("KUBECONFIG", &self.kubeconfig)));
+        self.operator = Some(Process::spawn("operator", command.env("KUBECONFIG", &self.kubeconfig)));
     }
 
     /// SIGKILL.
@@ -79,7 +80,7 @@ impl Installation {
 
 fn everloop(port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
-    command.env("EVERLOOP_SERVER", format!("http://127.0.0.1:{port}")).env("EVERLOOP_LOG", "warn");
+    bound_to_us(&mut command).env("EVERLOOP_SERVER", format!("http://127.0.0.1:{port}")).env("EVERLOOP_LOG", "warn");
     command
 }
 

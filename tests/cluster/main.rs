@@ -5,6 +5,8 @@
 mod control_plane;
 mod installation;
 mod pools;
+#[path = "../support/process.rs"]
+mod process;
 mod rules;
 mod runs;
 mod workflows;

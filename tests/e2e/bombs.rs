@@ -105,6 +105,34 @@ async fn a_run_that_fills_its_journal_ends_with_a_typed_error() {
     assert_eq!(view(&server, "neighbour", "?wait=60s").await["result"], 1);
 }
 
+/// Gives a run a worker, and another one for each that it kills, until it is blocked: the run, the last worker, and the deaths.
+async fn blocked_by(
+    fleet: &mut Fleet,
+    id: &str,
+    args: &[&str],
+    env: &[(&str, &str)],
+    on_death: impl Fn(&Fleet, &str),
+) -> (Value, String, u32) {
+    let (server, deadline) = (fleet.server(0), Instant::now() + LIMIT);
+    let mut worker = fleet.add_worker_with(0, args, env);
+    let mut deaths = 0;
+    loop {
+        let view = view(&server, id, "").await;
+        if view["status"] == "Blocked" {
+            return (view, worker, deaths);
+        }
+        if !fleet.workers.get_mut(&worker).expect("it is there").is_alive() {
+            deaths += 1;
+            on_death(fleet, &worker);
+            assert!(deaths <= 2, "a run that kills goes through the fleet: {view:#?}");
+            fleet.workers.remove(&worker);
+            worker = fleet.add_worker_with(0, args, env);
+        }
+        assert!(Instant::now() < deadline, "after {deaths} deaths: {view:#?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Each turn of one run kills its process. Two workers die of it; then it is taken alone, and blocked. Its neighbours, suspects
 /// too since they were leased to the dead workers, end as if nothing had been.
 async fn a_turn_that_kills_its_worker_is_taken_alone(kind: StoreKind) {
@@ -117,21 +145,7 @@ async fn a_turn_that_kills_its_worker_is_taken_alone(kind: StoreKind) {
     let (input, expected) = (json!({"steps": 2}), Expected::Tokens { steps: 2 });
     crate::workload::start(&reqwest::Client::new(), std::slice::from_ref(&server), &log, "steps", "poison", input, expected).await;
     let client = tokio::spawn(drive(vec![server.clone()], log.clone(), "near", 60));
-    let mut worker = fleet.add_worker_with(0, &[], &poisoned);
-    let mut deaths = 0;
-    let blocked = loop {
-        let view = view(&server, "poison", "").await;
-        if view["status"] == "Blocked" {
-            break view;
-        }
-        if !fleet.workers.get_mut(&worker).expect("it is there").is_alive() {
-            deaths += 1;
-            assert!(deaths <= 2, "a poisoned run goes through the fleet: {view:#?}");
-            fleet.workers.remove(&worker);
-            worker = fleet.add_worker_with(0, &[], &poisoned);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let (blocked, worker, deaths) = blocked_by(&mut fleet, "poison", &[], &poisoned, |_, _| {}).await;
     assert_eq!(deaths, 2);
     assert_eq!(blocked["blocked"]["reason"], "TurnKilledWorker", "{blocked:#?}");
     let message = blocked["blocked"]["message"].as_str().expect("a message");
@@ -167,24 +181,12 @@ async fn rule_4_a_native_step_without_end_is_found_and_its_run_blocked() {
     let (server, log) = (fleet.server(0), Log::default());
     fleet.apply("native", NATIVE, json!({})).await;
     start(&server, "native", "n").await;
-    let mut deaths = 0;
-    let deadline = Instant::now() + LIMIT;
-    let mut worker = fleet.add_worker_with(0, &["--turn-cpu", "100ms"], &[]);
     let client = tokio::spawn(drive(vec![server.clone()], log.clone(), "near", 40));
-    let blocked = loop {
-        let view = view(&server, "n", "").await;
-        if view["status"] == "Blocked" {
-            break view;
-        }
-        if !fleet.workers.get_mut(&worker).expect("it is there").is_alive() {
-            assert!(fleet.log_text(&worker).contains("computes without end"), "{}", fleet.log_text(&worker));
-            deaths += 1;
-            fleet.workers.remove(&worker);
-            worker = fleet.add_worker_with(0, &["--turn-cpu", "100ms"], &[]);
-        }
-        assert!(Instant::now() < deadline, "after {deaths} deaths: {view:#?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let told = |fleet: &Fleet, worker: &str| {
+        let log = fleet.log_text(worker);
+        assert!(log.contains("computes without end"), "{log}");
     };
+    let (blocked, _, deaths) = blocked_by(&mut fleet, "n", &["--turn-cpu", "100ms"], &[], told).await;
     assert_eq!(deaths, 2);
     assert_eq!(blocked["blocked"]["reason"], "TurnKilledWorker", "{blocked:#?}");
     client.await.expect("the client");

@@ -1,12 +1,13 @@
 //! A fleet of real processes: a store, one or more queue services on fixed ports, workers. All end when it is dropped.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub use crate::process::{Process, free_port};
 
 /// Where the runs live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,62 +15,6 @@ pub enum StoreKind {
     File,
     Redis,
     Valkey,
-}
-
-/// A process of ours, killed by its id when it is dropped.
-pub struct Process {
-    child: Child,
-    pub name: String,
-}
-
-impl Process {
-    pub fn spawn(name: &str, command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
-        Self { child, name: name.to_owned() }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Sends a signal by number.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.id()).expect("a process id")).expect("not zero");
-        rustix::process::kill_process(pid, signal).unwrap_or_else(|e| panic!("signal to {}: {e}", self.name));
-    }
-
-    /// SIGKILL, and waits for the end.
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// Waits for the end; the exit code.
-    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.child.try_wait().expect("a child of ours") {
-                Some(status) => return status.code(),
-                None if Instant::now() > deadline => panic!("{} does not end within {limit:?}", self.name),
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
-    }
-
-    pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 pub struct Fleet {
@@ -141,7 +86,7 @@ impl Fleet {
         command.arg("--dir").arg(self.folder.path()).args(["--maxmemory-policy", "noeviction"]).stdout(Stdio::null());
         match command.spawn() {
             Ok(child) => {
-                drop(self.redis.replace(Process { child, name: "redis".into() }));
+                drop(self.redis.replace(Process::of("redis", child)));
             }
             Err(e) => panic!("redis-server does not start ({e}): apt-get install redis-server"),
         }

@@ -16,6 +16,8 @@ mod full_disk;
 mod lost_grants;
 mod operations;
 mod points;
+#[path = "../support/process.rs"]
+mod process;
 mod reload;
 mod shop;
 mod shutdown;

@@ -34,6 +34,21 @@ pub trait HasConditions {
     fn conditions(&self) -> &Conditions;
 }
 
+/// Where an object stands: the statuses of `Ready`, `Reconciling` and `Stalled`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing([&'static str; 3]);
+
+impl Standing {
+    /// As it should be.
+    pub const READY: Self = Self(["True", "False", "False"]);
+    /// On the way.
+    pub const RECONCILING: Self = Self(["False", "True", "False"]);
+    /// As it should be, and something about it is on the way.
+    pub const READY_RECONCILING: Self = Self(["True", "True", "False"]);
+    /// It needs a person.
+    pub const STALLED: Self = Self(["False", "False", "True"]);
+}
+
 /// The conditions of an object, one of each type.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -58,6 +73,13 @@ impl Conditions {
             }
             Some(old) => *old = new,
             None => self.0.push(new),
+        }
+    }
+
+    /// Sets `Ready`, `Reconciling` and `Stalled`, which say together where an object stands.
+    pub fn stand(&mut self, standing: Standing, reason: &str, message: &str, generation: i64, now: &str) {
+        for (kind, status) in ["Ready", "Reconciling", "Stalled"].into_iter().zip(standing.0) {
+            self.set(kind, status, reason, message, generation, now);
         }
     }
 

@@ -9,7 +9,6 @@ pub(super) use plan::queue_pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
@@ -19,7 +18,7 @@ use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::{CONCURRENCY, status};
+use super::{drive, status};
 use crate::crd::resources::WorkerPool;
 
 /// A name that is taken may become free without telling us.
@@ -28,13 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
-    Controller::new(context.all::<WorkerPool>(), all.clone())
-        .owns(context.all::<Deployment>(), all.labels(plan::MANAGED))
-        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(shutdown.cancelled_owned())
-        .run(reconcile, |pool, error, context| context.failed(&*pool, error), context)
-        .for_each(|_| std::future::ready(()))
-        .await;
+    let controller = Controller::new(context.all::<WorkerPool>(), all.clone()).owns(context.all::<Deployment>(), all.labels(plan::MANAGED));
+    drive(controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Action, Error> {
@@ -45,8 +39,8 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
     let api = Api::<Deployment>::namespaced(context.cluster.clone(), &pool.namespace().unwrap_or_default());
     let name = plan::deployment_name(&pool);
     let found = api.get_opt(&name).await?;
-    let (next, action) = if let Some(taken) = found.as_ref().filter(|found| !plan::is_ours(found, &pool)) {
-        (plan::name_taken(&pool, &taken.name_any(), &status::now()), Action::requeue(LOOK_AGAIN))
+    let (next, action) = if found.as_ref().is_some_and(|found| !plan::is_ours(found, &pool)) {
+        (plan::name_taken(&pool, &name, &status::now()), Action::requeue(LOOK_AGAIN))
     } else {
         let wanted = plan::deployment(&pool, &context.config);
         let deployment = match found {

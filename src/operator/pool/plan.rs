@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Name;
-use crate::crd::resources::{WorkerPool, WorkerPoolStatus};
+use crate::api::ids::hex;
+use crate::crd::resources::{Standing, WorkerPool, WorkerPoolStatus};
 use crate::operator::Config;
 
 /// The label of everything that the operator makes.
@@ -21,7 +22,7 @@ pub(in crate::operator) fn queue_pool(namespace: &str, pool: &Name, installation
         return pool.clone();
     }
     let digest = Sha256::digest(format!("{namespace}/{pool}").as_bytes());
-    let hash: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&digest[..4]);
     let head: String = pool.as_str().chars().take(54).collect();
     format!("{head}-{hash}").parse().unwrap_or_else(|_| pool.clone())
 }
@@ -92,7 +93,7 @@ pub(super) fn deployment(pool: &WorkerPool, config: &Config) -> Value {
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     });
-    let hash: String = Sha256::digest(object.to_string().as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&Sha256::digest(object.to_string().as_bytes())[..8]);
     object["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("everloop");
     object["metadata"]["annotations"] = json!({SPEC_HASH: hash});
     object
@@ -127,13 +128,10 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
-fn said(pool: &WorkerPool, words: [&str; 3], reason: &str, message: &str, now: &str) -> WorkerPoolStatus {
-    let mut next = pool.status.clone().unwrap_or_default();
+fn said(pool: &WorkerPool, standing: Standing, reason: &str, message: &str, now: &str) -> WorkerPoolStatus {
     let generation = pool.metadata.generation.unwrap_or(0);
-    next.observed_generation = generation;
-    for (kind, status) in ["Ready", "Reconciling", "Stalled"].into_iter().zip(words) {
-        next.conditions.set(kind, status, reason, message, generation, now);
-    }
+    let mut next = WorkerPoolStatus { observed_generation: generation, ..pool.status.clone().unwrap_or_default() };
+    next.conditions.stand(standing, reason, message, generation, now);
     let labels = selector(pool);
     let pairs: Vec<String> =
         labels.as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
@@ -146,7 +144,7 @@ pub(super) fn name_taken(pool: &WorkerPool, name: &str, now: &str) -> WorkerPool
     let message = format!(
         "there is a Deployment {name} that does not belong to this pool: it is not touched; rename the pool or remove the Deployment"
     );
-    said(pool, ["False", "False", "True"], "NameTaken", &message, now)
+    said(pool, Standing::STALLED, "NameTaken", &message, now)
 }
 
 /// What the Deployment's state says of the pool.
@@ -160,16 +158,16 @@ pub(super) fn status(pool: &WorkerPool, deployment: &Deployment, now: &str) -> W
     let failing = condition("ReplicaFailure").filter(|condition| condition.status == "True");
     let mut next = if let Some(failing) = failing {
         let message = format!("no pod can be made: {}", failing.message.as_deref().unwrap_or("the Deployment does not say why"));
-        said(pool, ["False", "False", "True"], "PodsRefused", &message, now)
+        said(pool, Standing::STALLED, "PodsRefused", &message, now)
     } else if seen && wanted == 0 && all == 0 {
-        said(pool, ["True", "False", "False"], "ScaledToZero", "no pods, as wanted: runs of this pool wait", now)
+        said(pool, Standing::READY, "ScaledToZero", "no pods, as wanted: runs of this pool wait", now)
     } else if seen && ready == wanted && updated == wanted && all == wanted {
-        said(pool, ["True", "False", "False"], "PodsReady", &format!("all {wanted} pods are ready"), now)
+        said(pool, Standing::READY, "PodsReady", &format!("all {wanted} pods are ready"), now)
     } else if let Some(late) = late {
         let message = format!("{ready} of {wanted} pods are ready: {}", late.message.as_deref().unwrap_or_default());
-        said(pool, ["False", "False", "True"], "PodsNotReady", &message, now)
+        said(pool, Standing::STALLED, "PodsNotReady", &message, now)
     } else {
-        said(pool, ["False", "True", "False"], "PodsStarting", &format!("{ready} of {wanted} pods are ready"), now)
+        said(pool, Standing::RECONCILING, "PodsStarting", &format!("{ready} of {wanted} pods are ready"), now)
     };
     (next.replicas, next.ready_replicas) = (all, ready);
     next

@@ -10,7 +10,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::{Controller, watcher};
@@ -19,9 +18,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::{CONCURRENCY, status};
+use super::{drive, status};
 use crate::api::{Code, RunId};
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
 use plan::Step;
 
@@ -30,17 +29,11 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
-    Controller::new(context.all::<WorkflowRun>(), watcher::Config::default())
-        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(shutdown.cancelled_owned())
-        .run(reconcile, |run, error, context| context.failed(&*run, error), context)
-        .for_each(|_| std::future::ready(()))
-        .await;
+    let controller = Controller::new(context.all::<WorkflowRun>(), watcher::Config::default());
+    drive(controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Action, Error> {
-    // An object asks its run to end once, however often an operator dies in between.
-    let key = format!("{}-cancel", run.uid().unwrap_or_default());
     let action = match plan::plan(&run, &status::now()) {
         Step::Nothing => Action::await_change(),
         Step::Finalizers(finalizers) => {
@@ -58,19 +51,16 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
         Step::Look { namespace, id, cancel } => {
             let queue = context.queue(&namespace);
             if cancel {
-                match queue.cancel_as(&id, "the WorkflowRun asks for it", &key).await {
-                    Err(error) if !matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => return Err(error.into()),
-                    _ => {}
-                }
+                cancel_once(&queue, &run, &id, "the WorkflowRun asks for it").await?;
             }
             told(&context, &run, queue.run(&id).await.map(|view| plan::mirrored(&run, &view, &status::now()))).await?
         }
         Step::Cancel { namespace, id } => {
-            match context.queue(&namespace).cancel_as(&id, "the WorkflowRun was deleted", &key).await {
-                Ok(()) => {}
-                Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => {}
-                Err(error) if plan::deleted_for(&run) < plan::CANCEL_WITHIN => return Err(error.into()),
-                Err(error) => tracing::warn!(run = %id, %error, "a WorkflowRun goes although its run could not be cancelled"),
+            if let Err(error) = cancel_once(&context.queue(&namespace), &run, &id, "the WorkflowRun was deleted").await {
+                if status::since(run.metadata.deletion_timestamp.as_ref()) < plan::CANCEL_WITHIN {
+                    return Err(error.into());
+                }
+                tracing::warn!(run = %id, %error, "a WorkflowRun goes although its run could not be cancelled");
             }
             set_finalizers(&context, &run, plan::others(&run)).await?;
             Action::await_change()
@@ -78,6 +68,15 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
     };
     context.well(&*run);
     Ok(action)
+}
+
+/// Asks a run to end, once for each object, however often an operator dies in between. A run that is over needs no asking.
+async fn cancel_once(queue: &Client, run: &WorkflowRun, id: &RunId, reason: &str) -> Result<(), ClientError> {
+    let key = format!("{}-cancel", run.uid().unwrap_or_default());
+    match queue.cancel_as(id, reason, &key).await {
+        Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => Ok(()),
+        asked => asked,
+    }
 }
 
 async fn set_finalizers(context: &Context, run: &WorkflowRun, finalizers: Vec<String>) -> Result<(), Error> {
@@ -93,7 +92,7 @@ async fn told(context: &Context, run: &WorkflowRun, answer: Result<WorkflowRunSt
         Ok(next) => {
             let closed = next.closed_at.is_some();
             write(context, run, &next).await?;
-            let tenth = Duration::from_secs(u64::try_from(status::age_seconds(run)).unwrap_or(0)) / 10;
+            let tenth = status::since(run.metadata.creation_timestamp.as_ref()) / 10;
             Ok(if closed { Action::await_change() } else { Action::requeue(tenth.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1)) })
         }
         Err(ClientError::Refused(problem)) if problem.code.status() < 500 && problem.code != Code::Overloaded => {

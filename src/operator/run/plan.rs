@@ -7,15 +7,14 @@ use kube::ResourceExt as _;
 use crate::api::http::StartRun;
 use crate::api::{Code, Json, Name, Problem, RunId, RunStatus, RunView};
 use crate::client::ClientError;
-use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
-use crate::operator::status::{age_seconds, time};
+use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
+use crate::operator::status::{GRACE, since, time};
 
 /// Holds an object until its run is asked to end.
 pub(super) const FINALIZER: &str = "everloop.dev/cancel";
 /// A deleted object waits for the queue service at most for so long.
 pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
-/// Things are applied together: a workflow that is missing may be on its way for so long.
-const GRACE_SECONDS: i64 = 30;
+/// A workflow that is missing is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Of results and errors in a status.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -77,7 +76,7 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
         let (id, generation) = (id_of(run), run.metadata.generation.unwrap_or(0));
         return match id.parse::<RunId>() {
             Ok(_) => Step::Write(Box::new(WorkflowRunStatus { observed_generation: generation, run_id: Some(id), ..before })),
-            Err(error) => Step::Write(Box::new(stalled(run, "InvalidSpec", &error.to_string(), now))),
+            Err(error) => unless_said(run, stalled(run, "InvalidSpec", &error.to_string(), now)),
         };
     };
     if before.accepted_at.is_some() {
@@ -89,7 +88,7 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
     }
 }
 
-/// Writes a status that is another one than before; the time of an equal condition stays.
+/// Writes what was not said before.
 fn unless_said(run: &WorkflowRun, next: WorkflowRunStatus) -> Step {
     if run.status.as_ref() == Some(&next) { Step::Nothing } else { Step::Write(Box::new(next)) }
 }
@@ -113,12 +112,6 @@ fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
     Ok(StartRun { workflow, id: Some(id), input })
 }
 
-/// How long ago the object was deleted.
-pub(super) fn deleted_for(run: &WorkflowRun) -> Duration {
-    let at = run.metadata.deletion_timestamp.as_ref().map(|at| jiff::Timestamp::now().as_second() - at.0.as_second());
-    Duration::from_secs(at.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
-}
-
 /// The status of a run that was just accepted. Perhaps it has ended, when this is not the first time that it is asked for: the answer of
 /// a start has no result, so that is told after a look.
 pub(super) fn accepted(run: &WorkflowRun, view: &RunView, now: &str) -> WorkflowRunStatus {
@@ -129,13 +122,9 @@ pub(super) fn accepted(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
 
 /// The status that mirrors a run.
 pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> WorkflowRunStatus {
-    let mut next = run.status.clone().unwrap_or_default();
-    let generation = run.metadata.generation.unwrap_or(0);
-    next.observed_generation = generation;
+    let mut next = standing(run, Standing::READY, "Accepted", "the run is accepted", now);
+    let generation = next.observed_generation;
     let mut set = |kind, status, reason: &str, message: &str| next.conditions.set(kind, status, reason, message, generation, now);
-    set("Ready", "True", "Accepted", "the run is accepted");
-    set("Reconciling", "False", "Accepted", "the run is accepted");
-    set("Stalled", "False", "Accepted", "the run is accepted");
     let phase = format!("{:?}", view.status);
     let closed = view.status.is_closed();
     let (status, message) = if closed { ("True", "the run has ended") } else { ("False", "the run is open") };
@@ -176,13 +165,8 @@ pub(super) fn refused(run: &WorkflowRun, problem: &Problem, now: &str) -> (Workf
         Code::RunNotFound if accepted => "the run was accepted and the store does not know it any more: it was removed after its retention, or the store is another one; it is not started again".to_owned(),
         _ => problem.to_string(),
     };
-    if missing && age_seconds(run) < GRACE_SECONDS {
-        let mut next = run.status.clone().unwrap_or_default();
-        let generation = run.metadata.generation.unwrap_or(0);
-        next.observed_generation = generation;
-        for (kind, status) in [("Ready", "False"), ("Reconciling", "True"), ("Stalled", "False")] {
-            next.conditions.set(kind, status, problem.code.as_str(), &message, generation, now);
-        }
+    if missing && since(run.metadata.creation_timestamp.as_ref()) < GRACE {
+        let mut next = standing(run, Standing::RECONCILING, problem.code.as_str(), &message, now);
         next.phase = Some("Pending".to_owned());
         return (next, Some(LOOK_AGAIN / 5));
     }
@@ -191,24 +175,21 @@ pub(super) fn refused(run: &WorkflowRun, problem: &Problem, now: &str) -> (Workf
 
 /// The status while the queue service does not answer.
 pub(super) fn away(run: &WorkflowRun, error: &ClientError, now: &str) -> WorkflowRunStatus {
-    let mut next = run.status.clone().unwrap_or_default();
-    let generation = run.metadata.generation.unwrap_or(0);
-    next.observed_generation = generation;
-    let ready = if next.accepted_at.is_some() { "True" } else { "False" };
-    let message = format!("{error}; trying again");
-    for (kind, status) in [("Ready", ready), ("Reconciling", "True"), ("Stalled", "False")] {
-        next.conditions.set(kind, status, "QueueServiceAway", &message, generation, now);
-    }
-    next
+    let accepted = run.status.as_ref().is_some_and(|status| status.accepted_at.is_some());
+    let is = if accepted { Standing::READY_RECONCILING } else { Standing::RECONCILING };
+    standing(run, is, "QueueServiceAway", &format!("{error}; trying again"), now)
 }
 
 fn stalled(run: &WorkflowRun, reason: &str, message: &str, now: &str) -> WorkflowRunStatus {
-    let mut next = run.status.clone().unwrap_or_default();
-    let generation = run.metadata.generation.unwrap_or(0);
-    next.observed_generation = generation;
-    for (kind, status) in [("Ready", "False"), ("Reconciling", "False"), ("Stalled", "True")] {
-        next.conditions.set(kind, status, reason, message, generation, now);
-    }
+    let mut next = standing(run, Standing::STALLED, reason, message, now);
     next.phase = Some("Stalled".to_owned());
+    next
+}
+
+/// The status before, with this said of where the object stands.
+fn standing(run: &WorkflowRun, standing: Standing, reason: &str, message: &str, now: &str) -> WorkflowRunStatus {
+    let generation = run.metadata.generation.unwrap_or(0);
+    let mut next = WorkflowRunStatus { observed_generation: generation, ..run.status.clone().unwrap_or_default() };
+    next.conditions.stand(standing, reason, message, generation, now);
     next
 }

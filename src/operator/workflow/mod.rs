@@ -5,9 +5,7 @@ mod plan;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
@@ -17,7 +15,7 @@ use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::{CONCURRENCY, status};
+use super::{drive, status};
 use crate::client::ClientError;
 use crate::crd::resources::{WorkerPool, Workflow};
 use plan::{Found, Verdict};
@@ -30,7 +28,7 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
     // Of ConfigMaps only the metadata: their contents are read when a workflow that names one is looked at.
     let maps = context.all::<PartialObjectMeta<ConfigMap>>();
     let pools = context.all::<WorkerPool>();
-    controller
+    let controller = controller
         .watches(maps, all.clone(), move |map| {
             let names = move |workflow: &Arc<Workflow>| {
                 let reference = workflow.spec.source.config_map_key_ref.as_ref();
@@ -41,12 +39,8 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
         .watches(pools, all, move |pool| {
             let names = move |workflow: &Arc<Workflow>| workflow.spec.pool == pool.name_any();
             of_pools.state().into_iter().filter(names).map(|workflow| ObjectRef::from_obj(&*workflow)).collect::<Vec<_>>()
-        })
-        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(shutdown.cancelled_owned())
-        .run(reconcile, |workflow, error, context| context.failed(&*workflow, error), context)
-        .for_each(|_| std::future::ready(()))
-        .await;
+        });
+    drive(controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Action, Error> {
@@ -54,22 +48,20 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     let found = observe(&workflow, &context).await?;
-    let planned = plan::plan(&workflow, &found, &context.config.namespace);
-    let verdict = match planned {
+    let mut away = None;
+    let verdict = match plan::plan(&workflow, &found, &context.config.namespace) {
         Err(verdict) => verdict,
         Ok(planned) => match context.queue(&planned.namespace).apply(&planned.workflow).await {
             Ok(applied) => Verdict::applied(&applied, planned.pool_missing),
             Err(ClientError::Refused(problem)) => Verdict::refused(&problem),
-            Err(error) => {
-                let away = Verdict::away(&error);
-                let next = plan::status(&workflow, &away, &status::now());
-                status::write(&context, &*workflow, workflow.status.as_ref(), &next).await?;
-                return Err(error.into());
-            }
+            Err(error) => Verdict::away(away.insert(error)),
         },
     };
     let next = plan::status(&workflow, &verdict, &status::now());
     status::write(&context, &*workflow, workflow.status.as_ref(), &next).await?;
+    if let Some(error) = away {
+        return Err(error.into());
+    }
     context.well(&*workflow);
     Ok(verdict.look_again.map_or_else(Action::await_change, Action::requeue))
 }
@@ -77,13 +69,14 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
 /// What stands elsewhere: the ConfigMap's text and the pools of that name.
 async fn observe(workflow: &Workflow, context: &Context) -> Result<Found, Error> {
     let namespace = workflow.namespace().unwrap_or_default();
-    let mut found = Found { age: Duration::from_secs(u64::try_from(status::age_seconds(workflow)).unwrap_or(0)), ..Found::default() };
+    let mut found = Found { age: status::since(workflow.metadata.creation_timestamp.as_ref()), ..Found::default() };
     if let Some(reference) = &workflow.spec.source.config_map_key_ref {
         let map = Api::<ConfigMap>::namespaced(context.cluster.clone(), &namespace).get_opt(&reference.name).await?;
         found.map_exists = map.is_some();
         found.text = map.and_then(|map| map.data?.remove(&reference.key));
     }
-    for place in [namespace.as_str(), context.config.namespace.as_str()] {
+    let installation = context.config.namespace.as_str();
+    for place in std::iter::once(namespace.as_str()).chain((namespace != installation).then_some(installation)) {
         let pools = Api::<WorkerPool>::namespaced(context.cluster.clone(), place).list_metadata(&kube::api::ListParams::default()).await?;
         found.pools.extend(pools.items.iter().map(|pool| (place.to_owned(), pool.name_any())));
     }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use crate::api::definition::{Activity, Definition};
 use crate::api::error::Finding;
 use crate::api::http::Applied;
-use crate::api::{DurationMs, Name, Problem};
+use crate::api::{DurationMs, Name, Problem, Version};
 use crate::client::ClientError;
-use crate::crd::resources::{Conditions, Workflow, WorkflowStatus};
+use crate::crd::resources::{Standing, Workflow, WorkflowStatus};
 use crate::crd::validate;
 use crate::operator::pool::queue_pool;
+use crate::operator::status::GRACE;
 use crate::source::{SOURCE_PLACE, check};
 
-/// Things are applied together: what is missing may be on its way for so long.
-const GRACE: Duration = Duration::from_secs(30);
 /// What is missing may come without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -42,41 +41,38 @@ pub(super) struct Planned {
 /// What is to be said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
-    ready: &'static str,
-    reconciling: &'static str,
-    stalled: &'static str,
+    standing: Standing,
     pub(super) reason: &'static str,
     pub(super) message: String,
-    version: Option<String>,
+    version: Option<Version>,
     pub(super) look_again: Option<Duration>,
 }
 
 impl Verdict {
-    pub(super) fn ready(version: String, message: String) -> Self {
-        let (ready, reconciling, stalled) = ("True", "False", "False");
-        Self { ready, reconciling, stalled, reason: "Applied", message, version: Some(version), look_again: None }
+    pub(super) fn ready(version: Version) -> Self {
+        let message = format!("new runs are of version {}", version.short());
+        Self { standing: Standing::READY, reason: "Applied", message, version: Some(version), look_again: None }
     }
 
     fn stalled(reason: &'static str, message: String) -> Self {
-        let (ready, reconciling, stalled) = ("False", "False", "True");
-        Self { ready, reconciling, stalled, reason, message, version: None, look_again: None }
+        Self { standing: Standing::STALLED, reason, message, version: None, look_again: None }
     }
 
     /// Something is missing: on its way while the object is young, then a person's business.
     fn missing(reason: &'static str, message: String, age: Duration) -> Self {
         if age < GRACE {
             let look_again = Some(GRACE.saturating_sub(age).min(LOOK_AGAIN));
-            return Self { reconciling: "True", stalled: "False", look_again, ..Self::stalled(reason, message) };
+            return Self { standing: Standing::RECONCILING, look_again, ..Self::stalled(reason, message) };
         }
         Self { look_again: Some(LOOK_AGAIN), ..Self::stalled(reason, message) }
     }
 
     /// The queue service has it.
     pub(super) fn applied(applied: &Applied, pool_missing: Option<(Duration, String)>) -> Self {
-        let version = applied.version.to_string();
+        let ready = Self::ready(applied.version.clone());
         match pool_missing {
-            Some((age, message)) => Self { version: Some(version), ..Self::missing("PoolNotFound", message, age) },
-            None => Self::ready(version, format!("new runs are of version {}", applied.version.short())),
+            Some((age, message)) => Self { version: ready.version, ..Self::missing("PoolNotFound", message, age) },
+            None => ready,
         }
     }
 
@@ -87,7 +83,7 @@ impl Verdict {
 
     /// The queue service does not answer.
     pub(super) fn away(error: &ClientError) -> Self {
-        Self { reconciling: "True", stalled: "False", ..Self::stalled("QueueServiceAway", format!("{error}; trying again")) }
+        Self { standing: Standing::RECONCILING, ..Self::stalled("QueueServiceAway", format!("{error}; trying again")) }
     }
 }
 
@@ -162,11 +158,10 @@ fn join(what: &str, help: &str) -> String {
 pub(super) fn status(workflow: &Workflow, verdict: &Verdict, now: &str) -> WorkflowStatus {
     let generation = workflow.metadata.generation.unwrap_or(0);
     let before = workflow.status.clone().unwrap_or_default();
-    let mut conditions: Conditions = before.conditions;
-    for (kind, status) in [("Ready", verdict.ready), ("Reconciling", verdict.reconciling), ("Stalled", verdict.stalled)] {
-        conditions.set(kind, status, verdict.reason, &verdict.message, generation, now);
+    let mut next = WorkflowStatus { observed_generation: generation, ..before };
+    next.conditions.stand(verdict.standing, verdict.reason, &verdict.message, generation, now);
+    if let Some(version) = &verdict.version {
+        (next.version, next.version_short) = (Some(version.to_string()), Some(version.short().to_owned()));
     }
-    let version = verdict.version.clone().or(before.version);
-    let version_short = version.as_ref().map(|version| version.chars().take(8).collect());
-    WorkflowStatus { observed_generation: generation, conditions, version, version_short }
+    next
 }

@@ -78,7 +78,7 @@ fn what_is_missing_is_on_its_way_for_half_a_minute() {
 #[test]
 fn a_time_changes_with_its_status_only() {
     let mut flow = workflow(json!({"source": {"inline": GOOD}}));
-    let applied = |version: &str| Verdict::ready(version.repeat(64), "as it should be".into());
+    let applied = |version: &str| Verdict::ready(version.repeat(64).parse().unwrap());
     flow.status = Some(status(&flow, &applied("a"), NOW));
     assert_eq!(Some(status(&flow, &applied("a"), "2026-02-02T00:00:00Z")), flow.status);
     let next = status(&flow, &applied("b"), "2026-02-02T00:00:00Z");

@@ -1,6 +1,5 @@
 //! Starting a run.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::runs::wait_for_end;
 use crate::api::http::StartRun;
+use crate::api::ids::hex;
 use crate::api::{Code, DurationMs, Event, Name, Problem, RunId, RunKey, RunView, Uid};
 use crate::machine::record::RunRecord;
 use crate::queue::border::body::Body;
@@ -75,11 +75,7 @@ fn hash(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&hash.finalize())
 }
 
 impl Service {

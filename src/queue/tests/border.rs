@@ -120,12 +120,7 @@ async fn more_requests_than_the_bound_are_refused_and_probes_are_not() {
 #[tokio::test]
 async fn the_generated_document_of_the_protocol_is_up_to_date_and_its_routes_are_there() {
     let document = crate::queue::openapi();
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
-    if std::env::var_os("EVERLOOP_UPDATE").is_some() {
-        std::fs::write(&path, &document).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == document, "docs/openapi.json is old: run make update");
+    crate::generated::is_up_to_date("docs/openapi.json", &document);
     let server = server().await;
     assert_eq!(server.get("/openapi.json").await.text, document);
     let document: Value = serde_json::from_str(&document).unwrap();

@@ -13,7 +13,7 @@ mod template;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 
@@ -38,8 +38,8 @@ impl std::fmt::Debug for Alive {
 pub(super) struct Task {
     pub(super) work: ActivityWork,
     pub(super) definition: Arc<Definition>,
-    /// So long it may take from now on.
-    pub(super) within: Duration,
+    /// Its end at the latest, wherever the time before went.
+    pub(super) until: Instant,
     /// For its heartbeats.
     pub(super) alive: Alive,
 }
@@ -107,7 +107,7 @@ impl Runner {
             Some(Ok(Kind::Http(_))) => {
                 let http = self.http.clone();
                 let run = async move {
-                    let outcome = match tokio::time::timeout(task.within, http.attempt(&task)).await {
+                    let outcome = match tokio::time::timeout_at(task.until.into(), http.attempt(&task)).await {
                         Ok(outcome) => outcome,
                         Err(_) => outcome::timeout(task.work.timeout_ms),
                     };

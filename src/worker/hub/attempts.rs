@@ -68,7 +68,9 @@ impl Hub {
         let alive = Alive(Arc::new(move || {
             let _ = messages.send(Msg::AttemptLives { generation, id: live_id.clone() });
         }));
-        let task = Task { work, definition, within: Duration::ZERO, alive };
+        let passed = self.parts.clock.now().since(work.started_at).0;
+        let until = Instant::now() + Duration::from_millis(work.timeout_ms.saturating_sub(passed));
+        let task = Task { work, definition, until, alive };
         if let Some(held) = self.attempts.get_mut(&id) {
             held.heartbeat = heartbeat;
         }
@@ -84,11 +86,10 @@ impl Hub {
         if self.handing_back {
             return;
         }
-        while let Some((id, mut task)) = self.granted.pop_front() {
+        while let Some((id, task)) = self.granted.pop_front() {
             if !self.attempts.contains_key(&id) {
                 continue;
             }
-            task.within = self.time_left(&task.work);
             let Some(outcome) = self.at_once.as_mut().and_then(|here| here.attempt(&task)) else {
                 self.begin_attempt(&id, task);
                 continue;
@@ -98,9 +99,8 @@ impl Hub {
         }
     }
 
-    fn begin_attempt(&mut self, id: &AttemptId, mut task: Task) {
+    fn begin_attempt(&mut self, id: &AttemptId, task: Task) {
         point("worker.activity-begins");
-        task.within = self.time_left(&task.work);
         let (messages, generation, done_id) = (self.parts.messages.clone(), self.generation, id.clone());
         let done = move |came| {
             let _ = messages.send(Msg::AttemptEnded { generation, id: done_id, came });
@@ -109,12 +109,6 @@ impl Hub {
         if let Some(held) = self.attempts.get_mut(id) {
             held.running = Some(running);
         }
-    }
-
-    /// From now to the attempt's end, wherever the time before went.
-    fn time_left(&self, work: &ActivityWork) -> Duration {
-        let passed = self.parts.clock.now().since(work.started_at).0;
-        Duration::from_millis(work.timeout_ms.saturating_sub(passed))
     }
 
     /// Passes a sign of life on, if the last one is a part of its time-out ago.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::machine::{Bounds, Breach, Machine};
 use super::realm::{Effect, Outbox};
@@ -53,8 +53,10 @@ impl AtOnce {
 
     /// The outcome of a script that settles at once; nothing for any other attempt, which has done nothing yet.
     pub(in crate::worker) fn attempt(&mut self, task: &Task) -> Option<AttemptOutcome> {
-        let source = source_of(task).filter(|_| self.may(task))?;
-        let key = realm_of(&task.work);
+        let (source, key) = (source_of(task)?, realm_of(&task.work));
+        if self.unfit.contains(&key) {
+            return None;
+        }
         let had_others = self.machine.is_some();
         match self.watched(task, &key, source) {
             Ok(outcome) => return Some(outcome),
@@ -95,7 +97,7 @@ impl AtOnce {
         };
         let breach = |breach| if breach == Breach::Memory { Not::Room } else { Not::Fit };
         machine.load(key, source, |_| false).map_err(breach)?.map_err(|_| Not::Fit)?;
-        machine.enter(key, Instant::now() + task.within, |ctx, realm| begin(ctx, realm, CALL, &task.work)).map_err(breach)?;
+        machine.enter(key, task.until, |ctx, realm| begin(ctx, realm, CALL, &task.work)).map_err(breach)?;
         let effects = std::mem::take(&mut *self.outbox.effects.borrow_mut());
         let mut outcome = None;
         for effect in &effects {

@@ -165,7 +165,7 @@ impl Thread {
         let work = task.work;
         let name = work.name.as_deref().unwrap_or_default();
         let key = realm_of(&work);
-        let deadline = Instant::now() + task.within;
+        let deadline = task.until;
         let (alive, timeout_ms, run) = (task.alive, work.timeout_ms, work.run.to_string());
         let running = Running { key: key.clone(), reply, alive, deadline, timeout_ms, run };
         self.due.insert((deadline, Due::Deadline(number)));

@@ -5,7 +5,7 @@ mod script;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -45,7 +45,7 @@ impl Workshop {
             name: Some("do".into()),
             argument: Some(Json::of(&argument)),
         };
-        Task { work, definition: Arc::new(definition), within, alive: Alive(Arc::new(|| {})) }
+        Task { work, definition: Arc::new(definition), until: Instant::now() + within, alive: Alive(Arc::new(|| {})) }
     }
 
     /// Starts an attempt.
