@@ -5,4 +5,5 @@
 pub mod crash;
 pub mod logs;
 pub mod metrics;
+pub mod probes;
 pub mod shutdown;
