@@ -9,7 +9,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("machine", &["api"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest", "rand"]),
     ("source", &["api"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("crd", &["api", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
-    ("telemetry", &["api"], &["redis", "redb", "rquickjs"]),
+    ("telemetry", &["api"], &["axum", "redis", "redb", "rquickjs"]),
     ("store", &["api", "machine", "telemetry"], &["axum", "rquickjs", "reqwest"]),
     ("client", &["api"], &["axum", "redis", "redb", "rquickjs"]),
     ("queue", &["api", "clock", "crd", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),

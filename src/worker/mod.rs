@@ -29,7 +29,7 @@ use crate::api::{Name, TimeMs};
 use crate::client::Servers;
 use crate::client::worker::WorkerClient;
 use crate::clock::StoreClock;
-use crate::telemetry::probes::Link;
+use crate::telemetry::link::Link;
 use engine::{Engine, EngineLimits};
 
 /// How a worker runs.

@@ -14,7 +14,7 @@ use crate::api::worker::{OpenSession, Renew, SessionOpened};
 use crate::api::{Name, SessionId};
 use crate::client::worker::{Error, WorkerClient};
 use crate::clock::StoreClock;
-use crate::telemetry::probes::Link;
+use crate::telemetry::link::Link;
 
 /// The stream says something every few seconds; after so long a silence it is taken for broken.
 const STREAM_SILENCE: Duration = Duration::from_secs(20);

@@ -3,6 +3,7 @@
 pub mod dev;
 mod listen;
 pub mod operator;
+mod probes;
 pub mod queue;
 mod store;
 pub mod worker;
@@ -17,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::probes::Probed;
 use super::error::{CliError, Exit, RoleCode};
-use crate::telemetry::probes::{self, Probed};
 use crate::telemetry::{logs, shutdown};
 
 /// Logs of a role go to stderr.

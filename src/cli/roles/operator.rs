@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::probes::Probed;
 use super::{ended, start_logs};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
@@ -12,7 +13,6 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::crd::resources::WorkerPoolSpec;
 use crate::operator;
-use crate::telemetry::probes::Probed;
 
 #[derive(Debug, Args)]
 pub struct OperatorArgs {

@@ -7,13 +7,14 @@ use std::time::Instant;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::probes::Probed;
 use super::{ended, start_logs};
 use crate::api::limits::{RUN_HEAP_BYTES_MAX, SLOTS_MAX, TURN_CPU, WORKER_NAME_BYTES_MAX};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::telemetry::probes::{Link, Probed};
+use crate::telemetry::link::Link;
 use crate::worker;
 
 #[derive(Debug, Args)]

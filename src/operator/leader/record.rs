@@ -19,10 +19,10 @@ pub struct Times {
 }
 
 impl Times {
-    /// client-go's proportions for a lease of this length.
+    /// client-go's proportions for a lease of this length; a lead that is given up in order is seen within two seconds, however long it is.
     #[must_use]
     pub fn of(lease: Duration) -> Self {
-        Self { lease, renew_within: lease * 2 / 3, retry: lease * 2 / 15 }
+        Self { lease, renew_within: lease * 2 / 3, retry: (lease * 2 / 15).min(Duration::from_secs(2)) }
     }
 }
 
