@@ -8,6 +8,7 @@ use kube::{Api, Client, Resource};
 
 use super::Config;
 use super::metrics::Metrics;
+use super::pool;
 use crate::api::Name;
 use crate::client::ClientError;
 
@@ -37,15 +38,18 @@ pub(super) struct Context {
     pub(super) cluster: Client,
     queue: crate::client::Client,
     pub(super) config: Config,
+    /// The only namespace that is looked at; none: all.
+    place: Option<Name>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) pools: pool::Memory,
     events: Recorder,
 }
 
 impl Context {
-    pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, place: Option<Name>, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(config.name.clone()) };
         let events = Recorder::new(cluster.clone(), reporter);
-        Self { cluster, queue, config, metrics, events }
+        Self { cluster, queue, config, place, metrics, pools: pool::Memory::default(), events }
     }
 
     /// The queue service, for a namespace.
@@ -59,7 +63,7 @@ impl Context {
         K: Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        match &self.config.watch {
+        match &self.place {
             Some(namespace) => Api::namespaced(self.cluster.clone(), namespace.as_str()),
             None => Api::all(self.cluster.clone()),
         }

@@ -85,8 +85,8 @@ where
         metrics.passed(self.name, outcome, began.elapsed());
         if done.is_ok() {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.remove(&object.uid().unwrap_or_default());
-            self.tell(&failures);
+            let known = failures.remove(&object.uid().unwrap_or_default()).map_or(0, |_| 1);
+            metrics.failing.get_or_create(&labels).dec_by(known);
         }
         done
     }
@@ -96,23 +96,35 @@ where
         if error.is_conflict() {
             return Action::requeue(Duration::from_millis(rand::rng().random_range(20..200)));
         }
+        let failing = self.context.metrics.failing.get_or_create_owned(&ControllerLabels { controller: self.name });
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= FAILING_BEFORE_A_LOOK {
             let alive: Vec<String> = self.objects.state().iter().filter_map(|object| object.uid()).collect();
+            let before = failures.len();
             failures.retain(|uid, _| alive.contains(uid));
+            failing.dec_by(i64::try_from(before - failures.len()).unwrap_or(0));
         }
         let count = failures.entry(object.uid().unwrap_or_default()).or_default();
         *count += 1;
         let (pause, failures_in_a_row) = (pause_after(*count), *count);
-        self.tell(&failures);
+        if failures_in_a_row == 1 {
+            failing.inc();
+        }
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         tracing::warn!(kind = self.name, namespace, name, failures_in_a_row, %error, "a pass failed");
         Action::requeue(pause.mul_f64(rand::rng().random_range(0.5..=1.0)))
     }
+}
 
-    fn tell(&self, failures: &HashMap<String, u32>) {
-        let count = i64::try_from(failures.len()).unwrap_or(i64::MAX);
-        self.context.metrics.failing.get_or_create(&ControllerLabels { controller: self.name }).set(count);
+impl<K: Resource<DynamicType = ()> + 'static> Drop for Driver<K> {
+    /// What is not worked on any more does not fail any more.
+    fn drop(&mut self) {
+        let failures = self.failures.get_mut().unwrap_or_else(PoisonError::into_inner).len();
+        self.context
+            .metrics
+            .failing
+            .get_or_create(&ControllerLabels { controller: self.name })
+            .dec_by(i64::try_from(failures).unwrap_or(0));
     }
 }
 

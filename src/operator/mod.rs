@@ -17,9 +17,11 @@ mod workflow;
 pub use leader::Times;
 pub use metrics::Metrics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Name;
@@ -40,14 +42,25 @@ pub struct Config {
     pub server: String,
     /// The namespace of the installation: pools in it serve all namespaces.
     pub namespace: Name,
-    /// The only namespace whose resources are looked at; absent: all.
-    pub watch: Option<Name>,
+    /// The namespaces whose resources are looked at, beside the installation's; none: all.
+    pub watch: Vec<Name>,
     /// The image of pools that name none.
     pub image: String,
     /// The pool `default` that is made in the installation's namespace, once.
     pub default_pool: Option<WorkerPoolSpec>,
     /// When another operator takes over.
     pub times: Times,
+}
+
+impl Config {
+    /// Each namespace to be looked at, or all of them.
+    fn places(&self) -> Vec<Option<Name>> {
+        if self.watch.is_empty() {
+            return vec![None];
+        }
+        let all: BTreeSet<Name> = self.watch.iter().chain([&self.namespace]).cloned().collect();
+        all.into_iter().map(Some).collect()
+    }
 }
 
 /// Why an operator cannot run. What happens later is waited for.
@@ -78,27 +91,30 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, shutdown: CancellationTo
     let candidate = Candidate::new(cluster, &config.namespace, config.name.clone(), config.times, metrics.clone())
         .map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!(server = config.server, namespace = %config.namespace, name = config.name, "operator started");
-    let work = |cluster| {
-        let context = Context::new(cluster, queue.clone(), config.clone(), metrics.clone());
-        control(Arc::new(context), shutdown.clone())
+    let work = |cluster: kube::Client| {
+        let context = |place| Arc::new(Context::new(cluster.clone(), queue.clone(), config.clone(), place, metrics.clone()));
+        control(config.places().into_iter().map(context).collect(), shutdown.clone())
     };
     candidate.lead(shutdown.clone(), work).await.map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!("operator stopped");
     Ok(())
 }
 
-/// All controllers, until `shutdown`.
-async fn control(context: Arc<Context>, shutdown: CancellationToken) {
+/// All controllers of all places, until `shutdown`.
+async fn control(places: Vec<Arc<Context>>, shutdown: CancellationToken) {
+    let Some(first) = places.first() else { return };
     tokio::select! {
-        () = definitions(&context) => {}
+        () = definitions(first) => {}
         () = shutdown.cancelled() => return,
     }
-    tokio::join!(
-        default_pool::make(&context, &shutdown),
-        workflow::control(context.clone(), shutdown.clone()),
-        run::control(context.clone(), shutdown.clone()),
-        pool::control(context.clone(), shutdown.clone()),
-    );
+    let controllers = places.iter().map(|context| async {
+        tokio::join!(
+            workflow::control(context.clone(), shutdown.clone()),
+            run::control(context.clone(), shutdown.clone()),
+            pool::control(context.clone(), shutdown.clone()),
+        )
+    });
+    tokio::join!(default_pool::make(first, &shutdown), join_all(controllers));
 }
 
 /// Waits until the API server knows the resources: they may be applied after the operator.

@@ -92,14 +92,19 @@ impl ControlPlane {
     /// A kubeconfig of a service account that has the operator's rights in one namespace, and no others.
     pub fn operators_kubeconfig(&self, namespace: &str) -> PathBuf {
         self.kubectl(&["-n", namespace, "create", "serviceaccount", "operator"]);
-        let account = format!("--serviceaccount={namespace}:operator");
         for role in ["everloop-operator", "everloop-operator-installation"] {
-            self.kubectl(&["-n", namespace, "create", "rolebinding", role, &format!("--clusterrole={role}"), &account]);
+            self.bind(namespace, role, namespace);
         }
         let token = self.kubectl(&["-n", namespace, "create", "token", "operator"]);
         let file = self.path(&format!("operator-of-{namespace}"));
         std::fs::write(&file, kubeconfig(self.port, token.trim())).expect("a file");
         file
+    }
+
+    /// Gives the operator of an installation a role in a namespace.
+    pub fn bind(&self, namespace: &str, role: &str, installation: &str) {
+        let (role, account) = (format!("--clusterrole={role}"), format!("--serviceaccount={installation}:operator"));
+        self.kubectl(&["-n", namespace, "create", "rolebinding", role.trim_start_matches("--clusterrole="), &role, &account]);
     }
 
     fn command(&self, which: &str) -> Command {

@@ -39,8 +39,11 @@ async fn a_pool_is_a_deployment_that_is_kept_as_it_should_be_and_goes_with_it() 
     deployment(namespace, |found| image(found) == image(&made), "the image is put back");
     namespace.kubectl(&["scale", DEPLOYMENT, "--replicas=7"]);
     deployment(namespace, |found| found["spec"]["replicas"] == 2, "the number of pods is put back");
-    namespace.kubectl(&["delete", DEPLOYMENT]);
+    namespace.kubectl(&["delete", DEPLOYMENT, "serviceaccount/everloop-worker-big", "poddisruptionbudget/everloop-worker-big"]);
     deployment(namespace, |found| found["spec"]["replicas"] == 2, "it is made again");
+    let all =
+        || ["serviceaccount", "poddisruptionbudget"].iter().all(|kind| namespace.get(&format!("{kind}/everloop-worker-big")).is_some());
+    control_plane().until("what belongs to it is made again", all);
 
     control_plane().until("it is told", || namespace.events("WorkerPool", "big").contains(&"PutBack".to_owned()));
 
@@ -55,7 +58,14 @@ async fn a_pool_is_a_deployment_that_is_kept_as_it_should_be_and_goes_with_it() 
     assert_eq!(lines[1][..5], ["big", "True", "0", "0", "ScaledToZero"], "{table}");
 
     namespace.kubectl(&["delete", "elp/big"]);
-    control_plane().until("the Deployment goes with its pool", || namespace.get(DEPLOYMENT).is_none());
+    let left = || {
+        namespace.get("deployments,poddisruptionbudgets,pods").unwrap()["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|object| object["metadata"]["name"].as_str().unwrap().contains("everloop-worker-big"))
+    };
+    control_plane().until("all of it goes with its pool", || !left());
 }
 
 #[tokio::test]
@@ -79,4 +89,64 @@ async fn a_quota_that_forbids_pods_is_told() {
     namespace.apply(POOL).unwrap();
     let stalled = namespace.condition("elp/big", "Stalled", "True", "PodsRefused");
     assert!(stalled["message"].as_str().unwrap().contains("exceeded quota"), "{stalled}");
+}
+
+#[tokio::test]
+async fn a_field_that_somebody_takes_back_again_and_again_is_a_conflict_that_names_both() {
+    let installation = Installation::new("contested");
+    let namespace = &installation.namespace;
+    namespace.apply(POOL).unwrap();
+    for _ in 0..3 {
+        deployment(namespace, |found| found["spec"]["replicas"] == 2, "as it is wanted");
+        namespace.kubectl(&["scale", DEPLOYMENT, "--replicas=5"]);
+    }
+    deployment(namespace, |found| found["spec"]["replicas"] == 2, "put back three times");
+    let patch = r#"{"spec": {"replicas": 5}}"#;
+    namespace.kubectl(&["patch", DEPLOYMENT, "--type=merge", "--field-manager=another-scaler", "-p", patch]);
+    let stalled = namespace.condition("elp/big", "Stalled", "True", "FieldConflict");
+    let message = stalled["message"].as_str().unwrap();
+    assert!(message.contains("`spec.replicas` of the Deployment") && message.contains("another-scaler"), "{message}");
+    assert_eq!(namespace.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 5, "it is left alone for a while");
+}
+
+#[tokio::test]
+async fn a_pod_template_is_laid_over_and_may_not_be_weaker() {
+    let installation = Installation::new("overlay");
+    let namespace = &installation.namespace;
+    namespace.kubectl(&["label", "namespace", &namespace.0, "pod-security.kubernetes.io/enforce=restricted"]);
+    let pool = |template: &str| POOL.replace("replicas: 2", &format!("replicas: 2, template: {template}"));
+    let beside = "{metadata: {annotations: {team: shop}}, spec: {priorityClassName: '', containers: [{name: proxy, image: 'proxy:1'}]}}";
+    namespace.apply(&pool(beside)).unwrap();
+    let made = deployment(namespace, |found| found["status"]["replicas"] == 2, "two pods, admitted where `restricted` is enforced");
+    let template = &made["spec"]["template"];
+    assert_eq!(template["metadata"]["annotations"]["team"], "shop");
+    let names: Vec<_> = template["spec"]["containers"].as_array().unwrap().iter().map(|container| container["name"].clone()).collect();
+    assert_eq!(names, ["worker", "proxy"]);
+    namespace.apply(&pool("{spec: {hostNetwork: true}}")).unwrap();
+    let stalled = namespace.condition("elp/big", "Stalled", "True", "InvalidSpec");
+    assert!(stalled["message"].as_str().unwrap().contains("`template.spec.hostNetwork`"), "{stalled}");
+    assert_eq!(namespace.get(DEPLOYMENT).unwrap()["spec"], made["spec"], "the pods stay as they are");
+    namespace.apply(&pool(beside)).unwrap();
+    namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
+}
+
+/// Rights that end at the border of a namespace.
+#[tokio::test]
+async fn a_namespace_where_the_operator_may_not_make_pods_is_told() {
+    let installation = Installation::new("no-rights");
+    let namespace = &installation.namespace;
+    let reads = "--resource=workflows.everloop.dev,workflowruns.everloop.dev,workerpools.everloop.dev,deployments.apps,serviceaccounts,poddisruptionbudgets.policy,pods,configmaps";
+    namespace.kubectl(&["create", "role", "reads", "--verb=get,list,watch", reads]);
+    namespace.kubectl(&["create", "role", "tells", "--verb=patch", "--resource=workerpools.everloop.dev/status"]);
+    let account = format!("--serviceaccount={}:operator", namespace.0);
+    for role in ["reads", "tells"] {
+        namespace.kubectl(&["create", "rolebinding", role, &format!("--role={role}"), &account]);
+    }
+    namespace.kubectl(&["delete", "rolebinding", "everloop-operator"]);
+    namespace.apply(POOL).unwrap();
+    let stalled = namespace.condition("elp/big", "Stalled", "True", "Forbidden");
+    assert!(stalled["message"].as_str().unwrap().contains("cannot patch resource"), "{stalled}");
+    let all = ["create", "rolebinding", "everloop-operator", "--clusterrole=everloop-operator", &account];
+    namespace.kubectl(&all);
+    namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
 }

@@ -69,6 +69,20 @@ fn rules_of_pools() {
     rule(&namespace, &pool("small", "{replicas: 0}"), &pool("small", "{replicas: -1}"), "greater than or equal to 0");
     rule(&namespace, &pool("small", "{slots: {loops: 2}}"), &pool("small", "{slots: {loops: 0}}"), "greater than or equal to 1");
     rule(&namespace, &pool("small", "{scaling: {mode: External}}"), &pool("small", "{scaling: {mode: Auto}}"), "Unsupported value");
+    let allowed = |allowed: &str| pool("small", &format!("{{allowedNamespaces: {allowed}}}"));
+    let selector = "give `matchLabels` with `from: Selector`";
+    rule(&namespace, &allowed("{from: Selector, matchLabels: {a: b}}"), &allowed("{from: Selector}"), selector);
+    rule(&namespace, &allowed("{from: All}"), &allowed("{from: All, matchLabels: {a: b}}"), selector);
+    rule(&namespace, &allowed("{}"), &allowed("{matchLabels: {a: b}}"), selector);
+    let template = |template: &str| pool("small", &format!("{{template: {template}}}"));
+    let unknown = namespace.apply(&template("{sepc: {}}")).expect_err("an unknown field");
+    assert!(unknown.contains("unknown field \"spec.template.sepc\""), "{unknown}");
+    rule(
+        &namespace,
+        &template("{metadata: {labels: {a: b}}}"),
+        &template(&format!("{{metadata: {{labels: {{a: {}}}}}}}", "b".repeat(64))),
+        "may not be more than 63",
+    );
     rule(&namespace, &pool(&"p".repeat(46), "{}"), &pool(&"p".repeat(47), "{}"), "at most 46 characters");
 }
 

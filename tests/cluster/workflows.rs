@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::control_plane::control_plane;
-use crate::installation::{Installation, a_workflow};
+use crate::control_plane::{Namespace, control_plane};
+use crate::installation::{Installation, POOL, a_run, a_workflow};
 
 #[tokio::test]
 async fn every_example_is_applied_and_said_to_be_ready() {
@@ -83,4 +83,27 @@ async fn a_pool_that_is_not_there_is_told_and_heals_when_it_comes() {
     namespace.condition("elw/flow", "Stalled", "True", "PoolNotFound");
     namespace.apply("apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: gpu}\nspec: {replicas: 0}\n").unwrap();
     namespace.condition("elw/flow", "Ready", "True", "Applied");
+}
+
+/// A pool of the installation takes the workflows of other namespaces only where it says so.
+#[tokio::test]
+async fn a_shared_pool_takes_the_namespaces_that_it_allows() {
+    let mut installation = Installation::new("sharing");
+    let theirs = Namespace::new("sharing-theirs");
+    control_plane().bind(&theirs.0, "everloop-operator", &installation.namespace.0);
+    installation.kill_operator();
+    let operator = installation.another_operator("operator", &["--watch-namespace", &theirs.0]);
+    theirs.apply(&a_workflow("flow", "return 1;")).unwrap();
+    let told = theirs.condition("elw/flow", "Stalled", "True", "PoolNotAllowed");
+    assert!(told["message"].as_str().unwrap().contains("`spec.allowedNamespaces`"), "{told}");
+    let pool = |allowed: &str| POOL.replace("{replicas: 0}", &format!("{{replicas: 0, allowedNamespaces: {allowed}}}"));
+    installation.namespace.apply(&pool("{from: Selector, matchLabels: {tier: shop}}")).unwrap();
+    theirs.condition("elw/flow", "Stalled", "True", "PoolNotAllowed");
+    theirs.kubectl(&["label", "namespace", &theirs.0, "tier=shop"]);
+    theirs.condition("elw/flow", "Ready", "True", "Applied");
+    installation.namespace.apply(&pool("{from: All}")).unwrap();
+    theirs.kubectl(&["label", "namespace", &theirs.0, "tier-"]);
+    theirs.apply(&a_run("run", "flow", "")).unwrap();
+    theirs.condition("elr/run", "Succeeded", "True", "Completed");
+    drop(operator);
 }

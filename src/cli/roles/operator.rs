@@ -19,9 +19,9 @@ pub struct OperatorArgs {
     /// The namespace of the installation: its pools serve all namespaces.
     #[arg(long, env = "EVERLOOP_OPERATOR_NAMESPACE", default_value = "everloop", value_name = "NAME", hide_env_values = true)]
     pub operator_namespace: Name,
-    /// The only namespace whose resources are looked at [default: all].
-    #[arg(long, env = "EVERLOOP_WATCH_NAMESPACE", value_name = "NAME", hide_env_values = true)]
-    pub watch_namespace: Option<Name>,
+    /// Namespaces whose resources are looked at, beside the installation's; commas between, or given again [default: all].
+    #[arg(long, env = "EVERLOOP_WATCH_NAMESPACE", value_name = "NAME", value_delimiter = ',', hide_env_values = true)]
+    pub watch_namespace: Vec<Name>,
     /// The image of worker pods whose pool names none.
     #[arg(long, env = "EVERLOOP_IMAGE", default_value = concat!("everloop:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE", hide_env_values = true)]
     pub image: String,

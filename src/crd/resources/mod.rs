@@ -14,7 +14,7 @@ mod workflow;
 mod workflow_run;
 
 pub use status::{Condition, Conditions, HasConditions, Standing};
-pub use worker_pool::{Mode, Scaling, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus};
+pub use worker_pool::{AllowedNamespaces, From, Mode, Scaling, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus};
 pub use workflow::{KeyRef, Source, Workflow, WorkflowSpec, WorkflowStatus};
 pub use workflow_run::{WorkflowRun, WorkflowRunSpec, WorkflowRunStatus};
 

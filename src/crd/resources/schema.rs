@@ -37,6 +37,16 @@ pub(super) fn free_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
+pub(super) fn pod_template(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "properties": {
+        "metadata": {"type": "object", "properties": {
+            "labels": {"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 63}},
+            "annotations": {"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 4096}},
+        }},
+        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "description": "As `spec` of a pod."},
+    }})
+}
+
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 253}})
 }

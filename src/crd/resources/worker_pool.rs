@@ -54,6 +54,14 @@ pub struct WorkerPoolSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::labels")]
     pub node_selector: BTreeMap<String, String>,
+    /// More of the pods: metadata and spec of a pod template, laid over the operator's own as a strategic merge. It may not weaken the
+    /// pods' security, and not change what the operator needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::pod_template")]
+    pub template: Option<Value>,
+    /// Of the pools in the installation's namespace: whose workflows may name them.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
     /// From SIGTERM to the end of a pod, in seconds.
     #[serde(default = "sixty")]
     #[schemars(range(min = 5, max = 86_400))]
@@ -84,6 +92,32 @@ pub enum Mode {
     Fixed,
     /// Another program, through `/scale`.
     External,
+}
+
+/// Namespaces whose workflows may name a pool.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.matchLabels) == (has(self.from) && self.from == 'Selector')").message("give `matchLabels` with `from: Selector`, and only then"))]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedNamespaces {
+    /// See [`From`].
+    #[serde(default)]
+    pub from: From,
+    /// Labels that a namespace must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::labels")]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// Which namespaces.
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum From {
+    /// The pool's own.
+    #[default]
+    Same,
+    /// Every one.
+    All,
+    /// Those with the labels `matchLabels`.
+    Selector,
 }
 
 /// How much one pod takes on.

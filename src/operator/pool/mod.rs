@@ -1,62 +1,139 @@
-//! `WorkerPool`: a Deployment of worker pods, applied as a whole, and told about.
+//! `WorkerPool`: a Deployment of worker pods and what belongs to it, applied as wholes, and told about.
 
-mod plan;
+mod compare;
+mod memory;
+mod overlay;
+mod pods;
 #[cfg(test)]
 mod tests;
+mod told;
+mod wanted;
 
-pub(super) use plan::queue_pool;
+pub(super) use memory::Memory;
+pub(super) use wanted::queue_pool;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{ApiResource, ListParams, Patch, PatchParams};
+use kube::core::DynamicObject;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
 use super::drive::drive;
 use super::status;
-use crate::crd::resources::WorkerPool;
+use crate::crd::resources::{WorkerPool, WorkerPoolStatus};
+use told::Fleet;
 
-/// A name that is taken may become free without telling us.
+/// A name that is taken, or a right that is missing, may change without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
-    let controller = Controller::new(context.all::<WorkerPool>(), all.clone()).owns(context.all::<Deployment>(), all.labels(plan::MANAGED));
+    let ours = all.clone().labels(wanted::MANAGED);
+    let controller = Controller::new(context.all::<WorkerPool>(), all.clone())
+        .owns(context.all::<Deployment>(), ours.clone())
+        .owns(context.all::<ServiceAccount>(), ours.clone())
+        .owns(context.all::<PodDisruptionBudget>(), ours)
+        .watches(context.all::<Pod>(), all.labels(wanted::WORKERS), |pod| {
+            let pool = pod.labels().get(wanted::POOL)?;
+            Some(ObjectRef::new(pool).within(&pod.namespace()?))
+        });
     drive("WorkerPool", controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Action, Error> {
     if pool.metadata.deletion_timestamp.is_some() {
-        // Its Deployment belongs to it and goes with it.
+        // What belongs to it goes with it.
         return Ok(Action::await_change());
     }
-    let api = Api::<Deployment>::namespaced(context.cluster.clone(), &pool.namespace().unwrap_or_default());
-    let name = plan::deployment_name(&pool);
-    let found = api.get_opt(&name).await?;
-    let (next, action) = if found.as_ref().is_some_and(|found| !plan::is_ours(found, &pool)) {
-        (plan::name_taken(&pool, &name, &status::now()), Action::requeue(LOOK_AGAIN))
-    } else {
-        let wanted = plan::deployment(&pool, &context.config);
-        let deployment = match found {
-            Some(found) if plan::has_all_of(&found, &wanted) => found,
-            found => {
-                let applied = api.patch(&name, &PatchParams::apply(status::MANAGER).force(), &Patch::Apply(&wanted)).await?;
-                if found.is_some_and(|found| plan::was_applied_from(&found, &wanted)) {
-                    let note = format!("Deployment {name} was changed by hand and is put back; change the WorkerPool, or its /scale");
-                    context.event(&*pool, EventType::Normal, "PutBack", &note).await;
-                }
-                applied
-            }
-        };
-        (plan::status(&pool, &deployment, &status::now()), Action::await_change())
+    let (next, action) = match applied(&pool, &context).await {
+        Ok(Applied::All(fleet)) => (told::status(&pool, &fleet, &status::now()), Action::await_change()),
+        Ok(Applied::Not(next, again)) => (*next, again.map_or_else(Action::await_change, Action::requeue)),
+        Err(Error::Cluster(kube::Error::Api(answer))) if answer.code == 403 => {
+            (told::forbidden(&pool, &answer.message, &status::now()), Action::requeue(LOOK_AGAIN))
+        }
+        Err(error) => return Err(error),
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
     Ok(action)
+}
+
+/// What became of a pool's objects.
+enum Applied {
+    All(Fleet),
+    /// What is to be said instead, and when to look again.
+    Not(Box<WorkerPoolStatus>, Option<Duration>),
+}
+
+async fn applied(pool: &WorkerPool, context: &Context) -> Result<Applied, Error> {
+    let wanted = match wanted::wanted(pool, &context.config) {
+        Ok(wanted) => wanted,
+        Err(what) => return Ok(Applied::Not(Box::new(told::invalid(pool, &what, &status::now())), None)),
+    };
+    let kinds =
+        [ApiResource::erase::<ServiceAccount>(&()), ApiResource::erase::<PodDisruptionBudget>(&()), ApiResource::erase::<Deployment>(&())];
+    let mut last = None;
+    for (kind, wanted) in kinds.iter().zip(wanted) {
+        match one_applied(pool, context, kind, wanted).await? {
+            Ok(object) => last = Some(object),
+            Err((next, again)) => return Ok(Applied::Not(Box::new(next), Some(again))),
+        }
+    }
+    let Some(deployment) = last else { return Ok(Applied::All(Fleet::default())) };
+    let state = deployment.data.get("status").cloned().and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
+    let mut fleet = Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None };
+    if !fleet.is_complete(pool.spec.replicas) {
+        let of_pool = ListParams::default().labels(&format!("{},{}={}", wanted::WORKERS, wanted::POOL, pool.name_any()));
+        let pods = Api::<Pod>::namespaced(context.cluster.clone(), &pool.namespace().unwrap_or_default()).list(&of_pool).await?;
+        fleet.trouble = pods::trouble(&pods.items);
+    }
+    Ok(Applied::All(fleet))
+}
+
+/// The object as it is now, or what is to be said instead, and when to look again.
+async fn one_applied(
+    pool: &WorkerPool,
+    context: &Context,
+    kind: &ApiResource,
+    mut wanted: Value,
+) -> Result<Result<DynamicObject, (WorkerPoolStatus, Duration)>, Error> {
+    let api = Api::<DynamicObject>::namespaced_with(context.cluster.clone(), &pool.namespace().unwrap_or_default(), kind);
+    let name = wanted::child_name(pool);
+    let (uid, found) = (pool.uid().unwrap_or_default(), api.get_opt(&name).await?);
+    if let Some(found) = &found {
+        if !compare::is_ours(found, pool) {
+            return Ok(Err((told::name_taken(pool, &kind.kind, &name, &status::now()), LOOK_AGAIN)));
+        }
+        if compare::was_applied_from(found, &wanted)
+            && let Some(applied) = context.pools.last(&uid, &kind.kind)
+        {
+            let Some(field) = compare::first_difference(found, &applied, &wanted) else { return Ok(Ok(found.clone())) };
+            if let Err(again) = context.pools.put_back(&uid, &kind.kind, Instant::now()) {
+                let manager = compare::last_other_manager(found);
+                return Ok(Err((told::contested(pool, &kind.kind, &field, manager.as_deref(), &status::now()), again)));
+            }
+        }
+        // One that was deleted in between is not made again by accident.
+        wanted["metadata"]["uid"] = json!(found.uid());
+    }
+    let object = api.patch(&name, &PatchParams::apply(status::MANAGER).force(), &Patch::Apply(&wanted)).await?;
+    context.pools.applied(&uid, &kind.kind, &object);
+    if let Some(found) = found.filter(|found| compare::was_applied_from(found, &wanted))
+        && let Some(field) = compare::first_difference(&found, &object, &wanted)
+    {
+        let note = format!("`{field}` of {} {name} was changed by hand and is put back; change the WorkerPool, or its /scale", kind.kind);
+        context.event(pool, EventType::Normal, "PutBack", &note).await;
+    }
+    Ok(Ok(object))
 }

@@ -1,11 +1,15 @@
-//! The Deployment of a pool, and what its state says.
+//! What a pool wants to be there, and what the state of it says.
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::plan::{deployment, has_all_of, queue_pool, status};
+use super::compare::{first_difference, last_other_manager, was_applied_from};
+use super::pods::trouble;
+use super::told::{Fleet, status};
+use super::wanted::{queue_pool, wanted};
 use crate::api::Name;
 use crate::crd::resources::WorkerPool;
 use crate::operator::{Config, Times};
@@ -21,48 +25,81 @@ fn config() -> Config {
         name: "operator-1".into(),
         server: "http://queue".into(),
         namespace: "everloop".parse().unwrap(),
-        watch: None,
+        watch: Vec::new(),
         image: "everloop:1".into(),
         default_pool: None,
         times: Times::of(Duration::from_secs(15)),
     }
 }
 
-fn found(wanted: &Value) -> Deployment {
-    serde_json::from_value(wanted.clone()).unwrap()
+fn deployment(spec: Value) -> Value {
+    wanted(&pool(spec), &config()).unwrap()[2].clone()
+}
+
+fn found(object: &Value) -> DynamicObject {
+    serde_json::from_value(object.clone()).unwrap()
 }
 
 #[test]
-fn pods_are_as_the_restricted_standard_asks() {
-    let made = deployment(&pool(json!({"replicas": 3})), &config());
-    let pod = &made["spec"]["template"]["spec"];
+fn pods_are_as_the_restricted_standard_asks_and_belong_to_the_pool() {
+    let all = wanted(&pool(json!({"replicas": 3})), &config()).unwrap();
+    for object in &all {
+        assert_eq!(object["metadata"]["name"], "everloop-worker-big");
+        assert_eq!(object["metadata"]["ownerReferences"][0]["controller"], true);
+    }
+    let [account, budget, deployment] = all;
+    assert_eq!(account["automountServiceAccountToken"], false);
+    assert_eq!((&budget["spec"]["maxUnavailable"], &budget["spec"]["minAvailable"]), (&json!("25%"), &Value::Null));
+    assert_eq!(budget["spec"]["unhealthyPodEvictionPolicy"], "AlwaysAllow");
+    let pod = &deployment["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
-    assert_eq!(pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
-    assert_eq!(pod["containers"][0]["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
-    assert_eq!(made["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
-    assert_eq!(made["metadata"]["ownerReferences"][0]["controller"], true);
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
+    assert_eq!(
+        (&container["readinessProbe"]["httpGet"]["path"], &container["readinessProbe"]["periodSeconds"]),
+        (&json!("/readyz"), &json!(1))
+    );
+    assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
+    assert_eq!(deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
 }
 
 #[test]
 fn what_is_as_it_was_applied_is_not_applied_again() {
-    let wanted = deployment(&pool(json!({})), &config());
-    assert!(has_all_of(&found(&wanted), &wanted));
-    let mut filled = wanted.clone();
+    let wanted = deployment(json!({"resources": {"requests": {"cpu": "1000m"}}}));
+    assert!(was_applied_from(&found(&wanted), &wanted));
+    // As the API server writes it.
+    let mut applied = wanted.clone();
+    applied["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("1");
+    applied["spec"]["template"]["spec"].as_object_mut().unwrap().remove("nodeSelector");
+    assert_eq!(first_difference(&found(&applied), &found(&applied), &wanted), None);
+    let mut filled = applied.clone();
     filled["spec"]["progressDeadlineSeconds"] = json!(600);
-    filled["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
-    assert!(has_all_of(&found(&filled), &wanted), "what the API server fills in does not matter");
-    for (path, value) in [("/spec/replicas", json!(9)), ("/spec/template/spec/containers/0/image", json!("other"))] {
-        let mut changed = wanted.clone();
-        *changed.pointer_mut(path).unwrap() = value;
-        assert!(!has_all_of(&found(&changed), &wanted), "{path} was changed by hand");
+    assert_eq!(first_difference(&found(&filled), &found(&applied), &wanted), None, "what we do not say does not matter");
+    for path in ["spec.replicas", "spec.template.spec.containers[0].image", "spec.template.spec.topologySpreadConstraints"] {
+        let mut changed = applied.clone();
+        *changed.pointer_mut(&format!("/{}", path.replace(['.', '['], "/").replace(']', ""))).unwrap() = json!("other");
+        assert_eq!(first_difference(&found(&changed), &found(&applied), &wanted).as_deref(), Some(path));
     }
-    let other = deployment(&pool(json!({"slots": {"turns": 1}})), &config());
-    assert!(!has_all_of(&found(&wanted), &other));
+    let other = deployment(json!({"slots": {"turns": 1}}));
+    assert!(!was_applied_from(&found(&wanted), &other));
 }
 
 #[test]
-fn a_pools_state_is_its_deployments() {
+fn who_changed_an_object_is_known_by_its_managers() {
+    let mut object = deployment(json!({}));
+    object["metadata"]["managedFields"] = json!([
+        {"manager": "everloop", "operation": "Apply", "time": "2026-01-01T00:00:09Z"},
+        {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:02Z"},
+        {"manager": "helm", "operation": "Apply", "time": "2026-01-01T00:00:05Z"},
+        {"manager": "kube-controller-manager", "operation": "Update", "time": "2026-01-01T00:00:08Z", "subresource": "status"},
+    ]);
+    assert_eq!(last_other_manager(&found(&object)).as_deref(), Some("helm"));
+}
+
+#[test]
+fn a_pools_state_is_its_deployments_and_its_pods() {
     let stuck = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"});
     let refused = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"});
     let all = |n: i32| json!({"replicas": n, "readyReplicas": n, "updatedReplicas": n});
@@ -78,15 +115,41 @@ fn a_pools_state_is_its_deployments() {
     ];
     for (replicas, state, reason, holds) in table {
         let pool = pool(json!({"replicas": replicas}));
-        let mut deployment = found(&deployment(&pool, &config()));
-        deployment.status = Some(serde_json::from_value(state.clone()).unwrap());
-        let next = status(&pool, &deployment, "2026-01-01T00:00:00Z");
+        let fleet = Fleet { generation: 0, state: serde_json::from_value(state.clone()).unwrap(), trouble: None };
+        let next = status(&pool, &fleet, "2026-01-01T00:00:00Z");
         for kind in ["Ready", "Reconciling", "Stalled"] {
             let condition = next.conditions.get(kind).unwrap();
             assert_eq!((condition.reason.as_str(), condition.status == "True"), (reason, kind == holds), "{replicas} {state} {kind}");
         }
         assert!(next.selector.contains("everloop.dev/pool=big"));
     }
+}
+
+#[test]
+fn the_reason_of_a_pod_that_does_not_start_is_the_pools() {
+    let pod = |status: Value| -> Pod { serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap() };
+    let waiting = |reason: &str| {
+        let container = json!({"name": "worker", "image": "nowhere:1", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": reason, "message": "m"}}});
+        pod(json!({"containerStatuses": [container]}))
+    };
+    let none = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: too little cpu"}]);
+    let unschedulable = pod(json!({"conditions": none}));
+    let table = [
+        (waiting("ErrImagePull"), "ImagePullBackOff", "image nowhere:1 cannot be pulled", "Stalled"),
+        (waiting("ImagePullBackOff"), "ImagePullBackOff", "image nowhere:1 cannot be pulled", "Stalled"),
+        (waiting("CrashLoopBackOff"), "CrashLoopBackOff", "kubectl logs", "Stalled"),
+        (waiting("InvalidImageName"), "InvalidImageName", "m", "Stalled"),
+        (unschedulable, "Unschedulable", "too little cpu", "Reconciling"),
+    ];
+    let pool = pool(json!({"replicas": 1}));
+    for (pod, reason, words, kind) in table {
+        let fleet = Fleet { trouble: trouble(&[waiting("ContainerCreating"), pod]), ..Fleet::default() };
+        let next = status(&pool, &fleet, "2026-01-01T00:00:00Z");
+        let condition = next.conditions.get(kind).unwrap();
+        assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", reason));
+        assert!(condition.message.contains(words) && condition.message.contains("pod p"), "{}", condition.message);
+    }
+    assert_eq!(trouble(&[waiting("ContainerCreating")]), None);
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -18,8 +19,8 @@ use super::context::{Context, Error};
 use super::drive::drive;
 use super::status;
 use crate::client::ClientError;
-use crate::crd::resources::{WorkerPool, Workflow};
-use plan::{Found, Verdict};
+use crate::crd::resources::{AllowedNamespaces, From, WorkerPool, Workflow};
+use plan::{Found, FoundPool, Verdict};
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
@@ -75,10 +76,36 @@ async fn observe(workflow: &Workflow, context: &Context) -> Result<Found, Error>
         found.map_exists = map.is_some();
         found.text = map.and_then(|map| map.data?.remove(&reference.key));
     }
-    let installation = context.config.namespace.as_str();
-    for place in std::iter::once(namespace.as_str()).chain((namespace != installation).then_some(installation)) {
-        let pools = Api::<WorkerPool>::namespaced(context.cluster.clone(), place).list_metadata(&kube::api::ListParams::default()).await?;
-        found.pools.extend(pools.items.iter().map(|pool| (place.to_owned(), pool.name_any())));
-    }
+    let (installation, wanted) = (context.config.namespace.as_str(), workflow.spec.pool.as_str());
+    let pools_of = |place: &str| Api::<WorkerPool>::namespaced(context.cluster.clone(), place);
+    found.pool = if pools_of(&namespace).get_metadata_opt(wanted).await?.is_some() {
+        FoundPool::Own
+    } else {
+        match pools_of(installation).get_opt(wanted).await? {
+            Some(pool) if admits(&pool.spec.allowed_namespaces, &namespace, context).await? => FoundPool::Shared,
+            Some(_) => FoundPool::NotAllowed,
+            None => {
+                let mut names = Vec::new();
+                for place in std::iter::once(namespace.as_str()).chain((namespace != installation).then_some(installation)) {
+                    let pools = pools_of(place).list_metadata(&ListParams::default()).await?;
+                    names.extend(pools.items.iter().map(kube::ResourceExt::name_any));
+                }
+                FoundPool::None { there_are: names }
+            }
+        }
+    };
     Ok(found)
+}
+
+/// Whether a shared pool is for the workflows of a namespace.
+async fn admits(allowed: &AllowedNamespaces, namespace: &str, context: &Context) -> Result<bool, Error> {
+    match allowed.from {
+        From::All => Ok(true),
+        From::Same => Ok(false),
+        From::Selector => {
+            let namespaces = Api::<PartialObjectMeta<Namespace>>::all(context.cluster.clone());
+            let labels = namespaces.get_opt(namespace).await?.unwrap_or_default().metadata.labels.unwrap_or_default();
+            Ok(allowed.match_labels.iter().all(|(name, value)| labels.get(name) == Some(value)))
+        }
+    }
 }

@@ -25,8 +25,26 @@ pub(super) struct Found {
     pub(super) map_exists: bool,
     /// What stands at the key.
     pub(super) text: Option<String>,
-    /// Namespaces and names of the pools that it could mean.
-    pub(super) pools: Vec<(String, String)>,
+    pub(super) pool: FoundPool,
+}
+
+/// The pool that a workflow names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FoundPool {
+    /// One of its own namespace.
+    Own,
+    /// One of the installation's.
+    Shared,
+    /// One of the installation's, which is not for this namespace.
+    NotAllowed,
+    /// There is none of that name.
+    None { there_are: Vec<String> },
+}
+
+impl Default for FoundPool {
+    fn default() -> Self {
+        Self::None { there_are: Vec::new() }
+    }
 }
 
 /// What goes to the queue service.
@@ -35,7 +53,16 @@ pub(super) struct Planned {
     pub(super) namespace: Name,
     pub(super) workflow: crate::api::definition::Workflow,
     /// The sentence about a pool that is not there.
-    pub(super) pool_missing: Option<(Duration, String)>,
+    pub(super) pool_missing: Option<Missing>,
+}
+
+/// What is said of a pool that cannot take the workflow's runs.
+#[derive(Debug, Clone)]
+pub(super) struct Missing {
+    reason: &'static str,
+    message: String,
+    /// Of the workflow.
+    age: Duration,
 }
 
 /// What is to be said.
@@ -68,10 +95,10 @@ impl Verdict {
     }
 
     /// The queue service has it.
-    pub(super) fn applied(applied: &Applied, pool_missing: Option<(Duration, String)>) -> Self {
+    pub(super) fn applied(applied: &Applied, pool_missing: Option<Missing>) -> Self {
         let ready = Self::ready(applied.version.clone());
         match pool_missing {
-            Some((age, message)) => Self { version: ready.version, ..Self::missing("PoolNotFound", message, age) },
+            Some(Missing { reason, message, age }) => Self { version: ready.version, ..Self::missing(reason, message, age) },
             None => ready,
         }
     }
@@ -102,11 +129,18 @@ pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> R
     let retention = workflow.spec.retention.as_deref().map(str::parse::<DurationMs>).transpose();
     let retention = retention.map_err(|e| wrong(format!("`spec.retention`: {e}")))?;
     let wanted = &workflow.spec.pool;
-    let place = [namespace.as_str(), installation.as_str()]
-        .into_iter()
-        .find(|place| found.pools.iter().any(|(ns, pool)| ns == place && pool == wanted));
-    let pool = queue_pool(place.unwrap_or(installation.as_str()), &name(wanted)?, installation);
-    let pool_missing = place.is_none().then(|| (found.age, no_such_pool(wanted, found)));
+    let place = match found.pool {
+        // One that is not for it must not get its runs: they wait for one of its own.
+        FoundPool::Own | FoundPool::NotAllowed => &namespace,
+        FoundPool::Shared | FoundPool::None { .. } => installation,
+    };
+    let pool = queue_pool(place.as_str(), &name(wanted)?, installation);
+    let missing = |reason, message| Some(Missing { reason, message, age: found.age });
+    let pool_missing = match &found.pool {
+        FoundPool::Own | FoundPool::Shared => None,
+        FoundPool::NotAllowed => missing("PoolNotAllowed", not_allowed(wanted, &namespace, installation)),
+        FoundPool::None { there_are } => missing("PoolNotFound", no_such_pool(wanted, there_are)),
+    };
     let workflow = crate::api::definition::Workflow {
         name: name(workflow.metadata.name.as_deref().unwrap_or_default())?,
         pool,
@@ -116,8 +150,14 @@ pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> R
     Ok(Planned { namespace, workflow, pool_missing })
 }
 
-fn no_such_pool(wanted: &str, found: &Found) -> String {
-    let mut known: Vec<&str> = found.pools.iter().map(|(_, pool)| pool.as_str()).collect();
+fn not_allowed(wanted: &str, namespace: &Name, installation: &Name) -> String {
+    format!(
+        "the WorkerPool {wanted:?} of namespace {installation} is not for workflows of {namespace}: change its `spec.allowedNamespaces`, or make a pool in {namespace}; runs are accepted and wait"
+    )
+}
+
+fn no_such_pool(wanted: &str, there_are: &[String]) -> String {
+    let mut known: Vec<&str> = there_are.iter().map(String::as_str).collect();
     known.sort_unstable();
     known.dedup();
     let known = if known.is_empty() { "there is none at all".to_owned() } else { format!("there are: {}", known.join(", ")) };

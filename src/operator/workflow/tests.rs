@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::plan::{Found, Verdict, plan, status};
+use super::plan::{Found, FoundPool, Verdict, plan, status};
 use crate::api::Name;
 use crate::crd::resources::Workflow;
 
@@ -19,23 +19,27 @@ fn installation() -> Name {
     "everloop".parse().unwrap()
 }
 
-fn found(pools: &[(&str, &str)]) -> Found {
-    let pools = pools.iter().map(|(namespace, pool)| ((*namespace).to_owned(), (*pool).to_owned())).collect();
-    Found { age: Duration::from_mins(1), pools, ..Found::default() }
+fn found(pool: FoundPool) -> Found {
+    Found { age: Duration::from_mins(1), pool, ..Found::default() }
+}
+
+fn nothing() -> Found {
+    found(FoundPool::None { there_are: vec!["other".to_owned()] })
 }
 
 const GOOD: &str = "export default async () => 1;";
 
 #[test]
 fn a_pool_is_one_of_the_namespace_or_else_of_the_installation() {
-    let pool = |pools: &[(&str, &str)]| {
-        let planned = plan(&workflow(json!({"source": {"inline": GOOD}})), &found(pools), &installation()).unwrap();
+    let pool = |pool: FoundPool| {
+        let planned = plan(&workflow(json!({"source": {"inline": GOOD}})), &found(pool), &installation()).unwrap();
         (planned.workflow.pool.to_string(), planned.pool_missing.is_some())
     };
-    assert_eq!(pool(&[("everloop", "default")]), ("default".into(), false));
-    assert_eq!(pool(&[("shop", "other")]), ("default".into(), true));
-    let (own, missing) = pool(&[("shop", "default"), ("everloop", "default")]);
+    assert_eq!(pool(FoundPool::Shared), ("default".into(), false));
+    assert_eq!(pool(FoundPool::None { there_are: Vec::new() }), ("default".into(), true));
+    let (own, missing) = pool(FoundPool::Own);
     assert!(own.starts_with("default-") && own.len() == "default-".len() + 8 && !missing, "{own}");
+    assert_eq!(pool(FoundPool::NotAllowed), (own, true), "a pool that is not for it does not get its runs");
 }
 
 #[test]
@@ -53,7 +57,7 @@ fn whatever_is_wrong_has_its_reason_and_says_what_to_do() {
         (json!({"source": {"configMapKeyRef": {"name": "code", "key": "a.js"}}}), "ConfigMapNotFound", "\"code\" does not exist"),
     ];
     for (spec, reason, words) in table {
-        let verdict = plan(&workflow(spec.clone()), &found(&[]), &installation()).unwrap_err();
+        let verdict = plan(&workflow(spec.clone()), &nothing(), &installation()).unwrap_err();
         assert_eq!(verdict.reason, reason, "{spec}");
         assert!(verdict.message.contains(words), "{spec}: {}", verdict.message);
         let next = status(&workflow(spec), &verdict, NOW);
@@ -66,7 +70,7 @@ fn whatever_is_wrong_has_its_reason_and_says_what_to_do() {
 fn what_is_missing_is_on_its_way_for_half_a_minute() {
     let flow = workflow(json!({"source": {"configMapKeyRef": {"name": "code", "key": "a.js"}}}));
     for (age, stalled) in [(0, false), (29, false), (30, true)] {
-        let found = Found { age: Duration::from_secs(age), ..found(&[]) };
+        let found = Found { age: Duration::from_secs(age), ..nothing() };
         let verdict = plan(&flow, &found, &installation()).unwrap_err();
         let next = status(&flow, &verdict, NOW);
         assert_eq!((next.conditions.is_true("Stalled"), next.conditions.is_true("Reconciling")), (stalled, !stalled), "{age} s");

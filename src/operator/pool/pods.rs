@@ -1,0 +1,61 @@
+//! Why pods are not ready, in the words of the pods themselves.
+
+use k8s_openapi::api::core::v1::Pod;
+
+/// What a container waits for when a person has to do something. The kubelet says `ErrImagePull` and `ImagePullBackOff` in turns.
+const TROUBLE: &[(&str, &str)] = &[
+    ("ErrImagePull", "ImagePullBackOff"),
+    ("ImagePullBackOff", "ImagePullBackOff"),
+    ("InvalidImageName", "InvalidImageName"),
+    ("ErrImageNeverPull", "ErrImageNeverPull"),
+    ("CrashLoopBackOff", "CrashLoopBackOff"),
+    ("CreateContainerConfigError", "CreateContainerConfigError"),
+    ("CreateContainerError", "CreateContainerError"),
+    ("RunContainerError", "RunContainerError"),
+];
+
+/// What keeps a pod from being ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    /// More room or time may help; the others need a person.
+    pub(super) may_pass: bool,
+}
+
+/// The first trouble of the pods.
+pub(super) fn trouble(pods: &[Pod]) -> Option<Trouble> {
+    pods.iter().find_map(of_containers).or_else(|| pods.iter().find_map(unschedulable))
+}
+
+fn named(pod: &Pod, message: &str) -> String {
+    format!("pod {}: {message}", pod.metadata.name.as_deref().unwrap_or_default())
+}
+
+fn of_containers(pod: &Pod) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    containers.into_iter().find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let (_, reason) = TROUBLE.iter().find(|(known, _)| waiting.reason.as_deref() == Some(*known))?;
+        let message = match waiting.message.as_deref() {
+            // Names and times in it change with every try.
+            _ if *reason == "CrashLoopBackOff" => format!("container {} ends again and again: see `kubectl logs`", container.name),
+            _ if *reason == "ImagePullBackOff" => {
+                format!("image {} cannot be pulled: is the name right, and does the node reach it?", container.image)
+            }
+            Some(message) => message.to_owned(),
+            None => format!("container {} does not start", container.name),
+        };
+        Some(Trouble { reason, message: named(pod, &message), may_pass: false })
+    })
+}
+
+fn unschedulable(pod: &Pod) -> Option<Trouble> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions.iter().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
+    let message = named(pod, found.message.as_deref().unwrap_or("no node has room for it"));
+    Some(Trouble { reason: "Unschedulable", message, may_pass: true })
+}
