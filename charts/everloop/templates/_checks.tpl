@@ -21,6 +21,9 @@
     {{- fail "redis.external.url has a password in it, which everybody who may read the Deployment would see: put the whole address into a Secret and set redis.external.existingSecret.name" }}
   {{- end }}
 {{- end }}
+{{- if and .Values.crds.install .Values.crds.hook (semverCompare "<4.0.0-0" .Capabilities.HelmVersion.Version) }}
+  {{- fail "Helm 3 cannot upgrade definitions of resources that are hooks: use Helm 4, or set crds.hook=false" }}
+{{- end }}
 {{- if has .Release.Namespace (list "kube-system" "kube-public" "kube-node-lease") }}
   {{- fail (printf "the namespace %s belongs to Kubernetes: install with --namespace everloop --create-namespace" .Release.Namespace) }}
 {{- end }}
