@@ -1,0 +1,131 @@
+//! From the first installation to the last trace of it, by Helm on a real API server. There is no node: what needs a pod, the hook of
+//! `helm uninstall` and `helm test`, is left out here.
+
+use serde_json::Value;
+
+use crate::control_plane::control_plane;
+use crate::helm::{chart, helm, said, try_helm};
+
+const NAMESPACE: &str = "everloop";
+
+fn kubectl(arguments: &[&str]) -> String {
+    control_plane().kubectl(arguments)
+}
+
+fn get(what: &[&str]) -> Value {
+    serde_json::from_str(&kubectl(&[&["-n", NAMESPACE, "get", "-o", "json"], what].concat())).expect("JSON")
+}
+
+fn exists(what: &[&str]) -> bool {
+    control_plane().try_kubectl(&[&["-n", NAMESPACE, "get"], what].concat()).status.success()
+}
+
+/// A chart of the next release: the definition of workflows has one more field.
+fn next_chart(folder: &std::path::Path) -> String {
+    let next = folder.join("everloop");
+    let copied = std::process::Command::new("cp").args(["-rL", &chart()]).arg(&next).status().expect("cp runs");
+    assert!(copied.success());
+    let file = next.join("files/crds/workflows.yaml");
+    let text = std::fs::read_to_string(&file).expect("a definition");
+    let changed = text.replacen(
+        "            properties:\n",
+        "            properties:\n              later:\n                maxLength: 8\n                type: string\n",
+        1,
+    );
+    assert_ne!(text, changed, "the definition has a spec with properties");
+    std::fs::write(&file, changed).expect("a definition");
+    next.display().to_string()
+}
+
+fn workflow(name: &str, more: &str) -> String {
+    let source = "export default async function f() { return 1; }";
+    format!(
+        "apiVersion: everloop.dev/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}, namespace: default}}\nspec: {{source: {{inline: '{source}'}}{more}}}\n"
+    )
+}
+
+fn apply(document: &str) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), document).expect("a file");
+    kubectl(&["apply", "--server-side", "-f", &file.path().display().to_string()]);
+}
+
+#[test]
+fn installed_upgraded_rolled_back_and_taken_away() {
+    let chart = chart();
+    let folder = tempfile::tempdir().expect("a folder");
+
+    // Installed: all objects, the definitions usable at once, and no object of them.
+    let notes = helm(&["install", "everloop", &chart, "--namespace", NAMESPACE, "--create-namespace"]);
+    for told in [
+        "kubectl -n everloop wait --for=condition=Available deployment --all",
+        "kubectl apply -f - <<END",
+        "wait --for=condition=Closed workflowrun/hello-ada",
+        "is open inside of the cluster",
+        "What cannot be changed by `helm upgrade`",
+        "kubectl -n everloop delete statefulset everloop-redis --cascade=orphan",
+    ] {
+        assert!(notes.contains(told), "the notes do not say `{told}`: {notes}");
+    }
+    assert_eq!(kubectl(&["get", "workflows,workflowruns,workerpools", "-A", "-o", "name"]), "");
+    for what in ["deployment/everloop-operator", "deployment/everloop-queue", "statefulset/everloop-redis", "service/everloop-queue"] {
+        assert!(exists(&[what]), "{what}");
+    }
+    // The document of the notes works as it stands there, and so does the default pool that the operator will make.
+    let document = notes.split_once("<<END\n").and_then(|(_, rest)| rest.split_once("     END\n")).expect("a document").0;
+    apply(&document.lines().map(|line| line.strip_prefix("     ").unwrap_or(line)).collect::<Vec<_>>().join("\n"));
+    let operator = get(&["deployment", "everloop-operator"]);
+    let variables = operator["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables").clone();
+    let pool = variables.iter().find(|variable| variable["name"] == "EVERLOOP_DEFAULT_POOL").expect("a default pool");
+    let pool = pool["value"].as_str().expect("JSON");
+    apply(&format!(
+        "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {{name: default, namespace: {NAMESPACE}}}\nspec: {pool}\n"
+    ));
+
+    // A second installation is refused.
+    let second = try_helm(&["install", "another", &chart, "--namespace", "another", "--create-namespace"]);
+    assert!(!second.status.success() && said(&second).contains("cannot be imported into the current release"), "{}", said(&second));
+
+    // A changed value: what it concerns is changed, and nothing else restarts.
+    let redis = get(&["statefulset", "everloop-redis"]);
+    helm(&["upgrade", "everloop", &chart, "--namespace", NAMESPACE, "--set", "queue.replicas=3"]);
+    assert_eq!(get(&["deployment", "everloop-queue"])["spec"]["replicas"], 3);
+    assert_eq!(get(&["statefulset", "everloop-redis"])["metadata"]["generation"], redis["metadata"]["generation"]);
+    assert_eq!(get(&["deployment", "everloop-operator"])["metadata"]["generation"], operator["metadata"]["generation"]);
+
+    // A changed image: the Job that makes the password is another one, since a Job cannot be changed.
+    helm(&["upgrade", "everloop", &chart, "--namespace", NAMESPACE, "--set", "image.tag=next"]);
+    assert_eq!(get(&["jobs"])["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(get(&["statefulset", "everloop-redis"])["metadata"]["generation"], redis["metadata"]["generation"], "Redis restarts");
+
+    // A changed definition comes with the upgrade, and what there was stays.
+    helm(&["upgrade", "everloop", &next_chart(folder.path()), "--namespace", NAMESPACE]);
+    apply(&workflow("with-the-new-field", ", later: yes-"));
+    assert!(control_plane().try_kubectl(&["get", "workflow", "hello"]).status.success());
+
+    // A rollback keeps the newer definitions: the new field is not lost when the object is written.
+    helm(&["rollback", "everloop", "1", "--namespace", NAMESPACE]);
+    assert_eq!(get(&["deployment", "everloop-queue"])["spec"]["replicas"], 2);
+    kubectl(&["label", "workflow", "with-the-new-field", "touched=yes"]);
+    assert_eq!(kubectl(&["get", "workflow", "with-the-new-field", "-o", "jsonpath={.spec.later}"]), "yes-");
+
+    // Uninstalled: the objects of the chart go; the definitions, all objects of them and the volume stay.
+    control_plane().until("the claim is made", || exists(&["pvc", "data-everloop-redis-0"]));
+    helm(&["uninstall", "everloop", "--namespace", NAMESPACE, "--no-hooks"]);
+    for what in ["deployments", "statefulsets", "services", "roles", "rolebindings", "poddisruptionbudgets"] {
+        control_plane().until(&format!("all {what} are gone"), || {
+            let left = kubectl(&["-n", NAMESPACE, "get", what, "-l", "app.kubernetes.io/part-of=everloop", "-o", "name"]);
+            left.is_empty()
+        });
+    }
+    assert_eq!(kubectl(&["get", "clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/part-of=everloop", "-o", "name"]), "");
+    assert!(exists(&["pvc", "data-everloop-redis-0"]), "the volume stays");
+    for kept in ["workflow/hello", "workflowrun/hello-ada", "workflow/with-the-new-field"] {
+        assert!(control_plane().try_kubectl(&["get", kept]).status.success(), "{kept} stays");
+    }
+
+    // Installed again, under another name and in another way: what was kept is no hindrance.
+    helm(&["install", "again", &chart, "--namespace", NAMESPACE, "--set", "crds.install=false", "--set", "defaultPool.create=false"]);
+    helm(&["upgrade", "again", &chart, "--namespace", NAMESPACE]);
+    helm(&["uninstall", "again", "--namespace", NAMESPACE, "--no-hooks"]);
+}
