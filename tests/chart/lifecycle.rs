@@ -82,6 +82,11 @@ fn installed_upgraded_rolled_back_and_taken_away() {
         "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {{name: default, namespace: {NAMESPACE}}}\nspec: {pool}\n"
     ));
 
+    for sample in ["hello.yaml", "order-status.yaml", "order.yaml", "pool.yaml"] {
+        let file = crate::helm::repository("deploy/samples").join(sample).display().to_string();
+        kubectl(&["create", "--dry-run=server", "--namespace", NAMESPACE, "-f", &file]);
+    }
+
     // A second installation is refused.
     let second = try_helm(&["install", "another", &chart, "--namespace", "another", "--create-namespace"]);
     assert!(!second.status.success() && said(&second).contains("cannot be imported into the current release"), "{}", said(&second));

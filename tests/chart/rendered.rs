@@ -100,6 +100,19 @@ fn a_real_api_server_takes_all_of_it_with_many_values() {
 }
 
 #[test]
+fn the_samples_of_values_are_taken_too() {
+    monitors();
+    for namespace in ["chart-samples", "shop", "kitchen"] {
+        restricted_namespace(namespace);
+    }
+    let folder = std::fs::read_dir(repository("deploy/samples/values")).expect("a folder");
+    for file in folder.map(|entry| entry.expect("a file").path().display().to_string()) {
+        let rendering = render(&["--values", &file]).replace("namespace: everloop\n", "namespace: chart-samples\n");
+        assert_eq!(apply(&rendering, &["--server-side", "--dry-run=server", "--force-conflicts"]), "", "{file}");
+    }
+}
+
+#[test]
 fn the_manifest_without_helm_is_taken_too() {
     restricted_namespace("chart-manifest");
     for file in ["deploy/install.yaml", "deploy/release-runs.yaml"] {
