@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "other test programs do more with their control plane")]
 mod control_plane;
 mod fit;
+mod generated;
 mod helm;
 mod lifecycle;
 #[path = "../support/process.rs"]

@@ -1,7 +1,5 @@
 //! What the chart renders, with many values, is taken by a real API server into a namespace that enforces `restricted`.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::control_plane::control_plane;
@@ -105,7 +103,7 @@ fn the_samples_of_values_are_taken_too() {
     for namespace in ["chart-samples", "shop", "kitchen"] {
         restricted_namespace(namespace);
     }
-    let folder = std::fs::read_dir(repository("deploy/samples/values")).expect("a folder");
+    let folder = std::fs::read_dir(repository("deploy/values")).expect("a folder");
     for file in folder.map(|entry| entry.expect("a file").path().display().to_string()) {
         let rendering = render(&["--values", &file]).replace("namespace: everloop\n", "namespace: chart-samples\n");
         assert_eq!(apply(&rendering, &["--server-side", "--dry-run=server", "--force-conflicts"]), "", "{file}");
@@ -126,20 +124,6 @@ fn the_manifest_without_helm_is_taken_too() {
 fn two_renderings_are_the_same_to_the_byte() {
     for (name, values) in MATRIX {
         assert_eq!(with(values), with(values), "{name}");
-    }
-}
-
-#[test]
-fn the_generated_manifest_is_up_to_date() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let status = Command::new(repository("scripts/update-install")).arg(folder.path()).status().expect("bash runs");
-    assert!(status.success());
-    for file in ["install.yaml", "release-runs.yaml"] {
-        let made = std::fs::read_to_string(folder.path().join(file)).expect("a file");
-        let found = std::fs::read_to_string(repository("deploy").join(file)).unwrap_or_default();
-        assert!(made == found, "deploy/{file} is not what the chart says: run `scripts/update-install`");
-        let spoken = made.lines().find(|line| !line.starts_with('#') && line.to_lowercase().contains("helm"));
-        assert_eq!(spoken, None, "deploy/{file} speaks of Helm");
     }
 }
 
