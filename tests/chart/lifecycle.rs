@@ -114,6 +114,12 @@ fn installed_upgraded_rolled_back_and_taken_away() {
     kubectl(&["label", "workflow", "with-the-new-field", "touched=yes"]);
     assert_eq!(kubectl(&["get", "workflow", "with-the-new-field", "-o", "jsonpath={.spec.later}"]), "yes-");
 
+    // When the hook of an uninstallation has stopped the operator and the uninstallation then failed, an upgrade makes it anew.
+    kubectl(&["-n", NAMESPACE, "delete", "deployment", "everloop-operator"]);
+    helm(&["upgrade", "everloop", &chart, "--namespace", NAMESPACE]);
+    assert!(exists(&["deployment", "everloop-operator"]));
+    kubectl(&["-n", NAMESPACE, "delete", "deployment", "everloop-operator"]);
+
     // Uninstalled: the objects of the chart go; the definitions, all objects of them and the volume stay.
     control_plane().until("the claim is made", || exists(&["pvc", "data-everloop-redis-0"]));
     helm(&["uninstall", "everloop", "--namespace", NAMESPACE, "--no-hooks"]);
@@ -132,5 +138,10 @@ fn installed_upgraded_rolled_back_and_taken_away() {
     // Installed again, under another name and in another way: what was kept is no hindrance.
     helm(&["install", "again", &chart, "--namespace", NAMESPACE, "--set", "crds.install=false", "--set", "defaultPool.create=false"]);
     helm(&["upgrade", "again", &chart, "--namespace", NAMESPACE]);
+    // From hooks to objects of the release and back: they are never gone.
+    let uid = kubectl(&["get", "crd", "workflows.everloop.dev", "-o", "jsonpath={.metadata.uid}"]);
+    helm(&["upgrade", "again", &chart, "--namespace", NAMESPACE, "--set", "crds.hook=false", "--take-ownership"]);
+    helm(&["upgrade", "again", &chart, "--namespace", NAMESPACE, "--set", "crds.hook=true"]);
     helm(&["uninstall", "again", "--namespace", NAMESPACE, "--no-hooks"]);
+    assert_eq!(kubectl(&["get", "crd", "workflows.everloop.dev", "-o", "jsonpath={.metadata.uid}"]), uid);
 }
