@@ -199,8 +199,9 @@ fn with_namespaces_named_the_operator_has_roles_and_no_rights_elsewhere() {
 fn the_operator_gets_the_rules_of_the_file_that_its_tests_use() {
     let rules = objects(&std::fs::read_to_string(repository("deploy/operator-rbac.yaml")).expect("the rules"));
     let rendered = objects(&with(&[]));
-    assert_eq!(find(&rendered, "ClusterRole", "everloop-operator")["rules"], rules[0]["rules"]);
-    assert_eq!(find(&rendered, "Role", "everloop-operator-home")["rules"], rules[1]["rules"]);
+    for (kind, name) in [("ClusterRole", "everloop-operator"), ("Role", "everloop-operator-installation")] {
+        assert_eq!(find(&rendered, kind, name)["rules"], find(&rules, "ClusterRole", name)["rules"], "{name}");
+    }
 }
 
 #[test]

@@ -95,10 +95,9 @@ impl ControlPlane {
     pub fn operators_kubeconfig(&self, namespace: &str) -> PathBuf {
         self.kubectl(&["-n", namespace, "create", "serviceaccount", "operator"]);
         let account = format!("--serviceaccount={namespace}:operator");
-        self.kubectl(&["-n", namespace, "create", "rolebinding", "operator", "--clusterrole=everloop-operator", &account]);
-        let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/operator-rbac.yaml");
-        self.kubectl(&["-n", namespace, "apply", "--server-side", "-f", &rights.display().to_string()]);
-        self.kubectl(&["-n", namespace, "create", "rolebinding", "operator-home", "--role=everloop-operator-home", &account]);
+        for role in ["everloop-operator", "everloop-operator-installation"] {
+            self.kubectl(&["-n", namespace, "create", "rolebinding", role, &format!("--clusterrole={role}"), &account]);
+        }
         let token = self.kubectl(&["-n", namespace, "create", "token", "operator"]);
         let file = self.path(&format!("operator-of-{namespace}"));
         std::fs::write(&file, kubeconfig(self.port, token.trim())).expect("a file");

@@ -113,11 +113,11 @@ http://everloop-queue.{{ .Release.Namespace }}:7400
 {{- with .Values.watchNamespaces }}{{ append . $.Release.Namespace | uniq | sortAlpha | join "," }}{{ end }}
 {{- end }}
 
-{{/* The rules of one kind in files/operator-rbac.yaml, which the operator's own tests run with: (dict "root" $ "kind" "Role"). */}}
+{{/* The rules of one name in files/operator-rbac.yaml, which the operator's own tests run with: (dict "root" $ "of" "everloop-operator"). */}}
 {{- define "everloop.operatorRules" -}}
 {{- range splitList "\n---" (.root.Files.Get "files/operator-rbac.yaml") }}
 {{- $document := fromYaml . }}
-{{- if eq $.kind $document.kind }}
+{{- if eq $.of $document.metadata.name }}
 rules:
   {{- toYaml $document.rules | nindent 2 }}
 {{- end }}
