@@ -1,10 +1,14 @@
 //! From the first installation to the last trace of it, by Helm on a real API server. There is no node: what needs a pod, the hook of
 //! `helm uninstall` and `helm test`, is left out here.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::control_plane::control_plane;
-use crate::helm::{chart, helm, said, try_helm};
+use crate::control_plane::{bound_to_us, control_plane};
+use crate::fit::container;
+use crate::helm::{chart, helm, objects, render, said, try_helm};
+use crate::process::{Process, free_port};
 
 const NAMESPACE: &str = "everloop";
 
@@ -23,7 +27,7 @@ fn exists(what: &[&str]) -> bool {
 /// A chart of the next release: the definition of workflows has one more field.
 fn next_chart(folder: &std::path::Path) -> String {
     let next = folder.join("everloop");
-    let copied = std::process::Command::new("cp").args(["-rL", &chart()]).arg(&next).status().expect("cp runs");
+    let copied = Command::new("cp").args(["-rL", &chart()]).arg(&next).status().expect("cp runs");
     assert!(copied.success());
     let file = next.join("files/crds/workflows.yaml");
     let text = std::fs::read_to_string(&file).expect("a definition");
@@ -50,6 +54,36 @@ fn apply(document: &str) {
     kubectl(&["apply", "--server-side", "-f", &file.path().display().to_string()]);
 }
 
+/// A kubeconfig with the token of the operator's service account, as its pods have it.
+fn kubeconfig_of_the_operator() -> tempfile::NamedTempFile {
+    let token = kubectl(&["-n", NAMESPACE, "create", "token", "everloop-operator"]);
+    let admin = std::fs::read_to_string(control_plane().kubeconfig()).expect("a kubeconfig");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), admin.replace("token: admin", &format!("token: {}", token.trim()))).expect("a file");
+    file
+}
+
+/// The program beside the cluster, as the pod of the operator would run it but for the addresses: it leads, makes the default pool,
+/// and brings the workflow of the notes to a queue service.
+fn the_operator_works_with_its_rights_here() {
+    let (kubeconfig, port) = (kubeconfig_of_the_operator(), free_port());
+    let server = format!("http://127.0.0.1:{port}");
+    let program = || Command::new(env!("CARGO_BIN_EXE_everloop"));
+    let mut command = program();
+    command.args(["queue", "--store", "memory", "--listen", &format!("127.0.0.1:{port}")]).env("EVERLOOP_LOG", "warn");
+    let _queue = Process::spawn("queue", bound_to_us(&mut command));
+    let operator = container(&objects(&render(&[])), "Deployment", "everloop-operator");
+    let mut command = program();
+    command.args(&operator.arguments).envs(&operator.variables).env("KUBECONFIG", kubeconfig.path()).env("EVERLOOP_LOG", "warn");
+    command.env("EVERLOOP_OPERATOR_NAMESPACE", NAMESPACE).env("EVERLOOP_OPERATOR_NAME", "everloop-operator-a");
+    command.env("EVERLOOP_SERVER", server).env("EVERLOOP_PROBES", format!("127.0.0.1:{}", free_port()));
+    let _operator = Process::spawn("operator", bound_to_us(&mut command));
+    kubectl(&["wait", "--for=condition=Ready", "workflow/hello", "--timeout=60s"]);
+    kubectl(&["wait", "--for=condition=Ready", "workflowrun/hello-ada", "--timeout=60s"]);
+    assert_eq!(get(&["workerpool", "default"])["spec"]["replicas"], 2);
+    control_plane().until("the default pool has its pods", || exists(&["deployment", "everloop-worker-default"]));
+}
+
 #[test]
 fn installed_upgraded_rolled_back_and_taken_away() {
     let chart = chart();
@@ -71,17 +105,12 @@ fn installed_upgraded_rolled_back_and_taken_away() {
     for what in ["deployment/everloop-operator", "deployment/everloop-queue", "statefulset/everloop-redis", "service/everloop-queue"] {
         assert!(exists(&[what]), "{what}");
     }
-    // The document of the notes works as it stands there, and so does the default pool that the operator will make.
+    // The document of the notes works as it stands there.
     let document = notes.split_once("<<END\n").and_then(|(_, rest)| rest.split_once("     END\n")).expect("a document").0;
     apply(&document.lines().map(|line| line.strip_prefix("     ").unwrap_or(line)).collect::<Vec<_>>().join("\n"));
     let operator = get(&["deployment", "everloop-operator"]);
-    let variables = operator["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables").clone();
-    let pool = variables.iter().find(|variable| variable["name"] == "EVERLOOP_DEFAULT_POOL").expect("a default pool");
-    let pool = pool["value"].as_str().expect("JSON");
-    apply(&format!(
-        "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {{name: default, namespace: {NAMESPACE}}}\nspec: {pool}\n"
-    ));
 
+    the_operator_works_with_its_rights_here();
     for sample in ["hello.yaml", "order-status.yaml", "order.yaml", "pool.yaml"] {
         let file = crate::helm::repository("deploy/samples").join(sample).display().to_string();
         kubectl(&["create", "--dry-run=server", "--namespace", NAMESPACE, "-f", &file]);
