@@ -84,6 +84,23 @@ fn the_operator_works_with_its_rights_here() {
     control_plane().until("the default pool has its pods", || exists(&["deployment", "everloop-worker-default"]));
 }
 
+/// `deploy/install.yaml`, over what Helm has left and again over itself; then everything goes.
+fn without_helm() {
+    let manifest = crate::helm::repository("deploy/install.yaml").display().to_string();
+    kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &manifest]);
+    let generation = |what: &str| get(&["deployment", what])["metadata"]["generation"].clone();
+    let before = (generation("everloop-queue"), generation("everloop-operator"));
+    kubectl(&["apply", "--server-side", "-f", &manifest]);
+    assert_eq!((generation("everloop-queue"), generation("everloop-operator")), before, "nothing is applied anew");
+    // What the Job of release-runs.yaml does.
+    kubectl(&["delete", "deployment", "everloop-operator", "--namespace", NAMESPACE]);
+    kubectl(&["patch", "workflowrun", "hello-ada", "--type=merge", "--patch", r#"{"metadata":{"finalizers":null}}"#]);
+    kubectl(&["delete", "--ignore-not-found", "--timeout=2m", "-f", &manifest]);
+    for gone in [&["namespace", NAMESPACE][..], &["crd", "workflowruns.everloop.dev"], &["clusterrole", "everloop-operator"]] {
+        assert!(!exists(gone), "{gone:?}");
+    }
+}
+
 #[test]
 fn installed_upgraded_rolled_back_and_taken_away() {
     let chart = chart();
@@ -173,4 +190,5 @@ fn installed_upgraded_rolled_back_and_taken_away() {
     helm(&["upgrade", "again", &chart, "--namespace", NAMESPACE, "--set", "crds.hook=true"]);
     helm(&["uninstall", "again", "--namespace", NAMESPACE, "--no-hooks"]);
     assert_eq!(kubectl(&["get", "crd", "workflows.everloop.dev", "-o", "jsonpath={.metadata.uid}"]), uid);
+    without_helm();
 }
