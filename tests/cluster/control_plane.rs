@@ -73,11 +73,13 @@ impl ControlPlane {
             .arg(format!("--kubeconfig={}", plane.kubeconfig().display()))
             .arg(format!("--service-account-private-key-file={}", key.display()));
         let controllers = plane.spawn(&mut command, "kube-controller-manager");
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-        plane.kubectl(&["apply", "--server-side", "-f", &crds.display().to_string()]);
-        let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/operator-rbac.yaml");
-        plane.kubectl(&["apply", "-f", &rights.display().to_string()]);
-        plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+        for file in crate::APPLIED {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            plane.kubectl(&["apply", "--server-side", "-f", &path.display().to_string()]);
+        }
+        if !crate::APPLIED.is_empty() {
+            plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+        }
         (plane, [etcd, api, controllers])
     }
 
