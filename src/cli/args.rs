@@ -97,6 +97,9 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Print a completion script for a shell.
     Completion(commands::completion::CompletionArgs),
+    /// A step of an installation, for the Jobs of the chart.
+    #[command(hide = true)]
+    Setup(roles::setup::SetupArgs),
     /// Take one turn alone, for a worker that started this process.
     #[command(hide = true)]
     Turn,

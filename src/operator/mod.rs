@@ -11,6 +11,7 @@ mod leader;
 mod metrics;
 mod pool;
 mod run;
+pub mod setup;
 mod status;
 mod workflow;
 

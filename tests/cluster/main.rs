@@ -10,6 +10,7 @@ mod pools;
 mod process;
 mod rules;
 mod runs;
+mod setup;
 mod workflows;
 
 /// What the API server knows before any test, by its place in the repository.

@@ -29,6 +29,7 @@ pub(super) const WORKER: &str = "worker";
 const OURS_IN_WORKER: &[&str] = &["args", "command", "image", "livenessProbe", "readinessProbe", "startupProbe", "resources", "lifecycle"];
 const OURS_IN_POD: &[&str] = &[
     "automountServiceAccountToken",
+    "enableServiceLinks",
     "nodeSelector",
     "restartPolicy",
     "serviceAccount",

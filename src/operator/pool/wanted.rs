@@ -121,6 +121,8 @@ fn template(pool: &WorkerPool, config: &Config) -> Result<Value, String> {
             "terminationGracePeriodSeconds": grace,
             "serviceAccountName": child_name(pool),
             "automountServiceAccountToken": false,
+            // Or each Service of the namespace would be in the environment, some by names that the worker reads.
+            "enableServiceLinks": false,
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "nodeSelector": spec.node_selector,
             "topologySpreadConstraints": [{

@@ -7,6 +7,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub(super) use plan::FINALIZER;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
 use crate::operator::status::{GRACE, since, time};
 
 /// Holds an object until its run is asked to end.
-pub(super) const FINALIZER: &str = "everloop.dev/cancel";
+pub(in crate::operator) const FINALIZER: &str = "everloop.dev/cancel";
 /// A deleted object waits for the queue service at most for so long.
 pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
 /// A workflow that is missing is looked for again.
