@@ -1,0 +1,23 @@
+# Everloop, one program with all roles: `docker run IMAGE queue ...`. The image holds the program, what it is linked against, and the
+# certificates of the public authorities; no shell, no package manager.
+FROM rust:1.95-bookworm AS build
+WORKDIR /everloop
+COPY Cargo.toml Cargo.lock ./
+COPY benches benches
+COPY examples examples
+COPY src src
+# The dependencies stay in the caches of the builder, so that a change of the source builds the source.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/everloop/target \
+    cargo build --locked --release --bin everloop && \
+    mkdir -p /image/usr/bin /image/etc/ssl/certs && \
+    cp target/release/everloop /image/usr/bin/ && \
+    ldd target/release/everloop | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory=/image && \
+    cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ && \
+    echo 'everloop:x:65532:65532::/:' > /image/etc/passwd && \
+    echo 'everloop:x:65532:' > /image/etc/group && \
+    echo 'hosts: files dns' > /image/etc/nsswitch.conf
+
+FROM scratch
+COPY --from=build /image /
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/everloop"]
