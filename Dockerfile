@@ -1,13 +1,15 @@
 # Everloop, one program with all roles: `docker run IMAGE queue ...`. The image holds the program, what it is linked against, and the
-# certificates of the public authorities; no shell, no package manager.
+# certificates of the public authorities: no shell, no package manager.
 FROM rust:1.95-bookworm AS build
 WORKDIR /everloop
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY examples examples
 COPY src src
-# The dependencies stay in the caches of the builder, so that a change of the source builds the source.
+# Built dependencies stay in the builder's cache, and a change of the source builds the source. Cargo goes by times, which say nothing
+# when the cache was filled from another tree: what was copied counts as new.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/everloop/target \
+    find src examples -type f -exec touch {} + && \
     cargo build --locked --release --bin everloop && \
     mkdir -p /image/usr/bin /image/etc/ssl/certs && \
     cp target/release/everloop /image/usr/bin/ && \

@@ -22,6 +22,7 @@ func configure(folder, outside string) error {
 		"inside.kubeconfig":   kubeconfig("https://"+apiAddress, authority),
 		"resolv.conf":         "nameserver " + nodeAddress + "\n",
 		"Corefile":            fill.Replace(dnsConfiguration),
+		"root.zone":           rootZone,
 		"containerd.toml":     fill.Replace(containerdConfiguration),
 		"kubelet.yaml":        fill.Replace(kubeletConfiguration),
 		"cni/bridge.conflist": fill.Replace(podNetwork),
@@ -49,18 +50,23 @@ current-context: test
 `, server, base64.StdEncoding.EncodeToString(authority))
 }
 
-// Names of the cluster, and no others: there is nothing else.
-const dnsConfiguration = `.:53 {
+// Names of the cluster, and of nothing else: an empty root zone.
+const dnsConfiguration = `cluster.local:53 in-addr.arpa:53 {
   bind ADDRESS
   errors
   kubernetes cluster.local in-addr.arpa {
     kubeconfig FOLDER/inside.kubeconfig
     ttl 1
   }
-  template ANY ANY . {
-    rcode NXDOMAIN
-  }
 }
+.:53 {
+  bind ADDRESS
+  file FOLDER/root.zone .
+}
+`
+
+const rootZone = `. 1 IN SOA . . 1 1 1 1 1
+. 1 IN NS .
 `
 
 const containerdConfiguration = `version = 2
