@@ -97,8 +97,9 @@ fn ends_with_us(command: &mut Command) {
 }
 
 impl Cluster {
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    /// Or somebody else's.
+    pub fn is_ours(&self) -> bool {
+        self.folder.is_some()
     }
 
     fn kubectl_command(&self, arguments: &[&str]) -> Command {
@@ -129,7 +130,14 @@ impl Cluster {
                 let target = format!("{service}.{namespace}.svc.cluster.local:{port}\n");
                 tokio::spawn(relay(listener, folder.join("dial.sock"), target));
             }
-            None => drop(tokio::spawn(forward(self.kubeconfig.clone(), self.kube.clone(), listener, namespace.to_owned(), service.to_owned(), port))),
+            None => drop(tokio::spawn(forward(
+                self.kubeconfig.clone(),
+                self.kube.clone(),
+                listener,
+                namespace.to_owned(),
+                service.to_owned(),
+                port,
+            ))),
         }
         format!("http://{address}")
     }
@@ -148,6 +156,20 @@ impl Cluster {
             .output()
             .expect("ctr runs: `make tools` installs containerd");
         assert!(killed.status.success(), "the container of {pod} is not killed: {}", String::from_utf8_lossy(&killed.stderr));
+    }
+}
+
+/// What a GET answers, once it answers with 200: an address of a service leads somewhere a moment after its pods are ready.
+pub async fn answer(url: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let failure = match reqwest::get(url).await {
+            Ok(answer) if answer.status() == 200 => return answer.text().await.expect("a body"),
+            Ok(answer) => answer.status().to_string(),
+            Err(failure) => failure.to_string(),
+        };
+        assert!(Instant::now() < deadline, "{url} does not answer within {PATIENCE:?}: {failure}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

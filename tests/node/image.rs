@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::cluster::{EVERLOOP, archive, cluster};
+use crate::cluster::{EVERLOOP, answer, archive, cluster};
 use crate::namespace::Namespace;
 
 const QUEUE: &str = "apiVersion: v1
@@ -31,8 +31,7 @@ async fn the_image_is_small_and_runs_under_the_strictest_standard() {
     // The image says itself that its user is not root, or the kubelet would refuse it.
     namespace.until("the pod is ready", "pod/queue", |pod| pod["status"]["containerStatuses"][0]["ready"] == true);
     let url = cluster().reach("image", "queue", 7400).await;
-    let answer = reqwest::get(format!("{url}/readyz")).await.expect("the service is reached by its name");
-    assert_eq!(answer.status(), 200);
+    answer(&format!("{url}/readyz")).await;
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod faults;
+mod food_orders;
 mod image;
 mod installation;
 mod namespace;

@@ -56,7 +56,12 @@ impl Namespace {
             if holds(&found) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; the status of {object}: {:#}\n{}", found["status"], self.report());
+            assert!(
+                Instant::now() < deadline,
+                "not within {PATIENCE:?}: {what}; the status of {object}: {:#}\n{}",
+                found["status"],
+                self.report()
+            );
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
     }
@@ -67,7 +72,20 @@ impl Namespace {
         self.until(&format!("{object} is ready"), object, |found| {
             let (spec, status) = (&found["spec"], &found["status"]);
             let all = |field: &str| status[field].as_u64().unwrap_or(0) == spec["replicas"].as_u64().unwrap_or(1);
-            status["observedGeneration"] == found["metadata"]["generation"] && all("replicas") && all("readyReplicas") && all("updatedReplicas")
+            status["observedGeneration"] == found["metadata"]["generation"]
+                && all("replicas")
+                && all("readyReplicas")
+                && all("updatedReplicas")
+        });
+    }
+
+    /// Waits until the only container of a pod, which was killed, is ready again.
+    #[track_caller]
+    pub fn until_restarted(&self, pod: &str) {
+        self.until(&format!("{pod} is ready again"), pod, |found| {
+            let container = &found["status"]["containerStatuses"][0];
+            // In somebody else's cluster the pod was deleted, and this is another one.
+            container["ready"] == true && (container["restartCount"] != 0 || !cluster().is_ours())
         });
     }
 
