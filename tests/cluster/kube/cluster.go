@@ -82,13 +82,11 @@ func cluster(args []string) {
 func removeCgroups(folder string) {
 	containers, _ := filepath.Glob(filepath.Join(folder, "containerd/state/io.containerd.runtime.v2.task/k8s.io/*"))
 	for _, container := range containers {
-		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-			found, _ := filepath.Glob(pattern + filepath.Base(container))
-			for _, cgroup := range found {
-				nested, _ := filepath.Glob(cgroup + "/*/")
-				for _, folder := range append(nested, cgroup) {
-					_ = syscall.Rmdir(folder)
-				}
+		// One hierarchy for each controller, or one for all.
+		for _, hierarchy := range []string{"/sys/fs/cgroup/*/k8s.io/", "/sys/fs/cgroup/k8s.io/"} {
+			cgroups, _ := filepath.Glob(hierarchy + filepath.Base(container))
+			for _, cgroup := range cgroups {
+				_ = syscall.Rmdir(cgroup)
 			}
 		}
 	}
