@@ -1,6 +1,8 @@
 # Everloop, one program with all roles: `docker run IMAGE queue ...`. The image holds the program, what it is linked against, and the
 # certificates of the public authorities: no shell, no package manager.
 FROM rust:1.95-bookworm AS build
+# Of Cargo.toml; tests have one that builds faster.
+ARG PROFILE=release
 WORKDIR /everloop
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
@@ -10,10 +12,10 @@ COPY src src
 # when the cache was filled from another tree: what was copied counts as new.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/everloop/target \
     find src examples -type f -exec touch {} + && \
-    cargo build --locked --release --bin everloop && \
+    cargo build --locked --profile ${PROFILE} --bin everloop && \
     mkdir -p /image/usr/bin /image/etc/ssl/certs && \
-    cp target/release/everloop /image/usr/bin/ && \
-    ldd target/release/everloop | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory=/image && \
+    cp target/${PROFILE}/everloop /image/usr/bin/ && \
+    ldd target/${PROFILE}/everloop | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory=/image && \
     cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ && \
     echo 'everloop:x:65532:65532::/:' > /image/etc/passwd && \
     echo 'everloop:x:65532:' > /image/etc/group && \

@@ -26,7 +26,7 @@ func cluster(args []string) {
 		fail("cluster FOLDER COREDNS IMAGE...")
 	}
 	if os.Getuid() != 0 {
-		fail("a node needs root: it makes namespaces and containers")
+		fail("a node needs root, since it makes namespaces and containers; or EVERLOOP_TEST_KUBECONFIG names a cluster")
 	}
 	folder, err := filepath.Abs(args[0])
 	check(err)
