@@ -1,22 +1,15 @@
-//! What all controllers share, and how long an object that failed is left alone.
+//! What all controllers share.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use kube::core::NamespaceResourceScope;
-use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Api, Client, Resource, ResourceExt as _};
-use rand::RngExt as _;
+use kube::{Api, Client, Resource};
 
 use super::Config;
+use super::metrics::Metrics;
 use crate::api::Name;
 use crate::client::ClientError;
-
-/// First pause after a failure; it doubles up to [`PAUSE_MAX`], and a random part of up to a half is left out.
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// An event's note has at most 1 kB.
 const NOTE_CHARACTERS_MAX: usize = 250;
@@ -34,7 +27,7 @@ pub(super) enum Error {
 
 impl Error {
     /// What was observed is no longer so: whoever changed it has brought the object here again.
-    fn is_conflict(&self) -> bool {
+    pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Cluster(kube::Error::Api(status)) if status.code == 409)
     }
 }
@@ -44,14 +37,15 @@ pub(super) struct Context {
     pub(super) cluster: Client,
     queue: crate::client::Client,
     pub(super) config: Config,
+    pub(super) metrics: Arc<Metrics>,
     events: Recorder,
-    failures: Mutex<HashMap<String, u32>>,
 }
 
 impl Context {
-    pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config) -> Self {
-        let events = Recorder::new(cluster.clone(), Reporter { controller: "everloop-operator".to_owned(), instance: None });
-        Self { cluster, queue, config, events, failures: Mutex::default() }
+    pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, metrics: Arc<Metrics>) -> Self {
+        let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(config.name.clone()) };
+        let events = Recorder::new(cluster.clone(), reporter);
+        Self { cluster, queue, config, metrics, events }
     }
 
     /// The queue service, for a namespace.
@@ -79,26 +73,4 @@ impl Context {
             tracing::debug!(%error, reason, "an event was not published");
         }
     }
-
-    /// A pass went well.
-    pub(super) fn well<K: Resource>(&self, object: &K) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(object));
-    }
-
-    /// A pass failed: when to try again.
-    pub(super) fn failed<K: Resource<DynamicType = ()>>(&self, object: &K, error: &Error) -> Action {
-        if error.is_conflict() {
-            return Action::requeue(Duration::from_millis(rand::rng().random_range(20..200)));
-        }
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(key(object)).or_default();
-        *count += 1;
-        let pause = PAUSE_FIRST.saturating_mul(1 << (*count - 1).min(16)).min(PAUSE_MAX);
-        tracing::warn!(kind = %K::kind(&()), object = key(object), failures = *count, %error, "a pass failed");
-        Action::requeue(pause.mul_f64(rand::rng().random_range(0.5..=1.0)))
-    }
-}
-
-fn key<K: Resource>(object: &K) -> String {
-    format!("{}/{} {}", object.namespace().unwrap_or_default(), object.name_any(), object.uid().unwrap_or_default())
 }

@@ -5,34 +5,37 @@
 //! its resourceVersion. Deliberately absent: the store, and any decision about a run (the queue service makes those).
 
 mod context;
+mod default_pool;
+mod drive;
+mod leader;
+mod metrics;
 mod pool;
 mod run;
 mod status;
 mod workflow;
 
+pub use leader::Times;
+pub use metrics::Metrics;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use kube::runtime::Controller;
-use kube::runtime::controller::Action;
-use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Name;
 use crate::client::{ClientConfig, ClientError, Patience};
-use crate::crd::resources::{WorkerPool, Workflow, WorkflowRun};
+use crate::crd::resources::{WorkerPool, WorkerPoolSpec, Workflow, WorkflowRun};
 use context::Context;
+use leader::Candidate;
 
-/// Objects of one kind that are worked on at once.
-const CONCURRENCY: u16 = 16;
 /// Between two looks for the definitions of the resources.
 const LOOK_FOR_DEFINITIONS: Duration = Duration::from_secs(1);
 
 /// How an operator runs.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Its name among the operators of the installation: another one for each process.
+    pub name: String,
     /// The queue service, as the operator and the worker pods reach it.
     pub server: String,
     /// The namespace of the installation: pools in it serve all namespaces.
@@ -41,6 +44,10 @@ pub struct Config {
     pub watch: Option<Name>,
     /// The image of pools that name none.
     pub image: String,
+    /// The pool `default` that is made in the installation's namespace, once.
+    pub default_pool: Option<WorkerPoolSpec>,
+    /// When another operator takes over.
+    pub times: Times,
 }
 
 /// Why an operator cannot run. What happens later is waited for.
@@ -54,12 +61,12 @@ pub enum Error {
     Server(#[from] ClientError),
 }
 
-/// Runs the controllers until `shutdown`, in the cluster of the kubeconfig or of the pod's service account.
+/// Runs the controllers until `shutdown`, whenever this operator leads, in the cluster of the kubeconfig or of the pod's service account.
 ///
 /// # Errors
 /// Only at the start; see [`Error`].
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let cluster = Client::try_default().await.map_err(|e| Error::Cluster(e.to_string()))?;
+pub async fn run(config: Config, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Result<(), Error> {
+    let cluster = kube::Config::infer().await.map_err(|e| Error::Cluster(e.to_string()))?;
     // Short: a service that is away is a condition of the object and not a reason to hold a place among those worked on.
     let patience = Patience { unreachable: Duration::ZERO, unanswered: Duration::from_secs(3) };
     let queue = crate::client::Client::new(ClientConfig {
@@ -68,37 +75,30 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         token: None,
         patience,
     })?;
-    let context = Arc::new(Context::new(cluster, queue, config));
-    tokio::select! {
-        () = definitions(&context) => {}
-        () = shutdown.cancelled() => return Ok(()),
-    }
-    tracing::info!(server = context.config.server, namespace = %context.config.namespace, "operator started");
-    tokio::join!(
-        workflow::control(context.clone(), shutdown.clone()),
-        run::control(context.clone(), shutdown.clone()),
-        pool::control(context.clone(), shutdown.clone()),
-    );
+    let candidate = Candidate::new(cluster, &config.namespace, config.name.clone(), config.times, metrics.clone())
+        .map_err(|e| Error::Cluster(e.to_string()))?;
+    tracing::info!(server = config.server, namespace = %config.namespace, name = config.name, "operator started");
+    let work = |cluster| {
+        let context = Context::new(cluster, queue.clone(), config.clone(), metrics.clone());
+        control(Arc::new(context), shutdown.clone())
+    };
+    candidate.lead(shutdown.clone(), work).await.map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!("operator stopped");
     Ok(())
 }
 
-/// Runs a controller until `shutdown`.
-async fn drive<K, F>(
-    controller: Controller<K>,
-    reconcile: fn(Arc<K>, Arc<Context>) -> F,
-    context: Arc<Context>,
-    shutdown: CancellationToken,
-) where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-    F: Future<Output = Result<Action, context::Error>> + Send + 'static,
-{
-    controller
-        .with_config(kube::runtime::controller::Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(shutdown.cancelled_owned())
-        .run(reconcile, |object, error, context| context.failed(&*object, error), context)
-        .for_each(|_| std::future::ready(()))
-        .await;
+/// All controllers, until `shutdown`.
+async fn control(context: Arc<Context>, shutdown: CancellationToken) {
+    tokio::select! {
+        () = definitions(&context) => {}
+        () = shutdown.cancelled() => return,
+    }
+    tokio::join!(
+        default_pool::make(&context, &shutdown),
+        workflow::control(context.clone(), shutdown.clone()),
+        run::control(context.clone(), shutdown.clone()),
+        pool::control(context.clone(), shutdown.clone()),
+    );
 }
 
 /// Waits until the API server knows the resources: they may be applied after the operator.

@@ -170,17 +170,24 @@ mod tests {
 
     /// The page: name and meaning of every metric, as they are registered.
     fn page() -> String {
-        let code = include_str!("metrics.rs").split("#[cfg(test)]").next().unwrap_or_default();
         let mut page =
             "# Metrics\n\nServed by the queue service at `/metrics`, in the OpenMetrics format. Names begin with `everloop_`; a counter's samples end \
              with `_total`, a histogram's with `_bucket`, `_sum` and `_count`.\n\n| name | what |\n|---|---|\n"
                 .to_owned();
+        table(&mut page, "everloop", include_str!("metrics.rs"));
+        page.push_str("\nServed by the operator, where `--probes` is given; its durations are of passes, one look at one object each:\n\n| name | what |\n|---|---|\n");
+        table(&mut page, "everloop_operator", include_str!("../operator/metrics.rs"));
+        page.push_str("\nServed by a worker, where `--probes` is given: `everloop_worker_ready`, 1 while it takes on work.\n");
+        page
+    }
+
+    fn table(page: &mut String, prefix: &str, code: &str) {
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
         for call in code.split("registry.register").skip(1) {
             let texts: Vec<&str> = call.split('"').skip(1).step_by(2).take(2).collect();
             let unit = if call.starts_with("_with_unit") { "_seconds" } else { "" };
-            page.push_str(&format!("| `everloop_{}{unit}` | {} |\n", texts[0], texts[1]));
+            page.push_str(&format!("| `{prefix}_{}{unit}` | {} |\n", texts[0], texts[1]));
         }
-        page
     }
 
     #[test]

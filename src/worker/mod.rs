@@ -29,6 +29,7 @@ use crate::api::{Name, TimeMs};
 use crate::client::Servers;
 use crate::client::worker::WorkerClient;
 use crate::clock::StoreClock;
+use crate::telemetry::link::Link;
 use engine::{Engine, EngineLimits};
 
 /// How a worker runs.
@@ -54,6 +55,8 @@ pub struct Config {
     pub drain: Duration,
     /// Activities may reach loopback and link-local addresses.
     pub allow_local: bool,
+    /// Is told whether the queue service answers.
+    pub link: Link,
 }
 
 impl Config {
@@ -73,6 +76,7 @@ impl Config {
             limits,
             drain: Duration::from_secs(30),
             allow_local: false,
+            link: Link::default(),
         }
     }
 }
@@ -148,6 +152,7 @@ async fn run_with<E: Engine + 'static>(
         messages,
         draining: shutdown.clone(),
         stop: stop.clone(),
+        link: config.link.clone(),
     };
     let (ended, end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("hub".to_owned()).stack_size(loops::STACK_BYTES);

@@ -14,6 +14,7 @@ use crate::api::worker::{OpenSession, Renew, SessionOpened};
 use crate::api::{Name, SessionId};
 use crate::client::worker::{Error, WorkerClient};
 use crate::clock::StoreClock;
+use crate::telemetry::link::Link;
 
 /// The stream says something every few seconds; after so long a silence it is taken for broken.
 const STREAM_SILENCE: Duration = Duration::from_secs(20);
@@ -30,6 +31,7 @@ pub(super) struct Keeper {
     pub(super) draining: CancellationToken,
     /// The process is done.
     pub(super) stop: CancellationToken,
+    pub(super) link: Link,
 }
 
 impl Keeper {
@@ -37,6 +39,7 @@ impl Keeper {
     pub(super) async fn run(self) {
         while let Some(opened) = self.open().await {
             let over = CancellationToken::new();
+            self.link.up();
             let session = opened.session.clone();
             tracing::info!(%session, "session opened");
             let ttl = Duration::from_millis(opened.ttl_ms.max(30));
@@ -49,6 +52,7 @@ impl Keeper {
                 () = self.stop.cancelled() => return,
             }
             over.cancel();
+            self.link.down();
             let _ = self.messages.send(Msg::Lost { session: session.clone() });
             if self.draining.is_cancelled() {
                 // The hub is done with it, or has nothing more to drain.
@@ -93,6 +97,7 @@ impl Keeper {
             match self.client.renew(&opened.session, &Renew { executing: self.executing.runs() }, third).await {
                 Ok(renewed) => {
                     self.clock.see(renewed.now);
+                    self.link.up();
                     if backoff.failures() > 0 {
                         tracing::info!(session = %opened.session, "session renewed again");
                     }
@@ -104,6 +109,7 @@ impl Keeper {
                     if backoff.failures() == 0 {
                         tracing::warn!(%error, "the session is not renewed; trying again");
                     }
+                    self.link.down();
                     silent.notify_waiters();
                     pause = backoff.next().min(third);
                 }

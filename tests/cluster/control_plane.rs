@@ -93,7 +93,9 @@ impl ControlPlane {
     pub fn operators_kubeconfig(&self, namespace: &str) -> PathBuf {
         self.kubectl(&["-n", namespace, "create", "serviceaccount", "operator"]);
         let account = format!("--serviceaccount={namespace}:operator");
-        self.kubectl(&["-n", namespace, "create", "rolebinding", "operator", "--clusterrole=everloop-operator", &account]);
+        for role in ["everloop-operator", "everloop-operator-installation"] {
+            self.kubectl(&["-n", namespace, "create", "rolebinding", role, &format!("--clusterrole={role}"), &account]);
+        }
         let token = self.kubectl(&["-n", namespace, "create", "token", "operator"]);
         let file = self.path(&format!("operator-of-{namespace}"));
         std::fs::write(&file, kubeconfig(self.port, token.trim())).expect("a file");

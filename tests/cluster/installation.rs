@@ -48,11 +48,16 @@ impl Installation {
         self.queue = None;
     }
 
+    /// Always of the same name, as a container that is started again in its pod: it need not wait for its own Lease to end.
     pub fn start_operator(&mut self) {
-        let name = &self.namespace.0;
+        self.operator = Some(self.another_operator("operator", &[]));
+    }
+
+    pub fn another_operator(&self, name: &str, more: &[&str]) -> Process {
         let mut command = everloop(self.port);
-        command.args(["operator", "--operator-namespace", name, "--watch-namespace", name]);
-        self.operator = Some(Process::spawn("operator", command.env("KUBECONFIG", &self.kubeconfig)));
+        let namespace = &self.namespace.0;
+        command.args(["operator", "--operator-namespace", namespace, "--watch-namespace", namespace, "--name", name]).args(more);
+        Process::spawn(name, command.env("KUBECONFIG", &self.kubeconfig))
     }
 
     /// SIGKILL.

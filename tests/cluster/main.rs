@@ -4,6 +4,7 @@
 
 mod control_plane;
 mod installation;
+mod leading;
 mod pools;
 #[path = "../support/process.rs"]
 mod process;

@@ -46,7 +46,7 @@ pub async fn run(global: &Options, args: DevArgs) -> Result<Exit, CliError> {
         std::fs::metadata(file)
             .map_err(|e| CliError::input(format!("failed to read {}: {e}", file.display()), "name files or folders that are there"))?;
     }
-    let listener = bind(args.listen)?;
+    let listener = bind(args.listen, "--listen")?;
     let address = listener.local_addr().map_err(|e| CliError::io("learn the listener's address", &e))?;
     let store = store::open(&args.store, &args.options).await?;
     let info = store.info();

@@ -20,15 +20,15 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Binds, and says what to change when that does not work.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+/// Binds, and says what to change when that does not work: `option` is how the address was given.
+pub fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, CliError> {
     listen(address).map_err(|error| {
         let next = match error.kind() {
             ErrorKind::AddrInUse => {
-                format!("stop the other program (`ss -ltnp 'sport = :{}'` names it), or choose another port with --listen", address.port())
+                format!("stop the other program (`ss -ltnp 'sport = :{}'` names it), or choose another port with {option}", address.port())
             }
-            ErrorKind::PermissionDenied => "ports under 1024 are for root: choose another one with --listen".into(),
-            _ => "choose an address of this machine with --listen, such as 127.0.0.1:7400 or 0.0.0.0:7400".into(),
+            ErrorKind::PermissionDenied => format!("ports under 1024 are for root: choose another one with {option}"),
+            _ => format!("choose an address of this machine with {option}, such as 127.0.0.1:7400 or 0.0.0.0:7400"),
         };
         let why = match error.kind() {
             ErrorKind::AddrInUse => "another program listens there already".to_owned(),

@@ -3,6 +3,7 @@
 pub mod dev;
 mod listen;
 pub mod operator;
+mod probes;
 pub mod queue;
 mod store;
 pub mod worker;
@@ -10,11 +11,14 @@ pub mod worker;
 pub use store::StorePlace;
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::probes::Probed;
 use super::error::{CliError, Exit, RoleCode};
 use crate::telemetry::{logs, shutdown};
 
@@ -42,6 +46,18 @@ fn start_quiet_logs() -> Result<(), CliError> {
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process.
 fn shutdown() -> Result<CancellationToken, CliError> {
     shutdown::signals().map_err(|e| CliError::io("register the signal handlers", &e))
+}
+
+/// Answers the probes of a cluster in the background, where that is asked for. They are answered during the drain, too.
+fn answer_probes(address: Option<SocketAddr>, probed: Arc<dyn Probed>) -> Result<(), CliError> {
+    let Some(address) = address else { return Ok(()) };
+    let listener = listen::bind(address, "--probes")?;
+    tokio::spawn(async move {
+        if let Err(error) = probes::serve(listener, probed, CancellationToken::new()).await {
+            tracing::error!(%error, "probes are not answered any more");
+        }
+    });
+    Ok(())
 }
 
 /// A role that ended by itself.

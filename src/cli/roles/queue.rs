@@ -40,7 +40,7 @@ pub async fn run(args: QueueArgs) -> Result<Exit, CliError> {
     start_logs(args.log_json)?;
     let shutdown = super::shutdown()?;
     // First the address: that fails at once, and a second service would otherwise wait for the file's lock.
-    let listener = bind(args.listen)?;
+    let listener = bind(args.listen, "--listen")?;
     let store = store::open(&args.store, &args.options).await?;
     let info = store.info();
     tracing::info!(

@@ -1,13 +1,20 @@
 //! `everloop worker`: event loops and activities.
 
-use clap::Args;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::probes::Probed;
 use super::{ended, start_logs};
 use crate::api::limits::{RUN_HEAP_BYTES_MAX, SLOTS_MAX, TURN_CPU, WORKER_NAME_BYTES_MAX};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::telemetry::link::Link;
 use crate::worker;
 
 #[derive(Debug, Args)]
@@ -26,6 +33,9 @@ pub struct WorkerArgs {
     /// How long to finish what is under way after SIGTERM; the rest is handed back.
     #[arg(long, env = "EVERLOOP_DRAIN", default_value = "30s", value_name = "DURATION", hide_env_values = true)]
     pub drain: DurationMs,
+    /// Where to answer `/healthz`, `/readyz` and `/metrics` [default: nowhere].
+    #[arg(long, env = "EVERLOOP_PROBES", value_name = "ADDR:PORT", hide_env_values = true)]
+    pub probes: Option<SocketAddr>,
     /// Log lines as JSON.
     #[arg(long, env = "EVERLOOP_LOG_JSON")]
     pub log_json: bool,
@@ -81,8 +91,30 @@ pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> 
     let name = args.name.unwrap_or_else(default_name);
     let config = config(options.server.clone(), args.pool, name, &args.slots);
     let config = worker::Config { drain: args.drain.to_std(), allow_local: args.allow_local, ..config };
+    super::answer_probes(args.probes, Arc::new(Probes { link: config.link.clone(), draining: shutdown.clone() }))?;
     worker::run(config, shutdown).await.map_err(|e| ended("worker", &e))?;
     Ok(Exit::Done)
+}
+
+struct Probes {
+    link: Link,
+    draining: CancellationToken,
+}
+
+impl Probed for Probes {
+    fn ready(&self) -> Result<(), String> {
+        if self.draining.is_cancelled() {
+            return Err("draining: no new work is taken".to_owned());
+        }
+        self.link.ready(Instant::now())
+    }
+
+    fn metrics(&self) -> String {
+        let ready = u8::from(self.ready().is_ok());
+        format!(
+            "# HELP everloop_worker_ready 1 while the worker takes on work.\n# TYPE everloop_worker_ready gauge\neverloop_worker_ready {ready}\n# EOF\n"
+        )
+    }
 }
 
 /// What a worker starts for a run in whose turns workers have died.

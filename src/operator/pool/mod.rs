@@ -18,7 +18,8 @@ use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::{drive, status};
+use super::drive::drive;
+use super::status;
 use crate::crd::resources::WorkerPool;
 
 /// A name that is taken may become free without telling us.
@@ -28,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
     let controller = Controller::new(context.all::<WorkerPool>(), all.clone()).owns(context.all::<Deployment>(), all.labels(plan::MANAGED));
-    drive(controller, reconcile, context, shutdown).await;
+    drive("WorkerPool", controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Action, Error> {
@@ -57,6 +58,5 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         (plan::status(&pool, &deployment, &status::now()), Action::await_change())
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
-    context.well(&*pool);
     Ok(action)
 }

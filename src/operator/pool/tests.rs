@@ -1,12 +1,14 @@
 //! The Deployment of a pool, and what its state says.
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
 use super::plan::{deployment, has_all_of, queue_pool, status};
 use crate::api::Name;
 use crate::crd::resources::WorkerPool;
-use crate::operator::Config;
+use crate::operator::{Config, Times};
 
 fn pool(spec: Value) -> WorkerPool {
     let metadata = json!({"name": "big", "namespace": "shop", "uid": "u", "generation": 1});
@@ -15,7 +17,15 @@ fn pool(spec: Value) -> WorkerPool {
 }
 
 fn config() -> Config {
-    Config { server: "http://queue".into(), namespace: "everloop".parse().unwrap(), watch: None, image: "everloop:1".into() }
+    Config {
+        name: "operator-1".into(),
+        server: "http://queue".into(),
+        namespace: "everloop".parse().unwrap(),
+        watch: None,
+        image: "everloop:1".into(),
+        default_pool: None,
+        times: Times::of(Duration::from_secs(15)),
+    }
 }
 
 fn found(wanted: &Value) -> Deployment {

@@ -18,7 +18,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::{drive, status};
+use super::drive::drive;
+use super::status;
 use crate::api::{Code, RunId};
 use crate::client::{Client, ClientError};
 use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
@@ -30,7 +31,7 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let controller = Controller::new(context.all::<WorkflowRun>(), watcher::Config::default());
-    drive(controller, reconcile, context, shutdown).await;
+    drive("WorkflowRun", controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Action, Error> {
@@ -66,7 +67,6 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
             Action::await_change()
         }
     };
-    context.well(&*run);
     Ok(action)
 }
 

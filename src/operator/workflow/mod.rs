@@ -15,7 +15,8 @@ use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::{drive, status};
+use super::drive::drive;
+use super::status;
 use crate::client::ClientError;
 use crate::crd::resources::{WorkerPool, Workflow};
 use plan::{Found, Verdict};
@@ -40,7 +41,7 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
             let names = move |workflow: &Arc<Workflow>| workflow.spec.pool == pool.name_any();
             of_pools.state().into_iter().filter(names).map(|workflow| ObjectRef::from_obj(&*workflow)).collect::<Vec<_>>()
         });
-    drive(controller, reconcile, context, shutdown).await;
+    drive("Workflow", controller, reconcile, context, shutdown).await;
 }
 
 async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Action, Error> {
@@ -62,7 +63,6 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
     if let Some(error) = away {
         return Err(error.into());
     }
-    context.well(&*workflow);
     Ok(verdict.look_again.map_or_else(Action::await_change, Action::requeue))
 }
 

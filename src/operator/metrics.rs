@@ -1,0 +1,131 @@
+//! Every metric of the operator, by name. All begin with `everloop_operator_`; durations are in seconds.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::Method;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// A controller, by the kind of its objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ControllerLabels {
+    /// `Workflow`, `WorkflowRun` or `WorkerPool`.
+    pub controller: &'static str,
+}
+
+/// What a pass over an object came to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PassLabels {
+    /// As in [`ControllerLabels`].
+    pub controller: &'static str,
+    /// `ok`, `conflict` (looked at again at once) or `error`.
+    pub outcome: &'static str,
+}
+
+/// A request to the API server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `GET`, `PATCH`, ...; a watch is one `GET`.
+    pub method: String,
+}
+
+impl RequestLabels {
+    pub(super) fn new(method: &Method) -> Self {
+        Self { method: method.as_str().to_owned() }
+    }
+}
+
+type Durations = Family<ControllerLabels, Histogram, fn() -> Histogram>;
+
+/// The metrics of one operator.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `everloop_operator_leading`.
+    pub leading: Gauge,
+    /// `everloop_operator_writes_held_back_total`.
+    pub writes_held_back: Counter,
+    /// `everloop_operator_requests_total`.
+    pub requests: Family<RequestLabels, Counter>,
+    /// `everloop_operator_passes_total`.
+    pub passes: Family<PassLabels, Counter>,
+    /// `everloop_operator_pass_seconds`.
+    pub pass: Durations,
+    /// `everloop_operator_objects_waiting`.
+    pub waiting: Family<ControllerLabels, Gauge>,
+    /// `everloop_operator_objects_failing`.
+    pub failing: Family<ControllerLabels, Gauge>,
+    /// `everloop_operator_last_success_timestamp_seconds`.
+    pub last_success: Family<ControllerLabels, Gauge>,
+}
+
+fn pass_buckets() -> Histogram {
+    // 1 ms to 16 s.
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All of them at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("everloop_operator");
+        let metrics = Self {
+            registry: Registry::default(),
+            leading: Gauge::default(),
+            writes_held_back: Counter::default(),
+            requests: Family::default(),
+            passes: Family::default(),
+            pass: Family::new_with_constructor(pass_buckets),
+            waiting: Family::default(),
+            failing: Family::default(),
+            last_success: Family::default(),
+        };
+        registry.register("leading", "1 in the operator that holds the Lease", metrics.leading.clone());
+        registry.register(
+            "writes_held_back",
+            "Writes that were not sent because this operator did not know any more that it led",
+            metrics.writes_held_back.clone(),
+        );
+        registry.register("requests", "Requests of the controllers to the API server; a watch is one", metrics.requests.clone());
+        registry.register("passes", "Passes over objects, by outcome", metrics.passes.clone());
+        registry.register_with_unit("pass", "One pass over an object", Unit::Seconds, metrics.pass.clone());
+        registry.register("objects_waiting", "Passes that have begun and wait for one of the places", metrics.waiting.clone());
+        registry.register("objects_failing", "Objects whose last pass failed", metrics.failing.clone());
+        registry.register_with_unit(
+            "last_success_timestamp",
+            "When a pass went well, in seconds since 1970",
+            Unit::Seconds,
+            metrics.last_success.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// Tells of a pass.
+    pub(super) fn passed(&self, controller: &'static str, outcome: &'static str, took: Duration) {
+        self.passes.get_or_create(&PassLabels { controller, outcome }).inc();
+        self.pass.get_or_create(&ControllerLabels { controller }).observe(took.as_secs_f64());
+        if outcome == "ok" {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            self.last_success.get_or_create(&ControllerLabels { controller }).set(i64::try_from(now).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// In the text format of OpenMetrics.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
