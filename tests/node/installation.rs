@@ -1,4 +1,4 @@
-//! Everloop in a namespace of a test: Redis with a volume, two queue services, an operator, three workers, and the shop of the food
+//! Everloop in a namespace of a test: Redis with a volume, two queue services, two operators, three workers, and the shop of the food
 //! order, whose ledger tells what was done how often.
 
 use std::time::Duration;
@@ -22,7 +22,8 @@ impl Installation {
     /// Everything ready.
     pub fn new(name: &str) -> Self {
         let namespace = Namespace::new(name);
-        let manifest = include_str!("installation.yaml").replace("NAMESPACE", name).replace("EVERLOOP", EVERLOOP).replace("REDIS", REDIS);
+        let manifest =
+            include_str!("installation.yaml").replace("NAMESPACE", name).replace("EVERLOOP-IMAGE", EVERLOOP).replace("REDIS-IMAGE", REDIS);
         namespace.apply(&manifest);
         namespace.apply(&include_str!("../../examples/order-status.yaml").replace("http://127.0.0.1:7411", "http://shop:7411"));
         for ready in ["statefulset/redis", "deployment/queue", "deployment/operator", "deployment/shop"] {
