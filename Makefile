@@ -5,7 +5,7 @@ CARGO ?= cargo
 VALKEY := target/tools/valkey-server
 ARGS ?=
 
-.PHONY: help demo test check fmt build bench update clean tools
+.PHONY: help demo test check fmt build bench update clean tools cluster cluster-down image
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -14,9 +14,20 @@ demo: ## Build, then 500 orders through three workers while a worker and the ser
 	$(CARGO) build --locked --release
 	target/release/everloop demo $(ARGS)
 
-test: tools ## Everything that must hold, with real Redis, Valkey, Kubernetes and processes; installs what it needs
-	kube=$$(scripts/build-test-cluster) && \
-	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
+test: tools ## Everything that must hold, with real Redis, Valkey, Kubernetes, containers and processes; installs what it needs
+	kube=$$(scripts/build-test-cluster) && coredns=$$(scripts/build-coredns) && helm=$$(scripts/build-helm) && \
+	pause=$$(scripts/build-image pause) && redis=$$(scripts/build-image redis) && everloop=$$(scripts/build-image everloop) && \
+	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_COREDNS=$$coredns EVERLOOP_TEST_HELM=$$helm EVERLOOP_TEST_IMAGES="$$pause $$redis $$everloop" \
+	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
+
+cluster: tools ## A cluster with a node on this machine, with the image, to be kept (root); prints how to use it
+	@scripts/cluster up
+
+cluster-down: ## End it
+	@scripts/cluster down
+
+image: ## The image, without a registry: prints where the archive is
+	@scripts/build-image everloop
 
 check: ## Formatting, lints and the ban lists
 	$(CARGO) fmt --check
@@ -40,5 +51,5 @@ update: ## Write the generated files anew (docs/openapi.json, docs/cli.md, docs/
 clean: ## Remove what was built
 	$(CARGO) clean
 
-tools: ## What the tests need: redis-server (Debian), valkey-server (PyPI)
+tools: ## What the tests need: redis-server, containerd, buildah and others (Debian), valkey-server (PyPI)
 	@scripts/install-test-tools $(VALKEY)

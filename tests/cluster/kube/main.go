@@ -1,8 +1,9 @@
-// Command kube is a control plane of Kubernetes in one program: etcd, the API server, the controller manager and kubectl, as
-// the tests need them. The first argument says which.
+// Command kube is Kubernetes in one program: etcd, the API server, the controller manager, the scheduler, the kubelet, kube-proxy
+// and kubectl, as the tests need them, and what starts all of these as a cluster with a node. The first argument says which.
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,11 +20,14 @@ import (
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("say which: etcd, kube-apiserver, kube-controller-manager, kubectl or key")
+		fail("say which: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl, key or cluster")
 	}
 	which := os.Args[1]
 	// What follows is what the command itself would have been given.
@@ -35,10 +39,20 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(controllers.NewControllerManagerCommand()))
+	case "kube-scheduler":
+		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
+	case "kubelet":
+		os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background())))
+	case "kube-proxy":
+		os.Exit(cli.Run(proxy.NewProxyCommand()))
 	case "kubectl":
 		os.Exit(cli.Run(kubectl.NewDefaultKubectlCommand()))
 	case "key":
 		key(os.Args[1:])
+	case "cluster":
+		cluster(os.Args[1:])
+	case "inside":
+		inside(os.Args[1:])
 	default:
 		fail("unknown: " + which)
 	}
