@@ -45,8 +45,9 @@ build: ## The program, optimised: target/release/everloop
 bench: tools ## Measure; a table, and target/bench/bench.json
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) bench --locked --bench durable -- $(ARGS)
 
-update: ## Write the generated files anew (docs/openapi.json, docs/cli.md, docs/metrics.md, crds/)
+update: ## Write the generated files anew (docs/*.md, docs/openapi.json, crds/, deploy/install.yaml)
 	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated
+	EVERLOOP_TEST_HELM=$$(scripts/build-helm) EVERLOOP_UPDATE=1 $(CARGO) test --locked --test chart generated
 
 clean: ## Remove what was built
 	$(CARGO) clean
