@@ -100,6 +100,9 @@ pub enum Command {
     /// A step of an installation, for the Jobs of the chart.
     #[command(hide = true)]
     Setup(roles::setup::SetupArgs),
+    /// Read one source, for an operator that started this process.
+    #[command(hide = true)]
+    CheckSource,
     /// Take one turn alone, for a worker that started this process.
     #[command(hide = true)]
     Turn,

@@ -68,6 +68,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Queue(args) => roles::queue::run(args).await,
         Command::Operator(args) => roles::operator::run(&options, args).await,
         Command::Setup(args) => roles::setup::run(args).await,
+        Command::CheckSource => roles::operator::check_source(),
         Command::Turn => roles::worker::turn_alone(),
         Command::Worker(args) => roles::worker::run(&options, args).await,
         Command::Demo(args) => super::demo::run(args).await,

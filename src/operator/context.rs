@@ -21,6 +21,9 @@ pub(super) enum Error {
     /// The API server.
     #[error("the API server: {0}")]
     Cluster(#[from] kube::Error),
+    /// The process that reads a source.
+    #[error("failed to have the source read: {0}")]
+    Reading(#[from] std::io::Error),
     /// The queue service, which is away or refused what it should not.
     #[error(transparent)]
     Queue(#[from] ClientError),

@@ -17,6 +17,7 @@ mod workflow;
 
 pub use leader::Times;
 pub use metrics::Metrics;
+pub use workflow::check_source;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -69,6 +69,16 @@ pub fn turn_of(run: &str) {
     let _ = run;
 }
 
+/// A source is read here: does not return when a test wants the reader of such a source to die (`EVERLOOP_CRASH_READING=<part of it>`).
+pub fn reading(source: &str) {
+    #[cfg(debug_assertions)]
+    if std::env::var("EVERLOOP_CRASH_READING").is_ok_and(|part| source.contains(&part)) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = source;
+}
+
 /// Whether a test wants a crash somewhere in this process.
 #[must_use]
 pub fn is_wanted() -> bool {

@@ -54,9 +54,16 @@ impl Installation {
     }
 
     pub fn another_operator(&self, name: &str, more: &[&str]) -> Process {
+        self.another_operator_with(name, more, &[])
+    }
+
+    pub fn another_operator_with(&self, name: &str, more: &[&str], variables: &[(&str, &str)]) -> Process {
         let mut command = everloop(self.port);
         let namespace = &self.namespace.0;
-        command.args(["operator", "--operator-namespace", namespace, "--watch-namespace", namespace, "--name", name]).args(more);
+        command
+            .args(["operator", "--operator-namespace", namespace, "--watch-namespace", namespace, "--name", name])
+            .args(more)
+            .envs(variables.iter().copied());
         Process::spawn(name, command.env("KUBECONFIG", &self.kubeconfig))
     }
 

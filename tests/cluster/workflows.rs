@@ -107,3 +107,19 @@ async fn a_shared_pool_takes_the_namespaces_that_it_allows() {
     theirs.condition("elr/run", "Succeeded", "True", "Completed");
     drop(operator);
 }
+
+/// Whatever the text does to its reader, only its own object notices.
+#[tokio::test]
+async fn a_source_that_kills_its_reader_is_told_and_the_others_go_on() {
+    let mut installation = Installation::new("hostile");
+    installation.kill_operator();
+    let _operator = installation.another_operator_with("operator", &[], &[("EVERLOOP_CRASH_READING", "hostile text")]);
+    let namespace = &installation.namespace;
+    namespace.apply(&a_workflow("hostile", "return 'hostile text';")).unwrap();
+    namespace.apply(&a_workflow("friendly", "return 1;")).unwrap();
+    let stalled = namespace.condition("elw/hostile", "Stalled", "True", "SourceTooComplex");
+    assert!(stalled["message"].as_str().unwrap().contains("ended by signal: 9"), "{stalled}");
+    namespace.condition("elw/friendly", "Ready", "True", "Applied");
+    namespace.apply(&a_workflow("hostile", "return 'friendly text';")).unwrap();
+    namespace.condition("elw/hostile", "Ready", "True", "Applied");
+}

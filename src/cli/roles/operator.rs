@@ -86,3 +86,9 @@ pub async fn run(options: &Options, args: OperatorArgs) -> Result<Exit, CliError
     operator::run(config, metrics, shutdown).await.map_err(|e| ended("operator", &e))?;
     Ok(Exit::Done)
 }
+
+/// What an operator starts for a source.
+pub fn check_source() -> Result<Exit, CliError> {
+    operator::check_source().map_err(|e| CliError::io("check a source", &e))?;
+    Ok(Exit::Done)
+}

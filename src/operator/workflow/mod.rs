@@ -1,8 +1,11 @@
 //! `Workflow`: its definition goes to the queue service; what that says of it comes back as conditions.
 
+mod checked;
 mod plan;
 #[cfg(test)]
 mod tests;
+
+pub use checked::serve as check_source;
 
 use std::sync::Arc;
 
@@ -20,7 +23,7 @@ use super::drive::drive;
 use super::status;
 use crate::client::ClientError;
 use crate::crd::resources::{AllowedNamespaces, From, WorkerPool, Workflow};
-use plan::{Found, FoundPool, Verdict};
+use plan::{Found, FoundPool, Planned, Verdict};
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
@@ -51,7 +54,7 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
     }
     let found = observe(&workflow, &context).await?;
     let mut away = None;
-    let verdict = match plan::plan(&workflow, &found, &context.config.namespace) {
+    let verdict = match planned(&workflow, &found, &context).await? {
         Err(verdict) => verdict,
         Ok(planned) => match context.queue(&planned.namespace).apply(&planned.workflow).await {
             Ok(applied) => Verdict::applied(&applied, planned.pool_missing),
@@ -65,6 +68,18 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
         return Err(error.into());
     }
     Ok(verdict.look_again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The definition for the queue service, or what is wrong with the object.
+async fn planned(workflow: &Workflow, found: &Found, context: &Context) -> Result<Result<Planned, Verdict>, Error> {
+    let planned = match plan::plan(workflow, found, &context.config.namespace) {
+        Ok(planned) => planned,
+        Err(verdict) => return Ok(Err(verdict)),
+    };
+    Ok(match checked::findings(&planned.workflow.definition).await? {
+        Ok(findings) => findings.first().map_or(Ok(planned), |finding| Err(Verdict::invalid_source(finding))),
+        Err(how) => Err(Verdict::too_complex(&how)),
+    })
 }
 
 /// What stands elsewhere: the ConfigMap's text and the pools of that name.

@@ -12,7 +12,6 @@ use crate::crd::resources::{Standing, Workflow, WorkflowStatus};
 use crate::crd::validate;
 use crate::operator::pool::queue_pool;
 use crate::operator::status::GRACE;
-use crate::source::{SOURCE_PLACE, check};
 
 /// What is missing may come without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -103,6 +102,17 @@ impl Verdict {
         }
     }
 
+    /// The code has a mistake.
+    pub(super) fn invalid_source(finding: &Finding) -> Self {
+        Self::stalled("InvalidSource", found_at(finding))
+    }
+
+    /// Whoever read the code died of it.
+    pub(super) fn too_complex(how: &str) -> Self {
+        let message = format!("the code cannot be read: {how}; make it shorter or less deeply nested, or split it");
+        Self { look_again: Some(LOOK_AGAIN), ..Self::stalled("SourceTooComplex", message) }
+    }
+
     /// The queue service does not want it.
     pub(super) fn refused(problem: &Problem) -> Self {
         Self::stalled("Refused", problem.to_string())
@@ -114,7 +124,7 @@ impl Verdict {
     }
 }
 
-/// The definition for the queue service, or what is wrong with the object.
+/// The definition for the queue service, whose code nobody has read yet, or what is wrong with the object.
 pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> Result<Planned, Verdict> {
     let wrong = |what: String| Verdict::stalled("InvalidSpec", what);
     let name = |text: &str| text.parse::<Name>().map_err(|e| wrong(e.to_string()));
@@ -122,9 +132,6 @@ pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> R
     let definition = Definition { source: source(workflow, found)?, activities: activities(workflow)? };
     if let Some(broken) = validate(&definition).first() {
         return Err(wrong(join(&format!("`{}` {}", broken.path, broken.message), &broken.help)));
-    }
-    if let Some(finding) = check(&definition, SOURCE_PLACE).first() {
-        return Err(Verdict::stalled("InvalidSource", found_at(finding)));
     }
     let retention = workflow.spec.retention.as_deref().map(str::parse::<DurationMs>).transpose();
     let retention = retention.map_err(|e| wrong(format!("`spec.retention`: {e}")))?;

@@ -1,0 +1,68 @@
+//! Reading a source in a process of its own: a parser that dies or hangs on hostile text takes nobody with it.
+//!
+//! The child is this program with the argument [`ARGUMENT`]. It reads one definition as JSON from its standard input, and writes the
+//! findings as JSON to its standard output.
+
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::api::definition::Definition;
+use crate::api::error::Finding;
+use crate::source::{SOURCE_PLACE, check};
+use crate::telemetry::crash;
+
+/// The command by which this program checks a source as a child.
+pub(super) const ARGUMENT: &str = "check-source";
+/// The longest source takes some 100 ms.
+const CPU_SECONDS: u64 = 10;
+const WAIT: Duration = Duration::from_secs(30);
+/// Address space: the program and its allocator's reserve, and far more than the longest source needs.
+const MEMORY_BYTES: u64 = 2 << 30;
+
+/// What is wrong with a definition, or how the process that read it ended.
+///
+/// # Errors
+/// There is no such process.
+pub(super) async fn findings(definition: &Definition) -> std::io::Result<Result<Vec<Finding>, String>> {
+    let text = serde_json::to_vec(definition)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg(ARGUMENT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // It reads everything before it writes, and one that has died reads nothing more: its end says so below.
+        let _ = input.write_all(&text).await;
+    }
+    let Ok(output) = tokio::time::timeout(WAIT, child.wait_with_output()).await else {
+        return Ok(Err(format!("it takes more than {} s", WAIT.as_secs())));
+    };
+    let output = output?;
+    if !output.status.success() {
+        return Ok(Err(format!("the process that read it ended by {}", output.status)));
+    }
+    Ok(Ok(serde_json::from_slice(&output.stdout)?))
+}
+
+/// The child's whole life.
+///
+/// # Errors
+/// When the definition cannot be read or the answer not be written.
+pub fn serve() -> std::io::Result<()> {
+    let mut text = Vec::new();
+    std::io::stdin().read_to_end(&mut text)?;
+    let definition: Definition = serde_json::from_slice(&text)?;
+    // A system that grants none of them is no reason to check nothing.
+    for (resource, limit) in [(Resource::Cpu, CPU_SECONDS), (Resource::As, MEMORY_BYTES), (Resource::Core, 0)] {
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: getrlimit(resource).maximum });
+    }
+    crash::reading(&definition.source);
+    std::io::stdout().write_all(&serde_json::to_vec(&check(&definition, SOURCE_PLACE))?)
+}
