@@ -5,10 +5,10 @@ CARGO ?= cargo
 VALKEY := target/tools/valkey-server
 ARGS ?=
 
-.PHONY: help demo test check fmt build bench update clean tools cluster cluster-down image
+.PHONY: help demo test check fmt build bench bench-cluster update clean tools cluster cluster-down image
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Build, then 500 orders through three workers while a worker and the service are killed (ARGS="--orders 50")
 	$(CARGO) build --locked --release
@@ -44,6 +44,9 @@ build: ## The program, optimised: target/release/everloop
 
 bench: tools ## Measure; a table, and target/bench/bench.json
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) bench --locked --bench durable -- $(ARGS)
+
+bench-cluster: ## What the operator costs, likewise (ARGS=quick); target/bench/cluster.json
+	EVERLOOP_TEST_KUBE=$$(scripts/build-test-cluster) $(CARGO) bench --locked --bench cluster -- $(ARGS)
 
 update: ## Write the generated files anew (docs/*.md, docs/openapi.json, crds/, deploy/install.yaml)
 	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated

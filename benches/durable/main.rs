@@ -24,6 +24,6 @@ fn main() {
         floor::measure(&world, &mut report).await;
         scenarios::measure(&world, &mut report).await;
         report.print();
-        report.write();
+        report.write_as("bench");
     });
 }

@@ -52,7 +52,8 @@ impl Report {
         }
     }
 
-    pub fn write(&self) {
+    /// Into `target/bench/NAME.json`.
+    pub fn write_as(&self, name: &str) {
         let rows: Vec<Value> = self
             .rows
             .iter()
@@ -63,7 +64,7 @@ impl Report {
             })
             .collect();
         std::fs::create_dir_all("target/bench").expect("target/bench");
-        std::fs::write("target/bench/bench.json", serde_json::to_string_pretty(&rows).expect("plain data"))
-            .expect("target/bench/bench.json");
+        let text = serde_json::to_string_pretty(&rows).expect("plain data");
+        std::fs::write(format!("target/bench/{name}.json"), text).expect("a file in target/bench");
     }
 }

@@ -17,7 +17,7 @@ pub struct Installation {
     pub namespace: Namespace,
     folder: tempfile::TempDir,
     kubeconfig: PathBuf,
-    port: u16,
+    pub port: u16,
     queue: Option<Process>,
     operator: Option<Process>,
     _worker: Process,
