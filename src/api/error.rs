@@ -80,6 +80,8 @@ codes! {
     NotApplicable = 409,
     /// The attempt was given to somebody else, or has ended.
     AttemptLost = 409,
+    /// The feed of changes does not reach back so far.
+    ChangesTooOld = 410,
     /// The session has ended; open a new one.
     SessionLost = 410,
     /// Too many unread events.

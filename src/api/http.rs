@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
-use super::ids::{Attempt, Name, RunId, Version};
+use super::ids::{Attempt, Name, Origin, RunId, Version};
 use super::journal::Entry;
 use super::json::Json;
 use super::run::RunView;
@@ -61,6 +61,30 @@ pub struct StartRun {
     /// The input; absent: `null`.
     #[serde(default)]
     pub input: Json,
+    /// Who follows the run: its changes are in the feed of `GET /v1/changes`. An equal run that nobody follows gets it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Answer of `GET /v1/changes?cursor=&wait=`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Changes {
+    /// For the next request.
+    pub cursor: String,
+    /// Runs with an origin that have ended, were blocked or go on since the cursor: each once, as it is now.
+    pub changes: Vec<Change>,
+}
+
+/// One run that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Change {
+    /// The namespace.
+    pub namespace: Name,
+    /// The run.
+    pub id: RunId,
+    /// How it is, with its result, without input and activities; absent: it was removed after its retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunView>,
 }
 
 /// Answer of `GET .../runs`.

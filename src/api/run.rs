@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Attempt, CommandNo, Name, RunId, Uid, Version};
+use super::ids::{Attempt, CommandNo, Name, Origin, RunId, Uid, Version};
 use super::json::Json;
 use super::time::TimeMs;
 
@@ -204,6 +204,9 @@ pub struct RunView {
     /// Why it stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Blocked>,
+    /// Who follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When it was accepted.
     pub started_at: TimeMs,
     /// When it ended.

@@ -76,6 +76,7 @@ macro_rules! around_store {
             sweep(partition: Partition, now: TimeMs) -> op::Swept;
             run(run: &RunKey) -> Option<op::RunState>;
             journal(run: &RunKey, from: u32, bytes: usize) -> Option<op::JournalPage>;
+            changes(partition: Partition, after: Option<u64>) -> op::Changes;
             list(list: op::List) -> op::Listed;
             counts(partition: Partition) -> op::Counts;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::api::ids::{CommandNo, Seq};
-use crate::api::{DurationMs, Head, Name, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
+use crate::api::{DurationMs, Head, Name, Origin, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
 use crate::machine::commit::{AttemptClaim, Refusal};
 use crate::machine::record::{AttemptRecord, RunRecord};
 use crate::machine::turn::{EntryText, NewAttempt, NewSignal, NewTimer};
@@ -169,6 +169,8 @@ pub struct Start {
     pub event: String,
     /// First 16 hexadecimal digits of the SHA-256 over workflow and input.
     pub input_hash: String,
+    /// Who follows it; absent: nobody.
+    pub origin: Option<Origin>,
     /// See the port.
     pub now: TimeMs,
     /// A waiting session.
@@ -642,6 +644,33 @@ pub struct JournalPage {
     pub head: String,
 }
 
+/// The answer to a look at a partition's feed of changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Changes {
+    /// Perhaps nothing.
+    Told {
+        /// The place after what is told.
+        place: u64,
+        /// The runs that changed, each once, as they are now.
+        runs: Vec<Change>,
+        /// More is there.
+        more: bool,
+    },
+    /// The feed does not reach back to that place, or never had it: look at everything, and go on from its end.
+    TooOld,
+}
+
+/// A run that changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Which.
+    pub run: RunKey,
+    /// Its record, as far as it stands in one piece; absent: it was removed after its retention.
+    pub record: Option<RunRecord>,
+    /// The text of the last journal entry of a run that has ended; else empty.
+    pub last: String,
+}
+
 /// See [`super::Store::list`].
 #[derive(Debug, Clone)]
 pub struct List {
@@ -698,6 +727,8 @@ pub enum Wake {
     },
     /// A run has ended.
     Closed(RunKey),
+    /// The feed of changes of a partition has grown.
+    Changed(Partition),
     /// Something is due earlier than before.
     Due {
         /// Where.

@@ -155,6 +155,7 @@ impl World {
             version: self.version.clone(),
             event: STARTED.into(),
             input_hash: "00112233aabbccdd".into(),
+            origin: None,
             now: TimeMs(now),
             offer: None,
         }

@@ -109,7 +109,7 @@ fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
         (Some(_), Some(_)) => return Err("give `input` or `inputJSON`, not both".to_owned()),
     };
     let workflow = run.spec.workflow.parse::<Name>().map_err(|e| format!("`spec.workflow`: {e}"))?;
-    Ok(StartRun { workflow, id: Some(id), input })
+    Ok(StartRun { workflow, id: Some(id), input, origin: None })
 }
 
 /// The status of a run that was just accepted. Perhaps it has ended, when this is not the first time that it is asked for: the answer of

@@ -227,6 +227,8 @@ fn people(of: &mut Of<'_>) {
     of.get::<RunView>("/v1/namespaces/{ns}/runs/{id}", "A run; a `/` in its id is written %2F.").query = &[WAIT];
     of.get::<http::Journal>("/v1/namespaces/{ns}/runs/{id}/journal", "Committed turns.").query =
         &[("from", "The first entry, from 0."), WAIT];
+    of.get::<http::Changes>("/v1/changes", "Runs with an origin that have changed since the cursor, each as it is now.").query =
+        &[("cursor", "Of the answer before; without one the feed's end is told."), WAIT];
     let signal = of.typed::<http::Accepted>();
     let path = "/v1/namespaces/{ns}/runs/{id}/signals/{name}";
     of.add("post", path, "Sends a signal; the body is its payload.", Shape::Payload, 202, signal);

@@ -1,6 +1,7 @@
 //! The service over real HTTP, in front of the embedded store, with the worker's protocol driven by hand.
 
 mod border;
+mod changes;
 mod grants;
 mod harness;
 mod outage;

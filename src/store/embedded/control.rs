@@ -1,5 +1,6 @@
 //! What a person does to a run: terminate, pause, resume. Each replaces the head, so that a turn on its way is refused.
 
+use super::changes;
 use super::close;
 use super::commit::append;
 use super::fault::Fault;
@@ -42,6 +43,7 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             grant::drop_turn(tx, &mut row)?;
             row.record.phase = step(row.record.phase, Input::Block)?;
             row.record.blocked.clone_from(blocked);
+            changes::tell(tx, &row)?;
         }
         ControlKind::Resume { version } => {
             row.record.phase = step(row.record.phase, Input::Resume)?;
@@ -50,6 +52,7 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             if let Some(version) = version {
                 row.record.version = version.to_string();
             }
+            changes::tell(tx, &row)?;
         }
     }
     mailbox::remember(tx, &row, &control.key)?;

@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that the Redis store does not promise too.
 
 mod attempts;
+mod changes;
 mod claim;
 mod clock;
 mod close;
@@ -316,6 +317,10 @@ impl Store for EmbeddedStore {
     async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError> {
         let (run, partitions) = (run.clone(), self.info.partitions);
         self.look_long("read a journal", move |rows| read::journal(rows, partitions, &run, from, bytes)).await
+    }
+
+    async fn changes(&self, partition: Partition, after: Option<u64>) -> Result<op::Changes, StoreError> {
+        self.look_long("read what has changed", move |rows| changes::changes(rows, partition, after)).await
     }
 
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {

@@ -221,6 +221,10 @@ impl Store for RedisStore {
         read::journal(self, run, from, bytes).await
     }
 
+    async fn changes(&self, partition: Partition, after: Option<u64>) -> Result<op::Changes, StoreError> {
+        read::changes(self, partition, after).await
+    }
+
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
         list::list(self, list).await
     }

@@ -52,7 +52,8 @@ pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, S
         .arg(start.version.as_str())
         .arg(start.event)
         .arg(start.input_hash)
-        .arg(encode::offer(start.offer.as_ref()));
+        .arg(encode::offer(start.offer.as_ref()))
+        .arg(start.origin.as_ref().map_or("", |origin| origin.as_str()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "new" => Ok(Started::New { record: answer.record()?, grant: answer.grants()?.turns.pop() }),

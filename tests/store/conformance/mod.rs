@@ -1,6 +1,7 @@
 //! What the port promises, operation by operation, on every store.
 
 mod activities;
+mod changes;
 mod control;
 mod definitions;
 mod due;

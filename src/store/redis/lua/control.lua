@@ -30,9 +30,11 @@ if kind == 'terminate' then
 elseif kind == 'pause' then
   if phase == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
   r[PHASE], r[WHY] = BLOCKED, detail
+  tell_change(run, r)
 else
   r[WHY], r[DEATHS] = '', 0
   if detail ~= '' then r[VERSION] = detail end
+  tell_change(run, r)
   make_ready(run, r) -- without mail too: the rest of a turn in parts may be untaken
 end
 touch(run)
