@@ -38,6 +38,8 @@ pub(super) struct Context {
     queue: crate::client::Client,
     pub(super) config: Config,
     pub(super) metrics: Arc<Metrics>,
+    /// Which runs are followed.
+    pub(super) following: super::run::Following,
     events: Recorder,
 }
 
@@ -45,7 +47,7 @@ impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(config.name.clone()) };
         let events = Recorder::new(cluster.clone(), reporter);
-        Self { cluster, queue, config, metrics, events }
+        Self { cluster, queue, config, metrics, following: super::run::Following::default(), events }
     }
 
     /// The queue service, for a namespace.

@@ -75,6 +75,15 @@ impl Installation {
         .expect("a client")
     }
 
+    /// How many requests of a route the queue service has answered.
+    pub async fn requests(&self, route: &str) -> u64 {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = http.get(format!("http://127.0.0.1:{}/metrics", self.port)).send().await.expect("metrics");
+        let (text, name) = (answer.text().await.expect("a text"), format!("everloop_requests_total{{route=\"{route}\""));
+        let samples = text.lines().filter(|line| line.starts_with(&name)).filter_map(|line| line.rsplit_once(' '));
+        samples.map(|(_, count)| count.parse::<u64>().expect("a number")).sum()
+    }
+
     /// Ids of all runs that the queue service has.
     pub async fn runs(&self) -> Vec<String> {
         let list = ListRuns { workflow: None, status: None, limit: 1_000, cursor: String::new() };

@@ -107,6 +107,58 @@ async fn an_object_with_a_run_id_attaches() {
     assert_eq!(installation.runs().await, ["mine"]);
 }
 
+/// Nobody asks for a run again and again: the feed of changes tells what becomes of it, an operator that was gone looks once.
+#[tokio::test]
+async fn open_runs_are_followed_without_a_call_for_each() {
+    const RUNS: usize = 300;
+    const ROUTE: &str = "/v1/namespaces/{ns}/runs/{id}";
+    let mut installation = Installation::new("followed");
+    installation
+        .namespace
+        .apply(&a_workflow("waits", "await signal('go'); return input.number;").replace("{ sleep }", "{ signal }"))
+        .unwrap();
+    let documents: String =
+        (0..RUNS).map(|number| a_run(&format!("run-{number}"), "waits", &format!(", input: {{number: {number}}}"))).collect();
+    installation.namespace.apply(&documents).unwrap();
+    let objects = |installation: &Installation| installation.namespace.get("elr").unwrap()["items"].as_array().unwrap().clone();
+    control_plane().until("all are accepted", || {
+        let accepted = objects(&installation).iter().filter(|object| !object["status"]["acceptedAt"].is_null()).count();
+        accepted == RUNS
+    });
+    let asked = installation.requests(ROUTE).await;
+    assert!(asked < 30, "a start that is new needs no look: {asked}");
+    let client = installation.client();
+    let id = |object: &serde_json::Value| object["status"]["runId"].as_str().unwrap().parse().unwrap();
+    let all = objects(&installation);
+    // A pause and its end are told at once, too.
+    client.pause(&id(&all[0]), "for a look").await.unwrap();
+    let name = format!("elr/{}", all[0]["metadata"]["name"].as_str().unwrap());
+    installation.namespace.condition(&name, "Stalled", "True", "Paused");
+    client.resume(&id(&all[0]), &everloop::api::http::Resume::default()).await.unwrap();
+    installation.namespace.condition(&name, "Stalled", "False", "Accepted");
+    let go = |objects: Vec<serde_json::Value>| async {
+        for object in objects {
+            client.signal(&id(&object), "go", &everloop::api::Json::null()).await.unwrap();
+        }
+    };
+    let (first, rest) = all.split_at(RUNS / 2);
+    go(first.to_vec()).await;
+    let closed =
+        |installation: &Installation| objects(installation).iter().filter(|object| !object["status"]["closedAt"].is_null()).count();
+    control_plane().until("the first half is closed", || closed(&installation) == RUNS / 2);
+    assert_eq!(installation.requests(ROUTE).await, asked, "of the half that ended and of the half that waits, none was asked for");
+    // What ends while no operator is there is found by one look at each.
+    installation.kill_operator();
+    go(rest.to_vec()).await;
+    installation.start_operator();
+    control_plane().until("all are closed", || closed(&installation) == RUNS);
+    let looks = installation.requests(ROUTE).await - asked;
+    assert!(looks <= RUNS as u64 / 2 + 30, "{looks} looks at {} runs", RUNS / 2);
+    for object in objects(&installation) {
+        assert_eq!(object["status"]["result"], object["spec"]["input"]["number"].to_string(), "{object}");
+    }
+}
+
 /// What is settled is written no more: not by passes, and not by an operator that starts.
 #[tokio::test]
 async fn a_settled_object_is_not_written_again() {

@@ -5,17 +5,21 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use crate::api::http::StartRun;
-use crate::api::{Code, Json, Name, Problem, RunId, RunStatus, RunView};
+use crate::api::{Code, Json, Name, Origin, Problem, RunId, RunStatus, RunView};
 use crate::client::ClientError;
 use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
 use crate::operator::status::{GRACE, since, time};
 
 /// Holds an object until its run is asked to end.
 pub(super) const FINALIZER: &str = "everloop.dev/cancel";
+/// Where runs of objects come from, before the uid of the object that owns one.
+const ORIGIN: &str = "kubernetes";
 /// A deleted object waits for the queue service at most for so long.
 pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
 /// A workflow that is missing is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Reason and message of `Cancelling`.
+const CANCEL_REQUESTED: (&str, &str) = ("CancelRequested", "the run was asked to end");
 /// Of results and errors in a status.
 const TEXT_BYTES_MAX: usize = 4_096;
 
@@ -40,6 +44,7 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Planned {
     pub(super) namespace: Name,
+    pub(super) id: RunId,
     pub(super) start: StartRun,
 }
 
@@ -82,8 +87,13 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
     if before.accepted_at.is_some() {
         return Step::Look { namespace, id, cancel: run.spec.cancel && !before.conditions.is_true("Cancelling") };
     }
-    match start(run, id) {
-        Ok(start) => Step::Start(Box::new(Planned { namespace, start })),
+    // An object that names its run may attach to one: it does not own it.
+    let origin = match (&run.spec.run_id, run.uid()) {
+        (None, Some(uid)) => format!("{ORIGIN}/{uid}"),
+        _ => ORIGIN.to_owned(),
+    };
+    match start(run, id.clone(), origin.parse().ok()) {
+        Ok(start) => Step::Start(Box::new(Planned { namespace, id, start })),
         Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, now)),
     }
 }
@@ -101,7 +111,7 @@ fn id_of(run: &WorkflowRun) -> String {
         .unwrap_or_else(|| format!("{}-{}", run.name_any(), run.uid().unwrap_or_default().chars().take(8).collect::<String>()))
 }
 
-fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
+fn start(run: &WorkflowRun, id: RunId, origin: Option<Origin>) -> Result<StartRun, String> {
     let input = match (&run.spec.input, &run.spec.input_json) {
         (Some(value), None) => Json::of(value),
         (None, Some(text)) => Json::checked(text).map_err(|e| format!("`spec.inputJSON` is no JSON: {e}"))?,
@@ -109,7 +119,7 @@ fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
         (Some(_), Some(_)) => return Err("give `input` or `inputJSON`, not both".to_owned()),
     };
     let workflow = run.spec.workflow.parse::<Name>().map_err(|e| format!("`spec.workflow`: {e}"))?;
-    Ok(StartRun { workflow, id: Some(id), input, origin: None })
+    Ok(StartRun { workflow, id: Some(id), input, origin })
 }
 
 /// The status of a run that was just accepted. Perhaps it has ended, when this is not the first time that it is asked for: the answer of
@@ -140,7 +150,7 @@ pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
         set("Stalled", "True", &blocked.reason, &blocked.message);
     }
     if run.spec.cancel {
-        set("Cancelling", "True", "CancelRequested", "the run was asked to end");
+        set("Cancelling", "True", CANCEL_REQUESTED.0, CANCEL_REQUESTED.1);
     }
     next.phase = Some(if view.blocked.is_some() { "Blocked".to_owned() } else { phase });
     next.version = Some(view.version.to_string());
@@ -149,6 +159,16 @@ pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
     next.result = result.map(cut);
     next.error = error.map(cut);
     next.closed_at = view.closed_at.and_then(time);
+    next
+}
+
+/// The status of an accepted run of which there are no news: what the object itself has asked for.
+pub(super) fn observed(run: &WorkflowRun, now: &str) -> WorkflowRunStatus {
+    let generation = run.metadata.generation.unwrap_or(0);
+    let mut next = WorkflowRunStatus { observed_generation: generation, ..run.status.clone().unwrap_or_default() };
+    if run.spec.cancel {
+        next.conditions.set("Cancelling", "True", CANCEL_REQUESTED.0, CANCEL_REQUESTED.1, generation, now);
+    }
     next
 }
 

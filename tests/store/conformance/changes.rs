@@ -61,7 +61,7 @@ async fn resume(world: &World, id: &str, head: u64) {
 async fn a_run_that_is_followed_is_told_when_it_is_held_goes_on_and_ends_and_no_other_run_is(world: World) {
     let begin = end(&world, "a").await;
     world.store.start(followed(&world, "a")).await.unwrap();
-    let other = (0..).map(|n| format!("b{n}")).find(|id| place(id) == place("a")).unwrap();
+    let other = (0..1_000).map(|n| format!("b{n}")).find(|id| place(id) == place("a")).unwrap();
     world.start(&other, 10).await;
     world.deliver("a", &signal(1), "k", 15).await;
     assert_eq!(after(&world, "a", begin).await, (begin, vec![]), "a start and an event change no summary");
