@@ -231,6 +231,18 @@ pub struct WorkerView {
     pub leases: u64,
 }
 
+/// The header that says for which store a request is: `GET /readyz` tells its id. A request for another one is refused.
+pub const STORE_HEADER: &str = "everloop-store";
+/// The header that says in which term of an operator a request is made. When a higher one was given it is refused.
+pub const TERM_HEADER: &str = "everloop-term";
+
+/// Answer of `POST /v1/operator/term`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Term {
+    /// Higher than all before.
+    pub term: u64,
+}
+
 /// Answer of `GET /readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Ready {

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub changes_too_old: Counter,
     /// `everloop_operator_looks_total`.
     pub looks: Counter,
+    /// `everloop_operator_store_changed`.
+    pub store_changed: Gauge,
     /// `everloop_operator_passes_total`.
     pub passes: Family<PassLabels, Counter>,
     /// `everloop_operator_pass_seconds`.
@@ -90,6 +92,7 @@ impl Metrics {
             leading: Gauge::default(),
             writes_held_back: Counter::default(),
             requests: Family::default(),
+            store_changed: Gauge::default(),
             changes: Counter::default(),
             changes_too_old: Counter::default(),
             looks: Counter::default(),
@@ -106,6 +109,11 @@ impl Metrics {
             metrics.writes_held_back.clone(),
         );
         registry.register("requests", "Requests of the controllers to the API server; a watch is one", metrics.requests.clone());
+        registry.register(
+            "store_changed",
+            "1 while nothing is done because the queue service has another store",
+            metrics.store_changed.clone(),
+        );
         registry.register("changes", "Changes of runs that the queue service told", metrics.changes.clone());
         registry.register(
             "changes_too_old",

@@ -12,6 +12,7 @@ mod metrics;
 mod pool;
 mod run;
 mod status;
+mod store;
 mod workflow;
 
 pub use leader::Times;
@@ -78,9 +79,13 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, shutdown: CancellationTo
     let candidate = Candidate::new(cluster, &config.namespace, config.name.clone(), config.times, metrics.clone())
         .map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!(server = config.server, namespace = %config.namespace, name = config.name, "operator started");
-    let work = |cluster| {
-        let context = Context::new(cluster, queue.clone(), config.clone(), metrics.clone());
-        control(Arc::new(context), shutdown.clone())
+    let (config, metrics, shutdown) = (&config, &metrics, &shutdown);
+    let work = |cluster: kube::Client| {
+        let controllers = {
+            let cluster = cluster.clone();
+            move |queue| control(Arc::new(Context::new(cluster.clone(), queue, config.clone(), metrics.clone())), shutdown.clone())
+        };
+        store::guarded(cluster, queue.clone(), config, metrics, shutdown.clone(), controllers)
     };
     candidate.lead(shutdown.clone(), work).await.map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!("operator stopped");

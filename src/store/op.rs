@@ -644,6 +644,15 @@ pub struct JournalPage {
     pub head: String,
 }
 
+/// Which store it is, and who may still change what operators change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The store's id as it is recorded now; empty when the store was emptied under this process.
+    pub id: String,
+    /// The highest term that was given; 0 for none.
+    pub term: u64,
+}
+
 /// The answer to a look at a partition's feed of changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Changes {

@@ -52,6 +52,12 @@ pub trait Store: Send + Sync + 'static {
     /// The store's clock. Also the cheapest question whether it answers.
     async fn now(&self) -> Result<TimeMs, StoreError>;
 
+    /// The store's id and the term that holds, as they are recorded now.
+    async fn lineage(&self) -> Result<op::Lineage, StoreError>;
+
+    /// Gives a term that is higher than all before. Repeat: another, higher one. Refused when the store was emptied under this process.
+    async fn next_term(&self) -> Result<u64, StoreError>;
+
     /// Makes a definition the current version of its workflow, in every partition, and keeps it for the runs that stay on it.
     /// Repeat: no change. Crash in the middle: the version may be current in some partitions; the caller was not answered and
     /// repeats; of two callers, the later generation wins everywhere.

@@ -125,7 +125,7 @@ async fn open_runs_are_followed_without_a_call_for_each() {
         let accepted = objects(&installation).iter().filter(|object| !object["status"]["acceptedAt"].is_null()).count();
         accepted == RUNS
     });
-    let asked = installation.requests(ROUTE).await;
+    let asked = installation.requests(ROUTE);
     assert!(asked < 30, "a start that is new needs no look: {asked}");
     let client = installation.client();
     let id = |object: &serde_json::Value| object["status"]["runId"].as_str().unwrap().parse().unwrap();
@@ -146,13 +146,13 @@ async fn open_runs_are_followed_without_a_call_for_each() {
     let closed =
         |installation: &Installation| objects(installation).iter().filter(|object| !object["status"]["closedAt"].is_null()).count();
     control_plane().until("the first half is closed", || closed(&installation) == RUNS / 2);
-    assert_eq!(installation.requests(ROUTE).await, asked, "of the half that ended and of the half that waits, none was asked for");
+    assert_eq!(installation.requests(ROUTE), asked, "of the half that ended and of the half that waits, none was asked for");
     // What ends while no operator is there is found by one look at each.
     installation.kill_operator();
     go(rest.to_vec()).await;
     installation.start_operator();
     control_plane().until("all are closed", || closed(&installation) == RUNS);
-    let looks = installation.requests(ROUTE).await - asked;
+    let looks = installation.requests(ROUTE) - asked;
     assert!(looks <= RUNS as u64 / 2 + 30, "{looks} looks at {} runs", RUNS / 2);
     for object in objects(&installation) {
         assert_eq!(object["status"]["result"], object["spec"]["input"]["number"].to_string(), "{object}");

@@ -145,6 +145,8 @@ impl<'a> Followed<'a> {
                 }
                 Ok(Action::requeue(round.map_or(LOOK_AGAIN, |round| following.known(self.namespace, self.id, &self.name, round, &view))))
             }
+            // Not for us to say: this operator is about to stop.
+            Err(error) if matches!(error.code(), Some(Code::StoreChanged | Code::OldTerm)) => Err(error.into()),
             Err(ClientError::Refused(problem)) if problem.code.status() < 500 && problem.code != Code::Overloaded => {
                 let (next, look_again) = plan::refused(self.run, &problem, &status::now());
                 write(self.context, self.run, &next).await?;

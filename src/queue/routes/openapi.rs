@@ -229,6 +229,10 @@ fn people(of: &mut Of<'_>) {
         &[("from", "The first entry, from 0."), WAIT];
     of.get::<http::Changes>("/v1/changes", "Runs with an origin that have changed since the cursor, each as it is now.").query =
         &[("cursor", "Of the answer before; without one the feed's end is told."), WAIT];
+    let term = of.typed::<http::Term>();
+    let path = "/v1/operator/term";
+    of.add("post", path, "A term for an operator that leads: requests of lower ones are refused.", Shape::None, 200, term).repeat =
+        "A repeat gives another, higher term.";
     let signal = of.typed::<http::Accepted>();
     let path = "/v1/namespaces/{ns}/runs/{id}/signals/{name}";
     of.add("post", path, "Sends a signal; the body is its payload.", Shape::Payload, 202, signal);

@@ -22,6 +22,7 @@ mod finish;
 mod fire;
 mod grant;
 mod leases;
+mod lineage;
 mod list;
 mod mailbox;
 mod outbox;
@@ -200,6 +201,14 @@ impl Store for EmbeddedStore {
 
     async fn now(&self) -> Result<TimeMs, StoreError> {
         Ok(self.clock.now())
+    }
+
+    async fn lineage(&self) -> Result<op::Lineage, StoreError> {
+        self.look("read the store's id", lineage::lineage)
+    }
+
+    async fn next_term(&self) -> Result<u64, StoreError> {
+        self.write("give a term", lineage::next_term).await
     }
 
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {

@@ -31,7 +31,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// `format`, `id`, `partitions`, `sequence`.
+    /// `format`, `id`, `partitions`, `sequence`, `mark`, `term`.
     Meta = "meta",
     /// version: the definition's canonical JSON.
     Versions = "versions",

@@ -2,7 +2,7 @@
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `{e}:meta` | hash | format, id, partitions, created |
+//! | `{e}:meta` | hash | format, id, partitions, created, term |
 //! | `{e}:gen` | counter | generations of definitions |
 //! | `{e}:v:<version>` | string | a definition, canonical JSON |
 //! | `{e}:w:<namespace>` | hash | name to workflow record |

@@ -14,6 +14,7 @@ mod definitions;
 mod due;
 mod encode;
 mod keys;
+mod lineage;
 mod list;
 mod outbox;
 mod read;
@@ -117,6 +118,14 @@ impl Store for RedisStore {
 
     async fn now(&self) -> Result<TimeMs, StoreError> {
         read::now(self).await
+    }
+
+    async fn lineage(&self) -> Result<op::Lineage, StoreError> {
+        lineage::lineage(self).await
+    }
+
+    async fn next_term(&self) -> Result<u64, StoreError> {
+        lineage::next_term(self).await
     }
 
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {

@@ -81,5 +81,6 @@ scripts! {
     generation = "keep a definition", plain;
     define = "define a workflow", plain;
     defined = "define a workflow", plain;
+    next_term = "give a term", plain;
     meta = "open the store", plain;
 }

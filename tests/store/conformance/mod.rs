@@ -5,6 +5,7 @@ mod changes;
 mod control;
 mod definitions;
 mod due;
+mod lineage;
 mod mail;
 mod messages;
 mod optimistic;
