@@ -111,7 +111,19 @@ pub struct Journal {
     pub entries: Vec<Entry>,
 }
 
-/// Body of `POST .../runs/{id}/cancel` and `.../terminate` and `.../pause`.
+/// Body of `POST .../runs/{id}/pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+    /// Who holds the run; absent: people, who share one hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Name>,
+}
+
+/// Body of `POST .../runs/{id}/cancel` and `.../terminate`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
@@ -128,6 +140,9 @@ pub struct Resume {
     /// (`Nondeterminism`, `BrokenSource`), else the version that it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Who lets go. With it only this hold ends, and a run that is blocked for another reason stays so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Name>,
 }
 
 /// Body of `POST /v1/namespaces/{ns}/queues/{queue}/poll`.

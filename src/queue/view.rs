@@ -66,7 +66,7 @@ pub fn blocked(record: &RunRecord) -> Option<Blocked> {
     if record.phase != Phase::Blocked || record.blocked.is_empty() {
         return None;
     }
-    let unreadable = |_| Blocked { reason: "Unknown".into(), message: record.blocked.clone() };
+    let unreadable = |_| Blocked { reason: "Unknown".into(), message: record.blocked.clone(), holders: Vec::new() };
     Some(serde_json::from_str(&record.blocked).unwrap_or_else(unreadable))
 }
 

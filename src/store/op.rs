@@ -241,7 +241,7 @@ pub enum ControlKind {
         /// the store does not check, see `machine::turn`.
         entry: String,
     },
-    /// Holds it.
+    /// Holds it; with [`Control::over`] a run that stands still already gets this reason.
     Pause {
         /// `Blocked` as JSON, beginning with [`crate::machine::record::PAUSED_PREFIX`].
         blocked: String,
@@ -260,6 +260,8 @@ pub struct Control {
     pub run: RunKey,
     /// What to do.
     pub kind: ControlKind,
+    /// Of a pause or resume that was decided on what stands in the record: the head of that. Of another one nothing is changed.
+    pub over: Option<Head>,
     /// The new head.
     pub head: Head,
     /// The caller's idempotency key: an operation whose key is known was done before. Empty for none.
@@ -279,6 +281,8 @@ pub enum Controlled {
     Closed(RunStatus),
     /// Resume of a run that is neither paused nor blocked.
     NotApplicable(RunRecord),
+    /// The head is not the one that the decision was made on.
+    Moved(RunRecord),
 }
 
 /// The leases of a session in one partition, without what they are for.

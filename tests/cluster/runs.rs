@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use everloop::api::Name;
+
 use crate::control_plane::control_plane;
 use crate::installation::{Installation, a_run, a_workflow};
 
@@ -105,6 +107,35 @@ async fn an_object_with_a_run_id_attaches() {
     let stalled = namespace.condition("elr/other", "Stalled", "True", "RunIdTaken");
     assert!(stalled["message"].as_str().unwrap().contains("another input"), "{stalled}");
     assert_eq!(installation.runs().await, ["mine"]);
+}
+
+/// `spec.suspend` holds the run for the object alone: what people hold stays held.
+#[tokio::test]
+async fn suspend_adds_and_removes_its_own_hold_only() {
+    let installation = Installation::new("suspended");
+    let (namespace, client) = (&installation.namespace, installation.client());
+    namespace.apply(&a_workflow("waits", "await sleep('1h');")).unwrap();
+    // From the begin, and later.
+    namespace.apply(&(a_run("begin", "waits", ", suspend: true") + &a_run("later", "waits", ""))).unwrap();
+    namespace.condition("elr/begin", "Suspended", "True", "SuspendRequested");
+    namespace.condition("elr/begin", "Stalled", "True", "Paused");
+    namespace.condition("elr/later", "Closed", "False", "Running");
+    let id = namespace.get("elr/later").unwrap()["status"]["runId"].as_str().unwrap().parse().unwrap();
+    client.pause(&id, "by hand").await.unwrap();
+    let suspend = |run: &str, suspend: bool| {
+        namespace.kubectl(&["patch", run, "--type=merge", "-p", &format!(r#"{{"spec": {{"suspend": {suspend}}}}}"#)]);
+    };
+    suspend("elr/later", true);
+    namespace.condition("elr/later", "Suspended", "True", "SuspendRequested");
+    let holders = client.run(&id).await.unwrap().blocked.unwrap().holders;
+    assert_eq!(holders.iter().map(Name::as_str).collect::<Vec<_>>(), ["people", "kubernetes"]);
+    suspend("elr/later", false);
+    namespace.condition("elr/later", "Suspended", "False", "SuspendTakenBack");
+    assert_eq!(client.run(&id).await.unwrap().status.as_str(), "Paused", "people hold it");
+    client.resume(&id, &everloop::api::http::Resume::default()).await.unwrap();
+    namespace.condition("elr/later", "Stalled", "False", "Accepted");
+    suspend("elr/begin", false);
+    namespace.condition("elr/begin", "Stalled", "False", "Accepted");
 }
 
 /// Nobody asks for a run again and again: the feed of changes tells what becomes of it, an operator that was gone looks once.

@@ -217,7 +217,14 @@ impl Driver {
                     1 if bit(step, 3) => ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() },
                     _ => ControlKind::Resume { version: None },
                 };
-                Call::Control(Control { run: run(RUNS[step.run]), kind, head: self.fresh(), key, now })
+                Call::Control(Control {
+                    run: run(RUNS[step.run]),
+                    kind,
+                    over: bit(step, 5).then(|| Head(self.head)),
+                    head: self.fresh(),
+                    key,
+                    now,
+                })
             }
             35 => Call::Open(step.by, TimeMs(self.now + 400)),
             36 if bit(step, 0) => Call::Renew(step.by, TimeMs(self.now + 400)),

@@ -62,10 +62,13 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
             let round = asked.as_ref().is_ok_and(|view| !view.status.is_closed()).then_some(round);
             of.told(asked, |view| plan::accepted(&run, view, &status::now()), round).await?
         }
-        Step::Look { namespace, id, cancel } => {
+        Step::Look { namespace, id, cancel, suspend } => {
             let (of, queue) = (Followed::new(&context, &run, &namespace, &id), context.queue(&namespace));
             if cancel {
                 cancel_once(&queue, &run, &id, "the WorkflowRun asks for it").await?;
+            }
+            if let Some(suspend) = suspend {
+                hold(&queue, &run, &id, suspend).await?;
             }
             let mirrored = |view: &RunView| plan::mirrored(&run, view, &status::now());
             match context.following.news(&namespace, &id, &of.name) {
@@ -101,6 +104,18 @@ async fn cancel_once(queue: &Client, run: &WorkflowRun, id: &RunId, reason: &str
     match queue.cancel_as(id, reason, &key).await {
         Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => Ok(()),
         asked => asked,
+    }
+}
+
+/// Passes `spec.suspend` on, once for each change of the object. A run that is over cannot be held, and one that is not held by us is let go.
+async fn hold(queue: &Client, run: &WorkflowRun, id: &RunId, suspend: bool) -> Result<(), ClientError> {
+    let holder = plan::holder();
+    let key = format!("{}-suspend-{}", run.uid().unwrap_or_default(), run.metadata.generation.unwrap_or(0));
+    let done =
+        if suspend { queue.hold(id, &holder, "the WorkflowRun asks for it", &key).await } else { queue.let_go(id, &holder, &key).await };
+    match done {
+        Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound | Code::NotApplicable)) => Ok(()),
+        done => done,
     }
 }
 

@@ -238,7 +238,7 @@ fn people(of: &mut Of<'_>) {
     of.add("post", path, "Sends a signal; the body is its payload.", Shape::Payload, 202, signal);
     of.send::<http::Reason, http::Accepted>("post", "/v1/namespaces/{ns}/runs/{id}/cancel", "Asks the run to end in order.", 202);
     of.send::<http::Reason, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/terminate", "Ends the run at once.", 200);
-    of.send::<http::Reason, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/pause", "Holds the run.", 200);
+    of.send::<http::Pause, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/pause", "Holds the run.", 200);
     of.send::<http::Resume, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/resume", "Lets a paused or blocked run go on.", 200);
 }
 

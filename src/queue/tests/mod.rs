@@ -5,6 +5,7 @@ mod changes;
 mod fence;
 mod grants;
 mod harness;
+mod holders;
 mod outage;
 mod repeats;
 mod runs;

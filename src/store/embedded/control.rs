@@ -27,9 +27,14 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
     if row.record.head == head {
         return Ok(Controlled::Done(row.record));
     }
+    if control.over.is_some_and(|over| over.to_string() != row.record.head) {
+        return Ok(Controlled::Moved(row.record));
+    }
     match &control.kind {
         // Held already, by whomever: the reason stays.
-        ControlKind::Pause { .. } if row.record.phase == Phase::Blocked => return Ok(Controlled::Done(row.record)),
+        ControlKind::Pause { .. } if row.record.phase == Phase::Blocked && control.over.is_none() => {
+            return Ok(Controlled::Done(row.record));
+        }
         ControlKind::Resume { .. } if row.record.phase != Phase::Blocked => return Ok(Controlled::NotApplicable(row.record)),
         ControlKind::Terminate { entry } => {
             let kept = mailbox::keep_first(tx, &row)?;

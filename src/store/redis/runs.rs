@@ -107,13 +107,15 @@ pub(super) async fn control(store: &RedisStore, control: Control) -> Result<Cont
         .arg(detail)
         .arg(RunRecord::closed_number(RunStatus::Terminated))
         .arg(control.key)
-        .arg(IDEMPOTENCY_KEYS_KEPT);
+        .arg(IDEMPOTENCY_KEYS_KEPT)
+        .arg(control.over.map_or_else(String::new, |over| over.to_string()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "done" => answer.record().map(Controlled::Done),
         "missing" => Ok(Controlled::NotFound),
         "closed" => Ok(Controlled::Closed(answer.record()?.status())),
         "refused" => answer.record().map(Controlled::NotApplicable),
+        "moved" => answer.record().map(Controlled::Moved),
         other => Err(answer.damaged(format_args!("unknown answer {other}"))),
     }
 }

@@ -159,7 +159,7 @@ async fn a_page_is_bounded_and_a_place_that_was_trimmed_is_too_old(world: World)
         let controls = ids
             .iter()
             .zip(heads)
-            .map(|(id, head)| world.store.control(Control { run: run(id), kind: kind.clone(), head, key: String::new(), now }));
+            .map(|(id, head)| world.store.control(Control { run: run(id), kind: kind.clone(), over: None, head, key: String::new(), now }));
         futures_util::future::try_join_all(controls).await.unwrap();
         told += ids.len() as u64;
         told
