@@ -126,7 +126,7 @@ async fn changed_workflows(installation: &Installation, report: &mut Report) {
                 _ => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
             }
         };
-        let start = StartRun { workflow: name.clone(), id: None, input: Json::default() };
+        let start = StartRun { workflow: name.clone(), id: None, input: Json::default(), origin: None };
         let run = client.start(&start, &format!("bench-{round}")).await.expect("a run");
         let view = client.wait(&run.id).await.expect("a result");
         assert_eq!((view.version.clone(), view.result.map(|result| result.get().to_owned())), (version.clone(), Some(round.to_string())));

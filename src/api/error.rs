@@ -78,8 +78,14 @@ codes! {
     RunOpen = 409,
     /// The run is not in a state that allows it.
     NotApplicable = 409,
+    /// The request is for another store than the service has.
+    StoreChanged = 409,
+    /// The request is of an operator that does not lead any more.
+    OldTerm = 409,
     /// The attempt was given to somebody else, or has ended.
     AttemptLost = 409,
+    /// The feed of changes does not reach back so far.
+    ChangesTooOld = 410,
     /// The session has ended; open a new one.
     SessionLost = 410,
     /// Too many unread events.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
-use super::ids::{Attempt, Name, RunId, Version};
+use super::ids::{Attempt, Name, Origin, RunId, Version};
 use super::journal::Entry;
 use super::json::Json;
 use super::run::RunView;
@@ -61,6 +61,30 @@ pub struct StartRun {
     /// The input; absent: `null`.
     #[serde(default)]
     pub input: Json,
+    /// Who follows the run: its changes are in the feed of `GET /v1/changes`. An equal run that nobody follows gets it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Answer of `GET /v1/changes?cursor=&wait=`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Changes {
+    /// For the next request.
+    pub cursor: String,
+    /// Runs with an origin that have ended, were blocked or go on since the cursor: each once, as it is now.
+    pub changes: Vec<Change>,
+}
+
+/// One run that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Change {
+    /// The namespace.
+    pub namespace: Name,
+    /// The run.
+    pub id: RunId,
+    /// How it is, with its result, without input and activities; absent: it was removed after its retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunView>,
 }
 
 /// Answer of `GET .../runs`.
@@ -87,7 +111,19 @@ pub struct Journal {
     pub entries: Vec<Entry>,
 }
 
-/// Body of `POST .../runs/{id}/cancel` and `.../terminate` and `.../pause`.
+/// Body of `POST .../runs/{id}/pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+    /// Who holds the run; absent: people, who share one hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Name>,
+}
+
+/// Body of `POST .../runs/{id}/cancel` and `.../terminate`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
@@ -104,6 +140,9 @@ pub struct Resume {
     /// (`Nondeterminism`, `BrokenSource`), else the version that it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Who lets go. With it only this hold ends, and a run that is blocked for another reason stays so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Name>,
 }
 
 /// Body of `POST /v1/namespaces/{ns}/queues/{queue}/poll`.
@@ -205,6 +244,18 @@ pub struct WorkerView {
     pub session: String,
     /// Turns and attempts that are leased to it.
     pub leases: u64,
+}
+
+/// The header that says for which store a request is: `GET /readyz` tells its id. A request for another one is refused.
+pub const STORE_HEADER: &str = "everloop-store";
+/// The header that says in which term of an operator a request is made. When a higher one was given it is refused.
+pub const TERM_HEADER: &str = "everloop-term";
+
+/// Answer of `POST /v1/operator/term`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Term {
+    /// Higher than all before.
+    pub term: u64,
 }
 
 /// Answer of `GET /readyz`.

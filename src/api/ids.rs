@@ -145,6 +145,18 @@ text_id!(
     }
 );
 
+text_id!(
+    /// Where a run comes from, when somebody follows it: `kubernetes`, or `kubernetes/<uid of the object that owns it>`. 1 to 128 letters,
+    /// digits, `-`, `.` and `/`.
+    Origin,
+    |text| {
+        let ok = !text.is_empty()
+            && text.len() <= limits::ORIGIN_BYTES_MAX
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-./".contains(&b));
+        if ok { Ok(()) } else { Err(invalid("origin", text, "1 to 128 letters, digits, '-', '.' and '/'")) }
+    }
+);
+
 impl Version {
     /// The version that a canonical form has.
     #[must_use]

@@ -10,6 +10,16 @@ pub const RUN_ID_BYTES_MAX: usize = 255;
 pub const SESSION_ID_BYTES_MAX: usize = 128;
 /// First part of a session's id.
 pub const WORKER_NAME_BYTES_MAX: usize = 40;
+/// The kind of an origin, and a uid.
+pub const ORIGIN_BYTES_MAX: usize = 128;
+/// Changes that a partition's feed keeps at least. Whoever is further behind is told so, and looks at all that it follows.
+pub const CHANGES_KEPT: u64 = 2_048;
+/// Changes beyond that which are trimmed together.
+pub const CHANGES_TRIMMED: u64 = 256;
+/// Changes of one partition in one answer.
+pub const CHANGES_PAGE_MAX: usize = 256;
+/// About so many bytes of results and errors are in one answer of the feed.
+pub const CHANGES_PAGE_BYTES: usize = 1 << 20;
 /// A signal's name: a word, not a document.
 pub const SIGNAL_NAME_BYTES_MAX: usize = 255;
 /// A workflow is a function, not a bundle.

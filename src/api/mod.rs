@@ -17,7 +17,7 @@ pub mod worker;
 
 pub use definition::Definition;
 pub use error::{Code, Problem};
-pub use ids::{Attempt, CommandNo, Head, Name, Partition, RunId, RunKey, Seq, SessionId, Uid, Version};
+pub use ids::{Attempt, CommandNo, Head, Name, Origin, Partition, RunId, RunKey, Seq, SessionId, Uid, Version};
 pub use journal::{Command, Entry, Event};
 pub use json::Json;
 pub use run::{RunError, RunStatus, RunView};

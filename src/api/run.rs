@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Attempt, CommandNo, Name, RunId, Uid, Version};
+use super::ids::{Attempt, CommandNo, Name, Origin, RunId, Uid, Version};
 use super::json::Json;
 use super::time::TimeMs;
 
@@ -107,6 +107,9 @@ pub struct Blocked {
     pub reason: String,
     /// What was found, with expected and actual, over several lines.
     pub message: String,
+    /// Who holds it, each by a name of its own: it goes on when all have let go. A pause of an older release has none: it is a person's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<Name>,
 }
 
 impl Blocked {
@@ -116,6 +119,18 @@ impl Blocked {
     pub const BROKEN_SOURCE: &str = "BrokenSource";
     /// A person holds it.
     pub const PAUSED: &str = "Paused";
+
+    /// Who holds it.
+    ///
+    /// # Panics
+    /// Never: the name is one.
+    #[must_use]
+    pub fn held_by(&self) -> Vec<Name> {
+        if self.holders.is_empty() && self.reason == Self::PAUSED {
+            return vec!["people".parse().expect("a name")];
+        }
+        self.holders.clone()
+    }
 
     /// Whether the version that the run is on can never go on: another one must.
     #[must_use]
@@ -204,6 +219,9 @@ pub struct RunView {
     /// Why it stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Blocked>,
+    /// Who follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When it was accepted.
     pub started_at: TimeMs,
     /// When it ended.

@@ -4,8 +4,8 @@ use reqwest::Method;
 
 use super::send::Call;
 use super::{Client, ClientError, new_key};
-use crate::api::http::{Reason, Resume};
-use crate::api::{Json, RunId};
+use crate::api::http::{Pause, Reason, Resume};
+use crate::api::{Json, Name, RunId};
 
 impl Client {
     /// Puts a signal into a run's mailbox, once.
@@ -47,6 +47,22 @@ impl Client {
     /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
     pub async fn pause(&self, run: &RunId, reason: &str) -> Result<(), ClientError> {
         self.control(run, "pause", &new_key(), &Json::of(&Reason { reason: reason.into() })).await
+    }
+
+    /// Holds a run under a name of the caller's; `key` makes a repeat by another process the same request.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`.
+    pub async fn hold(&self, run: &RunId, holder: &Name, reason: &str, key: &str) -> Result<(), ClientError> {
+        self.control(run, "pause", key, &Json::of(&Pause { reason: reason.into(), holder: Some(holder.clone()) })).await
+    }
+
+    /// Ends the hold of that name, and no other.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `RunNotFound`, `RunClosed`, `NotApplicable` when there is no such hold.
+    pub async fn let_go(&self, run: &RunId, holder: &Name, key: &str) -> Result<(), ClientError> {
+        self.control(run, "resume", key, &Json::of(&Resume { version: None, holder: Some(holder.clone()) })).await
     }
 
     /// Lets a paused or blocked run go on.

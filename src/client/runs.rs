@@ -7,7 +7,7 @@ use reqwest::Method;
 use super::path::encode;
 use super::send::Call;
 use super::{Client, ClientError};
-use crate::api::http::{Journal, Runs, StartRun};
+use crate::api::http::{Changes, Journal, Runs, StartRun};
 use crate::api::{DurationMs, Entry, Json, Name, RunId, RunStatus, RunView};
 
 /// One long poll; well under the service's bound, so that it always answers before this client gives up.
@@ -84,6 +84,18 @@ impl Client {
             }
             pause(asked).await;
         }
+    }
+
+    /// What has changed since the cursor, of all namespaces; waits a while for the first. Without a cursor: where the feed ends.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `ChangesTooOld`.
+    pub async fn changes(&self, cursor: &str) -> Result<Changes, ClientError> {
+        if cursor.is_empty() {
+            return self.call(Call::get("/v1/changes".into())).await;
+        }
+        let path = format!("/v1/changes?cursor={}&wait={WAIT}", encode(cursor));
+        self.call(Call::get(path).waiting(WAIT)).await
     }
 
     /// A page of a run's journal, from entry `from` on.

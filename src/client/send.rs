@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::ClientError;
 use super::reply::{self, Reply};
 use super::servers::Servers;
+use crate::api::http::{STORE_HEADER, TERM_HEADER};
 use crate::api::{DurationMs, Name};
 
 /// An answer to a plain call comes in milliseconds; a service whose store hangs says so after some seconds.
@@ -59,7 +60,17 @@ pub struct Client {
     server: String,
     namespace: Name,
     patience: Patience,
+    store: Option<std::sync::Arc<str>>,
+    term: Term,
     answered: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// In which term of an operator calls are made.
+#[derive(Debug, Clone)]
+enum Term {
+    None,
+    Given(u64),
+    Own(std::sync::Arc<tokio::sync::OnceCell<u64>>),
 }
 
 /// One call, so that it can be sent several times.
@@ -115,6 +126,8 @@ impl Client {
             server: config.server,
             namespace: config.namespace,
             patience: config.patience,
+            store: None,
+            term: Term::None,
             answered: std::sync::Arc::default(),
         })
     }
@@ -135,6 +148,35 @@ impl Client {
     #[must_use]
     pub fn in_namespace(&self, namespace: Name) -> Self {
         Self { namespace, ..self.clone() }
+    }
+
+    /// The same connections; every call is for the store of this id, and one that meets another is refused with `StoreChanged`.
+    #[must_use]
+    pub fn with_store(&self, id: &str) -> Self {
+        Self { store: Some(id.into()), ..self.clone() }
+    }
+
+    /// The same connections; every call is made in this term, and refused with `OldTerm` once a higher one was given.
+    #[must_use]
+    pub fn with_term(&self, term: u64) -> Self {
+        Self { term: Term::Given(term), ..self.clone() }
+    }
+
+    /// The same connections; every call is made in a term of their own, which the first one asks for.
+    #[must_use]
+    pub fn leading(&self) -> Self {
+        Self { term: Term::Own(std::sync::Arc::default()), ..self.clone() }
+    }
+
+    async fn term(&self) -> Result<Option<u64>, ClientError> {
+        match &self.term {
+            Term::None => Ok(None),
+            Term::Given(term) => Ok(Some(*term)),
+            Term::Own(own) => {
+                let without = Self { term: Term::None, ..self.clone() };
+                own.get_or_try_init(|| Box::pin(async move { without.next_term().await })).await.copied().map(Some)
+            }
+        }
     }
 
     /// Path of a route inside of the namespace.
@@ -161,6 +203,7 @@ impl Client {
 
     async fn send(&self, call: Call) -> Result<String, ClientError> {
         use std::sync::atomic::Ordering::Relaxed;
+        let term = self.term().await?;
         let began = Instant::now();
         let mut pause = PAUSE_FIRST;
         let mut untried = self.servers.count() - 1;
@@ -168,7 +211,7 @@ impl Client {
         let mut patience = if self.answered.load(Relaxed) { self.patience.unanswered } else { self.patience.unreachable };
         loop {
             let (at, server) = self.servers.current();
-            let reply = self.once(server, &call).await;
+            let reply = self.once(server, &call, term).await;
             if matches!(reply, Reply::NotReached(_) | Reply::Unanswered(..)) {
                 self.servers.failed(at);
             }
@@ -200,11 +243,17 @@ impl Client {
         }
     }
 
-    async fn once(&self, server: &str, call: &Call) -> Reply {
+    async fn once(&self, server: &str, call: &Call, term: Option<u64>) -> Reply {
         let url = format!("{server}{}", call.path);
         let mut request = self.http.request(call.method.clone(), url).timeout(ANSWER_TIMEOUT + call.wait.to_std());
         if let Some(key) = &call.key {
             request = request.header("Idempotency-Key", key);
+        }
+        if let Some(store) = &self.store {
+            request = request.header(STORE_HEADER, &**store);
+        }
+        if let Some(term) = term {
+            request = request.header(TERM_HEADER, term);
         }
         if let Some((content_type, body)) = &call.body {
             request = request.header(CONTENT_TYPE, *content_type).body(body.clone());

@@ -5,7 +5,7 @@ use reqwest::Method;
 use super::send::Call;
 use super::{Client, ClientError, new_key};
 use crate::api::definition::Workflow;
-use crate::api::http::{Applied, Ready, Workers, WorkflowView, Workflows};
+use crate::api::http::{Applied, Ready, Term, Workers, WorkflowView, Workflows};
 use crate::api::{Json, Name};
 
 impl Client {
@@ -41,6 +41,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn workers(&self) -> Result<Workers, ClientError> {
         self.call(Call::get("/v1/workers".into())).await
+    }
+
+    /// A term for an operator that has become the leader: from now on calls of lower terms are refused. Each call gives a higher one.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn next_term(&self) -> Result<u64, ClientError> {
+        let call = Call::mutate(Method::POST, "/v1/operator/term".into(), new_key(), "application/json", "{}".into());
+        self.call::<Term>(call).await.map(|given| given.term)
     }
 
     /// What the service is and whether it takes requests.

@@ -1,6 +1,8 @@
 //! The bytes of a record. Little-endian, without padding, so that the `struct` library of Redis' scripts reads and writes them in
 //! one call: numbers of a fixed size first, then texts of a fixed length, then texts after their length.
 //!
+//! Format 2 has the origin behind the text of a block; a run without one is written in format 1.
+//!
 //! `RUN_LAYOUT` and `ATTEMPT_LAYOUT` of `store/redis/lua/parts/record.lua` say the same. The first byte is the format; a change
 //! of the layout is a new one, and a reader keeps the old ones.
 
@@ -9,6 +11,8 @@ use super::record::{AttemptRecord, RECORD_FORMAT, RecordError, RunRecord};
 use super::run::Phase;
 use crate::api::TimeMs;
 
+/// The first format that has an origin.
+const ORIGIN_SINCE: u8 = 2;
 /// Texts whose length is fixed: a head, a uid, a version.
 const HEAD_BYTES: usize = 16;
 const UID_BYTES: usize = 36;
@@ -112,6 +116,9 @@ impl RunRecord {
         }
         out.short(u32::try_from(self.blocked.len()).unwrap_or(u32::MAX));
         out.0.extend_from_slice(self.blocked.as_bytes());
+        if self.format >= ORIGIN_SINCE {
+            out.text(&self.origin);
+        }
         for attempt in &self.attempts {
             attempt.write(&mut out);
         }
@@ -142,6 +149,7 @@ impl RunRecord {
         let (pool, input_hash) = (from.text()?, from.text()?);
         let length = usize::try_from(from.short()?).ok()?;
         let blocked = from.fixed(length)?;
+        let origin = if format >= ORIGIN_SINCE { from.text()? } else { String::new() };
         let attempts = (0..inline).map(|_| AttemptRecord::read(from)).collect::<Option<_>>()?;
         Some(Self {
             format,
@@ -169,6 +177,7 @@ impl RunRecord {
             closed,
             closed_at,
             retention_ms,
+            origin,
             attempts,
             attempts_beside,
         })
@@ -238,7 +247,13 @@ mod tests {
 
     #[test]
     fn records_survive_the_round_trip_and_newer_ones_are_refused() {
-        let record = RunRecord { attempts: vec![attempt(3), attempt(4)], blocked: "{\"reason\":\"Paused\"}".into(), ..run() };
+        let record = RunRecord {
+            format: RECORD_FORMAT,
+            origin: "o".into(),
+            attempts: vec![attempt(3), attempt(4)],
+            blocked: "{\"reason\":\"Paused\"}".into(),
+            ..run()
+        };
         assert_eq!(RunRecord::decode(&record.encode()), Ok(record.clone()));
         let newer = RunRecord { format: RECORD_FORMAT + 1, ..record.clone() };
         assert_eq!(RunRecord::decode(&newer.encode()), Err(RecordError::Newer { found: RECORD_FORMAT + 1 }));
@@ -248,12 +263,19 @@ mod tests {
         }
     }
 
-    /// The first record that was ever written: it must be read for ever.
-    #[test]
-    fn a_record_of_format_1_is_read() {
-        let hex = include_str!("record.v1.hex").trim().as_bytes();
+    fn bytes(hex: &str) -> Vec<u8> {
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-        let bytes: Vec<u8> = hex.chunks(2).map(byte).collect();
-        assert_eq!(RunRecord::decode(&bytes), Ok(RunRecord { attempts: vec![attempt(3)], ..run() }));
+        hex.trim().as_bytes().chunks(2).map(byte).collect()
+    }
+
+    /// The first record of each format that was ever written: it must be read for ever.
+    #[test]
+    fn a_record_of_each_format_is_read() {
+        let plain = RunRecord { attempts: vec![attempt(3)], ..run() };
+        let followed = RunRecord { format: 2, origin: "kubernetes/01234567".into(), ..plain.clone() };
+        for (golden, record) in [(include_str!("record.v1.hex"), plain), (include_str!("record.v2.hex"), followed)] {
+            assert_eq!(RunRecord::decode(&bytes(golden)), Ok(record.clone()));
+            assert_eq!(record.encode(), bytes(golden), "a run without an origin is written as ever");
+        }
     }
 }

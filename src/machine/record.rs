@@ -7,13 +7,21 @@ use super::run::Phase;
 use crate::api::ids::{Attempt, CommandNo, Seq};
 use crate::api::{RunStatus, TimeMs};
 
-/// The version of the record. A record of a higher one is refused.
-pub const RECORD_FORMAT: u8 = 1;
+/// The newest version of the record. A record of a higher one is refused.
+pub const RECORD_FORMAT: u8 = 2;
+/// The version of a record without an origin, which programs that know no origin read too.
+const RECORD_FORMAT_PLAIN: u8 = 1;
+
+/// The version of a record with this origin.
+#[must_use]
+pub fn record_format(origin: &str) -> u8 {
+    if origin.is_empty() { RECORD_FORMAT_PLAIN } else { RECORD_FORMAT }
+}
 
 /// A run. Texts are ids that were checked where they entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRecord {
-    /// [`RECORD_FORMAT`].
+    /// See [`record_format`].
     pub format: u8,
     /// Its unique id, a UUIDv7.
     pub uid: String,
@@ -63,6 +71,8 @@ pub struct RunRecord {
     pub closed_at: TimeMs,
     /// How long it is kept after its end, in milliseconds.
     pub retention_ms: u64,
+    /// Who follows it: its changes are in the partition's feed. Empty when nobody does.
+    pub origin: String,
     /// Activities without a result, unless there are many: then the rest stands beside the record.
     pub attempts: Vec<AttemptRecord>,
     /// How many stand beside the record.
@@ -158,7 +168,7 @@ pub(crate) mod samples {
     /// A run that waits.
     pub(crate) fn run() -> RunRecord {
         RunRecord {
-            format: RECORD_FORMAT,
+            format: RECORD_FORMAT_PLAIN,
             uid: "0190f3a0-0000-7000-8000-000000000000".into(),
             workflow: "order-status".into(),
             version: "0".repeat(64),
@@ -183,6 +193,7 @@ pub(crate) mod samples {
             closed: 0,
             closed_at: TimeMs(0),
             retention_ms: 1000,
+            origin: String::new(),
             attempts: vec![],
             attempts_beside: 0,
         }

@@ -8,7 +8,7 @@ use kube::{Api, Client, Resource};
 
 use super::Config;
 use super::metrics::Metrics;
-use super::pool;
+use super::{pool, run};
 use crate::api::Name;
 use crate::client::ClientError;
 
@@ -45,6 +45,8 @@ pub(super) struct Context {
     place: Option<Name>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) pools: pool::Memory,
+    /// Which runs are followed.
+    pub(super) following: run::Following,
     events: Recorder,
 }
 
@@ -52,7 +54,8 @@ impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, place: Option<Name>, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(config.name.clone()) };
         let events = Recorder::new(cluster.clone(), reporter);
-        Self { cluster, queue, config, place, metrics, pools: pool::Memory::default(), events }
+        let (pools, following) = (pool::Memory::default(), run::Following::default());
+        Self { cluster, queue, config, place, metrics, pools, following, events }
     }
 
     /// The queue service, for a namespace.

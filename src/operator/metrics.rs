@@ -51,6 +51,14 @@ pub struct Metrics {
     pub writes_held_back: Counter,
     /// `everloop_operator_requests_total`.
     pub requests: Family<RequestLabels, Counter>,
+    /// `everloop_operator_changes_total`.
+    pub changes: Counter,
+    /// `everloop_operator_changes_too_old_total`.
+    pub changes_too_old: Counter,
+    /// `everloop_operator_looks_total`.
+    pub looks: Counter,
+    /// `everloop_operator_store_changed`.
+    pub store_changed: Gauge,
     /// `everloop_operator_passes_total`.
     pub passes: Family<PassLabels, Counter>,
     /// `everloop_operator_pass_seconds`.
@@ -84,6 +92,10 @@ impl Metrics {
             leading: Gauge::default(),
             writes_held_back: Counter::default(),
             requests: Family::default(),
+            store_changed: Gauge::default(),
+            changes: Counter::default(),
+            changes_too_old: Counter::default(),
+            looks: Counter::default(),
             passes: Family::default(),
             pass: Family::new_with_constructor(pass_buckets),
             waiting: Family::default(),
@@ -97,6 +109,18 @@ impl Metrics {
             metrics.writes_held_back.clone(),
         );
         registry.register("requests", "Requests of the controllers to the API server; a watch is one", metrics.requests.clone());
+        registry.register(
+            "store_changed",
+            "1 while nothing is done because the queue service has another store",
+            metrics.store_changed.clone(),
+        );
+        registry.register("changes", "Changes of runs that the queue service told", metrics.changes.clone());
+        registry.register(
+            "changes_too_old",
+            "Times at which its feed did not reach back, so that every open run was looked at",
+            metrics.changes_too_old.clone(),
+        );
+        registry.register("looks", "Runs that were asked for one by one", metrics.looks.clone());
         registry.register("passes", "Passes over objects, by outcome", metrics.passes.clone());
         registry.register_with_unit("pass", "One pass over an object", Unit::Seconds, metrics.pass.clone());
         registry.register("objects_waiting", "Passes that have begun and wait for one of the places", metrics.waiting.clone());

@@ -13,6 +13,7 @@ mod pool;
 mod run;
 pub mod setup;
 mod status;
+mod store;
 mod workflow;
 
 pub use leader::Times;
@@ -93,9 +94,16 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, shutdown: CancellationTo
     let candidate = Candidate::new(cluster, &config.namespace, config.name.clone(), config.times, metrics.clone())
         .map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!(server = config.server, namespace = %config.namespace, name = config.name, "operator started");
+    let (config, metrics, shutdown) = (&config, &metrics, &shutdown);
     let work = |cluster: kube::Client| {
-        let context = |place| Arc::new(Context::new(cluster.clone(), queue.clone(), config.clone(), place, metrics.clone()));
-        control(config.places().into_iter().map(context).collect(), shutdown.clone())
+        let controllers = {
+            let cluster = cluster.clone();
+            move |queue: crate::client::Client| {
+                let context = |place| Arc::new(Context::new(cluster.clone(), queue.clone(), config.clone(), place, metrics.clone()));
+                control(config.places().into_iter().map(context).collect(), shutdown.clone())
+            }
+        };
+        store::guarded(cluster, queue.clone(), config, metrics, shutdown.clone(), controllers)
     };
     candidate.lead(shutdown.clone(), work).await.map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!("operator stopped");

@@ -40,8 +40,14 @@ impl Metered {
             // What takes in something new may be refused while all else goes on.
             Err(StoreError::Full { .. }) if TAKES_IN.contains(&operation) => {}
             // A store that is really full refuses renewals too.
-            Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) => self.gate.outage(),
-            _ => self.gate.answered(),
+            Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) => {
+                self.metrics.store_away.set(1);
+                self.gate.outage();
+            }
+            _ => {
+                self.metrics.store_away.set(0);
+                self.gate.answered();
+            }
         }
         answer
     }
@@ -52,6 +58,8 @@ macro_rules! around_store {
     ($type:ty) => {
         around_store! { $type;
             now() -> TimeMs;
+            lineage() -> op::Lineage;
+            next_term() -> u64;
             define(define: op::Define) -> op::Defined;
             definition(version: &Version) -> Option<String>;
             workflow(namespace: &Name, name: &Name) -> Option<op::WorkflowRecord>;
@@ -76,6 +84,7 @@ macro_rules! around_store {
             sweep(partition: Partition, now: TimeMs) -> op::Swept;
             run(run: &RunKey) -> Option<op::RunState>;
             journal(run: &RunKey, from: u32, bytes: usize) -> Option<op::JournalPage>;
+            changes(partition: Partition, after: Option<u64>) -> op::Changes;
             list(list: op::List) -> op::Listed;
             counts(partition: Partition) -> op::Counts;
         }

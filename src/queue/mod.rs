@@ -12,6 +12,7 @@ mod border;
 mod config;
 mod definitions;
 mod facts;
+mod feeds;
 mod gate;
 mod grants;
 mod loops;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Config;
 use super::definitions::Definitions;
 use super::facts::Facts;
+use super::feeds::Feeds;
 use super::gate::Gate;
 use super::loops::timers::Due;
 use super::metered::Metered;
@@ -46,6 +47,8 @@ pub struct Service {
     pub waiters: Waiters,
     /// Requests that wait for a run.
     pub watchers: Watchers,
+    /// Requests that wait for changes of any run that is followed.
+    pub feeds: Feeds,
     /// Sessions that talk to this replica.
     pub sessions: Sessions,
     /// When the timers of each partition are due next.
@@ -80,6 +83,7 @@ impl Service {
             stations: Stations::new(info.partitions),
             waiters: Waiters::default(),
             watchers: Watchers::default(),
+            feeds: Feeds::new(info.partitions),
             sessions: Sessions::default(),
             outgoing: (0..info.partitions).map(|_| Notify::new()).collect(),
             due: (0..info.partitions).map(|_| Due::default()).collect(),

@@ -11,7 +11,7 @@ use crate::machine::record::{AttemptRecord, RunRecord};
 use crate::machine::run::Phase;
 use crate::queue::watchers::Ended;
 use crate::store::StoreError;
-use crate::store::op::RunState;
+use crate::store::op::{Change, RunState};
 
 /// Reads an id that was checked where it entered the store.
 ///
@@ -54,6 +54,7 @@ pub fn summary(run: &RunKey, record: &RunRecord) -> Result<RunView, StoreError> 
         result: None,
         error: None,
         blocked: blocked(record),
+        origin: (!record.origin.is_empty()).then(|| stored(&record.origin)).transpose()?,
         started_at: record.started_at,
         closed_at: (record.closed_at > TimeMs(0)).then_some(record.closed_at),
     })
@@ -65,7 +66,7 @@ pub fn blocked(record: &RunRecord) -> Option<Blocked> {
     if record.phase != Phase::Blocked || record.blocked.is_empty() {
         return None;
     }
-    let unreadable = |_| Blocked { reason: "Unknown".into(), message: record.blocked.clone() };
+    let unreadable = |_| Blocked { reason: "Unknown".into(), message: record.blocked.clone(), holders: Vec::new() };
     Some(serde_json::from_str(&record.blocked).unwrap_or_else(unreadable))
 }
 
@@ -93,6 +94,19 @@ pub fn whole(run: &RunKey, state: &RunState) -> Result<RunView, StoreError> {
         (view.result, view.error) = last_command(&state.last)?.map_or((None, None), outcome);
     }
     Ok(view)
+}
+
+/// A run that changed, with how it ended; `None` when it was removed.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn changed(change: &Change) -> Result<Option<RunView>, StoreError> {
+    let Some(record) = &change.record else { return Ok(None) };
+    let mut view = RunView { activities: Vec::new(), ..summary(&change.run, record)? };
+    if view.status.is_closed() && !change.last.is_empty() {
+        (view.result, view.error) = last_command(&change.last)?.map_or((None, None), outcome);
+    }
+    Ok(Some(view))
 }
 
 /// A run as it was, after it has ended.

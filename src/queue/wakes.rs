@@ -32,10 +32,12 @@ impl Service {
             Wake::Pool { partition, pool } => self.stations.wake(&stations::pool(&pool), partition),
             Wake::Queue { partition, queue } => self.stations.wake(&stations::queue(&queue), partition),
             Wake::Closed(run) => self.watchers.tell(&run, News::End),
+            Wake::Changed(partition) => self.feeds.tell(partition),
             Wake::Due { partition, at } => self.due(partition, at),
             Wake::All => {
                 self.stations.wake_all();
                 self.watchers.tell_all();
+                self.feeds.tell_all();
                 for due in &self.due {
                     due.look();
                 }

@@ -109,6 +109,15 @@ impl Store for CrashStore {
     async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError> {
         self.0.journal(run, from, bytes).await
     }
+    async fn lineage(&self) -> Result<op::Lineage, StoreError> {
+        self.0.lineage().await
+    }
+    async fn next_term(&self) -> Result<u64, StoreError> {
+        self.0.next_term().await
+    }
+    async fn changes(&self, partition: Partition, after: Option<u64>) -> Result<op::Changes, StoreError> {
+        self.0.changes(partition, after).await
+    }
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
         self.0.list(list).await
     }

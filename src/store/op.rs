@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::api::ids::{CommandNo, Seq};
-use crate::api::{DurationMs, Head, Name, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
+use crate::api::{DurationMs, Head, Name, Origin, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
 use crate::machine::commit::{AttemptClaim, Refusal};
 use crate::machine::record::{AttemptRecord, RunRecord};
 use crate::machine::turn::{EntryText, NewAttempt, NewSignal, NewTimer};
@@ -169,6 +169,8 @@ pub struct Start {
     pub event: String,
     /// First 16 hexadecimal digits of the SHA-256 over workflow and input.
     pub input_hash: String,
+    /// Who follows it; absent: nobody.
+    pub origin: Option<Origin>,
     /// See the port.
     pub now: TimeMs,
     /// A waiting session.
@@ -239,7 +241,7 @@ pub enum ControlKind {
         /// the store does not check, see `machine::turn`.
         entry: String,
     },
-    /// Holds it.
+    /// Holds it; with [`Control::over`] a run that stands still already gets this reason.
     Pause {
         /// `Blocked` as JSON, beginning with [`crate::machine::record::PAUSED_PREFIX`].
         blocked: String,
@@ -258,6 +260,8 @@ pub struct Control {
     pub run: RunKey,
     /// What to do.
     pub kind: ControlKind,
+    /// Of a pause or resume that was decided on what stands in the record: the head of that. Of another one nothing is changed.
+    pub over: Option<Head>,
     /// The new head.
     pub head: Head,
     /// The caller's idempotency key: an operation whose key is known was done before. Empty for none.
@@ -277,6 +281,8 @@ pub enum Controlled {
     Closed(RunStatus),
     /// Resume of a run that is neither paused nor blocked.
     NotApplicable(RunRecord),
+    /// The head is not the one that the decision was made on.
+    Moved(RunRecord),
 }
 
 /// The leases of a session in one partition, without what they are for.
@@ -642,6 +648,42 @@ pub struct JournalPage {
     pub head: String,
 }
 
+/// Which store it is, and who may still change what operators change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The store's id as it is recorded now; empty when the store was emptied under this process.
+    pub id: String,
+    /// The highest term that was given; 0 for none.
+    pub term: u64,
+}
+
+/// The answer to a look at a partition's feed of changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Changes {
+    /// Perhaps nothing.
+    Told {
+        /// The place after what is told.
+        place: u64,
+        /// The runs that changed, each once, as they are now.
+        runs: Vec<Change>,
+        /// More is there.
+        more: bool,
+    },
+    /// The feed does not reach back to that place, or never had it: look at everything, and go on from its end.
+    TooOld,
+}
+
+/// A run that changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Which.
+    pub run: RunKey,
+    /// Its record, as far as it stands in one piece; absent: it was removed after its retention.
+    pub record: Option<RunRecord>,
+    /// The text of the last journal entry of a run that has ended; else empty.
+    pub last: String,
+}
+
 /// See [`super::Store::list`].
 #[derive(Debug, Clone)]
 pub struct List {
@@ -698,6 +740,8 @@ pub enum Wake {
     },
     /// A run has ended.
     Closed(RunKey),
+    /// The feed of changes of a partition has grown.
+    Changed(Partition),
     /// Something is due earlier than before.
     Due {
         /// Where.

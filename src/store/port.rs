@@ -52,6 +52,12 @@ pub trait Store: Send + Sync + 'static {
     /// The store's clock. Also the cheapest question whether it answers.
     async fn now(&self) -> Result<TimeMs, StoreError>;
 
+    /// The store's id and the term that holds, as they are recorded now.
+    async fn lineage(&self) -> Result<op::Lineage, StoreError>;
+
+    /// Gives a term that is higher than all before. Repeat: another, higher one. Refused when the store was emptied under this process.
+    async fn next_term(&self) -> Result<u64, StoreError>;
+
     /// Makes a definition the current version of its workflow, in every partition, and keeps it for the runs that stay on it.
     /// Repeat: no change. Crash in the middle: the version may be current in some partitions; the caller was not answered and
     /// repeats; of two callers, the later generation wins everywhere.
@@ -68,7 +74,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Starts a run. Checks: the workflow's current version in the run's partition is the given one; the id is free, or taken
     /// by an equal start. Changes: record, mailbox with `Started`, index; ready, or leased to the offered session.
-    /// Repeat: [`op::Started::Existing`].
+    /// Repeat: [`op::Started::Existing`]; an open run that nobody follows gets the origin of the repeat.
     async fn start(&self, start: op::Start) -> Result<op::Started, StoreError>;
 
     /// Puts an event from outside into a run's mailbox. Checks: open, bound on unread events, idempotency key new.
@@ -149,6 +155,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of a run's journal: entries from `from` on, at least one when there is one, up to about `bytes`.
     async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError>;
+
+    /// What has changed in a partition since a place in its feed, each run as it is now; without a place only where the feed ends.
+    /// A run with an origin is put into the feed by the operation that ends it, blocks it, holds it or lets it go on, so what is told has
+    /// happened and is kept as well as that. At least [`crate::api::limits::CHANGES_KEPT`] changes are kept.
+    async fn changes(&self, partition: Partition, after: Option<u64>) -> Result<op::Changes, StoreError>;
 
     /// Runs of a namespace, newest first by partition, merged by start; filtered by workflow and status.
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError>;

@@ -89,8 +89,16 @@ pub struct Metrics {
     pub sessions_ended: Family<ReasonLabels, Counter>,
     /// `everloop_runs_removed_total`.
     pub swept: Counter,
+    /// `everloop_changes_told_total`.
+    pub changes: Counter,
+    /// `everloop_changes_too_old_total`.
+    pub changes_too_old: Counter,
+    /// `everloop_requests_fenced_total`.
+    pub fenced: Family<ReasonLabels, Counter>,
     /// `everloop_panics_total`.
     pub panics: Counter,
+    /// `everloop_store_away`.
+    pub store_away: Gauge,
     /// `everloop_store_operation_seconds`.
     pub store: Durations<StoreLabels>,
 }
@@ -121,7 +129,11 @@ impl Metrics {
             sessions: Gauge::default(),
             sessions_ended: Family::default(),
             swept: Counter::default(),
+            changes: Counter::default(),
+            changes_too_old: Counter::default(),
+            fenced: Family::default(),
             panics: Counter::default(),
+            store_away: Gauge::default(),
             store: Family::new_with_constructor(store_buckets),
             registry: Registry::default(),
         };
@@ -143,7 +155,19 @@ impl Metrics {
         registry.register("sessions_streaming", "Sessions with a stream at this replica", metrics.sessions.clone());
         registry.register("sessions_ended", "Sessions ended by this replica, by reason", metrics.sessions_ended.clone());
         registry.register("runs_removed", "Closed runs removed after their retention", metrics.swept.clone());
+        registry.register("changes_told", "Changes of runs told to those who follow them", metrics.changes.clone());
+        registry.register(
+            "changes_too_old",
+            "Followers whose cursor the feed of changes does not reach back to",
+            metrics.changes_too_old.clone(),
+        );
+        registry.register("requests_fenced", "Requests for another store or of an earlier term that were refused", metrics.fenced.clone());
         registry.register("panics", "Requests that panicked", metrics.panics.clone());
+        registry.register(
+            "store_away",
+            "1 while the store does not answer: the service stays ready and refuses",
+            metrics.store_away.clone(),
+        );
         registry.register_with_unit("store_operation", "Operations of the store", Unit::Seconds, metrics.store.clone());
         Self { registry, ..metrics }
     }

@@ -1,5 +1,7 @@
 //! A queue service, a worker and an operator beside the API server, which look at one namespace.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -43,6 +45,16 @@ impl Installation {
         self.queue = Some(Process::spawn("queue", everloop(self.port).args(["queue", "--listen", &listen, "--store", &store])));
     }
 
+    /// Puts the store away: the next queue service makes another one.
+    pub fn put_store_away(&self) {
+        std::fs::rename(self.folder.path().join("store.redb"), self.folder.path().join("away.redb")).expect("the store's file");
+    }
+
+    /// Brings the store back that was put away.
+    pub fn bring_store_back(&self) {
+        std::fs::rename(self.folder.path().join("away.redb"), self.folder.path().join("store.redb")).expect("the store's file");
+    }
+
     /// SIGKILL.
     pub fn kill_queue(&mut self) {
         self.queue = None;
@@ -80,6 +92,27 @@ impl Installation {
             patience: Patience { unreachable: Duration::from_secs(20), unanswered: Duration::from_secs(20) },
         })
         .expect("a client")
+    }
+
+    /// The file of the store.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("store.redb")
+    }
+
+    /// How many requests of a route the queue service has answered.
+    pub fn requests(&self, route: &str) -> u64 {
+        let (text, name) = (self.metrics(), format!("everloop_requests_total{{route=\"{route}\""));
+        let samples = text.lines().filter(|line| line.starts_with(&name)).filter_map(|line| line.rsplit_once(' '));
+        samples.map(|(_, count)| count.parse::<u64>().expect("a number")).sum()
+    }
+
+    /// What the queue service counts.
+    pub fn metrics(&self) -> String {
+        let mut answer = String::new();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the queue service");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: queue\r\nConnection: close\r\n\r\n").expect("a request");
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 
     /// Ids of all runs that the queue service has.

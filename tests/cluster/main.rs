@@ -2,6 +2,7 @@
 //!
 //! `control_plane.rs` starts the API server; there is no node yet, so pods stay pending and workers are processes of this machine.
 
+mod another_store;
 mod control_plane;
 mod installation;
 mod leading;

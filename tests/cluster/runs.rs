@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use everloop::api::Name;
+
 use crate::control_plane::control_plane;
 use crate::installation::{Installation, a_run, a_workflow};
 
@@ -105,6 +107,87 @@ async fn an_object_with_a_run_id_attaches() {
     let stalled = namespace.condition("elr/other", "Stalled", "True", "RunIdTaken");
     assert!(stalled["message"].as_str().unwrap().contains("another input"), "{stalled}");
     assert_eq!(installation.runs().await, ["mine"]);
+}
+
+/// `spec.suspend` holds the run for the object alone: what people hold stays held.
+#[tokio::test]
+async fn suspend_adds_and_removes_its_own_hold_only() {
+    let installation = Installation::new("suspended");
+    let (namespace, client) = (&installation.namespace, installation.client());
+    namespace.apply(&a_workflow("waits", "await sleep('1h');")).unwrap();
+    // From the begin, and later.
+    namespace.apply(&(a_run("begin", "waits", ", suspend: true") + &a_run("later", "waits", ""))).unwrap();
+    namespace.condition("elr/begin", "Suspended", "True", "SuspendRequested");
+    namespace.condition("elr/begin", "Stalled", "True", "Paused");
+    namespace.condition("elr/later", "Closed", "False", "Running");
+    let id = namespace.get("elr/later").unwrap()["status"]["runId"].as_str().unwrap().parse().unwrap();
+    client.pause(&id, "by hand").await.unwrap();
+    let suspend = |run: &str, suspend: bool| {
+        namespace.kubectl(&["patch", run, "--type=merge", "-p", &format!(r#"{{"spec": {{"suspend": {suspend}}}}}"#)]);
+    };
+    suspend("elr/later", true);
+    namespace.condition("elr/later", "Suspended", "True", "SuspendRequested");
+    let holders = client.run(&id).await.unwrap().blocked.unwrap().holders;
+    assert_eq!(holders.iter().map(Name::as_str).collect::<Vec<_>>(), ["people", "kubernetes"]);
+    suspend("elr/later", false);
+    namespace.condition("elr/later", "Suspended", "False", "SuspendTakenBack");
+    assert_eq!(client.run(&id).await.unwrap().status.as_str(), "Paused", "people hold it");
+    client.resume(&id, &everloop::api::http::Resume::default()).await.unwrap();
+    namespace.condition("elr/later", "Stalled", "False", "Accepted");
+    suspend("elr/begin", false);
+    namespace.condition("elr/begin", "Stalled", "False", "Accepted");
+}
+
+/// Nobody asks for a run again and again: the feed of changes tells what becomes of it, an operator that was gone looks once.
+#[tokio::test]
+async fn open_runs_are_followed_without_a_call_for_each() {
+    const RUNS: usize = 300;
+    const ROUTE: &str = "/v1/namespaces/{ns}/runs/{id}";
+    let mut installation = Installation::new("followed");
+    installation
+        .namespace
+        .apply(&a_workflow("waits", "await signal('go'); return input.number;").replace("{ sleep }", "{ signal }"))
+        .unwrap();
+    let documents: String =
+        (0..RUNS).map(|number| a_run(&format!("run-{number}"), "waits", &format!(", input: {{number: {number}}}"))).collect();
+    installation.namespace.apply(&documents).unwrap();
+    let objects = |installation: &Installation| installation.namespace.get("elr").unwrap()["items"].as_array().unwrap().clone();
+    control_plane().until("all are accepted", || {
+        let accepted = objects(&installation).iter().filter(|object| !object["status"]["acceptedAt"].is_null()).count();
+        accepted == RUNS
+    });
+    let asked = installation.requests(ROUTE);
+    assert!(asked < 30, "a start that is new needs no look: {asked}");
+    let client = installation.client();
+    let id = |object: &serde_json::Value| object["status"]["runId"].as_str().unwrap().parse().unwrap();
+    let all = objects(&installation);
+    // A pause and its end are told at once, too.
+    client.pause(&id(&all[0]), "for a look").await.unwrap();
+    let name = format!("elr/{}", all[0]["metadata"]["name"].as_str().unwrap());
+    installation.namespace.condition(&name, "Stalled", "True", "Paused");
+    client.resume(&id(&all[0]), &everloop::api::http::Resume::default()).await.unwrap();
+    installation.namespace.condition(&name, "Stalled", "False", "Accepted");
+    let go = |objects: Vec<serde_json::Value>| async {
+        for object in objects {
+            client.signal(&id(&object), "go", &everloop::api::Json::null()).await.unwrap();
+        }
+    };
+    let (first, rest) = all.split_at(RUNS / 2);
+    go(first.to_vec()).await;
+    let closed =
+        |installation: &Installation| objects(installation).iter().filter(|object| !object["status"]["closedAt"].is_null()).count();
+    control_plane().until("the first half is closed", || closed(&installation) == RUNS / 2);
+    assert_eq!(installation.requests(ROUTE), asked, "of the half that ended and of the half that waits, none was asked for");
+    // What ends while no operator is there is found by one look at each.
+    installation.kill_operator();
+    go(rest.to_vec()).await;
+    installation.start_operator();
+    control_plane().until("all are closed", || closed(&installation) == RUNS);
+    let looks = installation.requests(ROUTE) - asked;
+    assert!(looks <= RUNS as u64 / 2 + 30, "{looks} looks at {} runs", RUNS / 2);
+    for object in objects(&installation) {
+        assert_eq!(object["status"]["result"], object["spec"]["input"]["number"].to_string(), "{object}");
+    }
 }
 
 /// What is settled is written no more: not by passes, and not by an operator that starts.

@@ -152,7 +152,8 @@ impl Driver {
         Some(match step.kind {
             0..=3 => {
                 let head = self.fresh();
-                Call::Start(Start { head, offer: self.offer(step), ..world.start_of(RUNS[step.run], self.now) })
+                let origin = bit(step, 4).then(|| "kubernetes".parse().unwrap());
+                Call::Start(Start { head, origin, offer: self.offer(step), ..world.start_of(RUNS[step.run], self.now) })
             }
             4..=7 => {
                 let cancel = bit(step, 1) && bit(step, 2);
@@ -216,7 +217,14 @@ impl Driver {
                     1 if bit(step, 3) => ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() },
                     _ => ControlKind::Resume { version: None },
                 };
-                Call::Control(Control { run: run(RUNS[step.run]), kind, head: self.fresh(), key, now })
+                Call::Control(Control {
+                    run: run(RUNS[step.run]),
+                    kind,
+                    over: bit(step, 5).then(|| Head(self.head)),
+                    head: self.fresh(),
+                    key,
+                    now,
+                })
             }
             35 => Call::Open(step.by, TimeMs(self.now + 400)),
             36 if bit(step, 0) => Call::Renew(step.by, TimeMs(self.now + 400)),
@@ -361,6 +369,14 @@ async fn visible(store: &dyn Store) -> Vec<String> {
     for partition in partitions() {
         let counts = store.counts(partition).await.unwrap();
         all.push(format!("{partition:?} {counts:?}"));
+        let changes = match store.changes(partition, Some(0)).await.unwrap() {
+            Changes::Told { place, runs, more } => {
+                let bare = |change: Change| (change.run, change.record.map(bare), change.last);
+                format!("{place} {more} {:?}", runs.into_iter().map(bare).collect::<Vec<_>>())
+            }
+            Changes::TooOld => "too old".to_owned(),
+        };
+        all.push(format!("{partition:?} {changes}"));
         for parcel in store.outbox(partition).await.unwrap() {
             let messages: Vec<_> = parcel.messages.iter().map(|message| Message::decode(message).expect("a message")).collect();
             all.push(format!("{partition:?} {:?} {} {messages:?}", parcel.to, parcel.first));

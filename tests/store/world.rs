@@ -155,6 +155,7 @@ impl World {
             version: self.version.clone(),
             event: STARTED.into(),
             input_hash: "00112233aabbccdd".into(),
+            origin: None,
             now: TimeMs(now),
             offer: None,
         }
@@ -261,7 +262,10 @@ impl World {
     }
 
     pub async fn control(&self, id: &str, kind: ControlKind, head: u64, now: u64) -> Controlled {
-        self.store.control(Control { run: run(id), kind, head: Head(head), key: String::new(), now: TimeMs(now) }).await.unwrap()
+        self.store
+            .control(Control { run: run(id), kind, over: None, head: Head(head), key: String::new(), now: TimeMs(now) })
+            .await
+            .unwrap()
     }
 
     pub async fn fire(&self, id: &str, now: u64) -> Fired {

@@ -28,7 +28,7 @@ pub async fn run(context: &Context, args: &ResumeArgs) -> Result<Exit, CliError>
         Some(text) => Some(full(context, &args.run, text).await?),
         None => None,
     };
-    context.client.resume(&args.run, &Resume { version }).await?;
+    context.client.resume(&args.run, &Resume { version, holder: None }).await?;
     output::say(&format!("{} goes on; `{}` follows it", args.run, context.hint(&format!("watch {}", args.run))));
     Ok(Exit::Done)
 }

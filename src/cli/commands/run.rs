@@ -31,7 +31,7 @@ pub struct RunArgs {
 
 pub async fn run(context: &Context, args: &RunArgs) -> Result<Exit, CliError> {
     let input = args.input.as_deref().map_or_else(|| Ok(Json::null()), |text| input::json("--input", text))?;
-    let start = StartRun { workflow: args.workflow.clone(), id: args.id.clone(), input };
+    let start = StartRun { workflow: args.workflow.clone(), id: args.id.clone(), input, origin: None };
     let started = context.client.start(&start, &new_key()).await?;
     if !args.wait {
         output::print(&output::render(context.format, &started, || format!("{}\n", started.id)))?;

@@ -73,5 +73,5 @@ pub async fn start_all(
 fn start(order: Order, workflow: Name) -> StartRun {
     let prepare = format!("{}ms", order.prepare_for().as_millis());
     let input = json!({"id": order.id(), "zip": order.zip(), "amount": order.amount(), "prepareFor": prepare});
-    StartRun { workflow, id: order.id().parse().ok(), input: Json::of(&input) }
+    StartRun { workflow, id: order.id().parse().ok(), input: Json::of(&input), origin: None }
 }

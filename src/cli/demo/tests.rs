@@ -42,6 +42,7 @@ fn run(order: Order) -> RunView {
         },
         error: (ending == Ending::Failed).then(|| RunError::new("HttpError", "402")),
         blocked: None,
+        origin: None,
         started_at: TimeMs(1_000),
         closed_at: Some(TimeMs(9_000)),
     }

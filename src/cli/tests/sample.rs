@@ -37,6 +37,7 @@ pub fn run() -> RunView {
         result: None,
         error: None,
         blocked: None,
+        origin: None,
         started_at: BEGAN,
         closed_at: None,
     }

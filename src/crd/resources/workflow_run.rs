@@ -58,6 +58,9 @@ pub struct WorkflowRunSpec {
     /// Asks the run to end: its function may clean up.
     #[serde(default)]
     pub cancel: bool,
+    /// Holds the run: it takes no turn until this is taken back. Other holds of it are left alone.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 /// What has become of the run.

@@ -2,7 +2,10 @@
 //!
 //! The order of writes makes a start that no crash repeats: the finalizer, then the run's id in the status, then the start under that
 //! id, then `acceptedAt`. Once that stands there the run is never asked for again.
+//!
+//! What becomes of the run comes from the queue service's feed of changes ([`following`]), not by asking for each.
 
+mod following;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -10,30 +13,36 @@ mod tests;
 pub(super) use plan::FINALIZER;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::stream;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
 use super::drive::drive;
 use super::status;
-use crate::api::{Code, RunId};
+use crate::api::{Code, Name, RunId, RunView};
 use crate::client::{Client, ClientError};
 use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
+pub(super) use following::Following;
+use following::{LOOK_AGAIN, News};
 use plan::Step;
-
-/// An open run is looked at again after a tenth of its age, within these bounds.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
-    let controller = Controller::new(context.all::<WorkflowRun>(), watcher::Config::default());
-    drive("WorkflowRun", controller, reconcile, context, shutdown).await;
+    let (triggers, triggered) = mpsc::channel(following::TRIGGERS_MAX);
+    let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
+    let controller = Controller::new(context.all::<WorkflowRun>(), watcher::Config::default()).reconcile_on(triggered);
+    let (feed, objects) = (context.clone(), controller.store());
+    tokio::select! {
+        () = drive("WorkflowRun", controller, reconcile, context, shutdown) => {}
+        () = following::read(&feed, objects, triggers) => {}
+    }
 }
 
 async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Action, Error> {
@@ -48,15 +57,33 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
             Action::await_change()
         }
         Step::Start(planned) => {
-            let asked = context.queue(&planned.namespace).start(&planned.start, planned.start.id.as_ref().map_or("", RunId::as_str)).await;
-            told(&context, &run, asked.map(|view| plan::accepted(&run, &view, &status::now()))).await?
+            let (of, start) = (Followed::new(&context, &run, &planned.namespace, &planned.id), &planned.start);
+            let round = context.following.begin(of.namespace, of.id, &of.name);
+            let asked = context.queue(of.namespace).start(start, of.id.as_str()).await;
+            // It may have ended before, and how is not in this answer: then it is looked at.
+            let round = asked.as_ref().is_ok_and(|view| !view.status.is_closed()).then_some(round);
+            of.told(asked, |view| plan::accepted(&run, view, &status::now()), round).await?
         }
-        Step::Look { namespace, id, cancel } => {
-            let queue = context.queue(&namespace);
+        Step::Look { namespace, id, cancel, suspend } => {
+            let (of, queue) = (Followed::new(&context, &run, &namespace, &id), context.queue(&namespace));
             if cancel {
                 cancel_once(&queue, &run, &id, "the WorkflowRun asks for it").await?;
             }
-            told(&context, &run, queue.run(&id).await.map(|view| plan::mirrored(&run, &view, &status::now()))).await?
+            if let Some(suspend) = suspend {
+                hold(&queue, &run, &id, suspend).await?;
+            }
+            let mirrored = |view: &RunView| plan::mirrored(&run, view, &status::now());
+            match context.following.news(&namespace, &id, &of.name) {
+                News::Told(view) => of.told(Ok((*view).clone()), mirrored, None).await?,
+                News::Look(round) => {
+                    context.metrics.looks.inc();
+                    of.told(queue.run(&id).await, mirrored, Some(round)).await?
+                }
+                News::None(look_after) => {
+                    write(&context, &run, &plan::observed(&run, &status::now())).await?;
+                    Action::requeue(look_after)
+                }
+            }
         }
         Step::Cancel { namespace, id } => {
             if let Err(error) = cancel_once(&context.queue(&namespace), &run, &id, "the WorkflowRun was deleted").await {
@@ -66,6 +93,7 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
                 tracing::warn!(run = %id, %error, "a WorkflowRun goes although its run could not be cancelled");
             }
             set_finalizers(&context, &run, plan::others(&run)).await?;
+            context.following.end(&namespace, &id, &run.name_any());
             Action::await_change()
         }
     };
@@ -81,6 +109,18 @@ async fn cancel_once(queue: &Client, run: &WorkflowRun, id: &RunId, reason: &str
     }
 }
 
+/// Passes `spec.suspend` on, once for each change of the object. A run that is over cannot be held, and one that is not held by us is let go.
+async fn hold(queue: &Client, run: &WorkflowRun, id: &RunId, suspend: bool) -> Result<(), ClientError> {
+    let holder = plan::holder();
+    let key = format!("{}-suspend-{}", run.uid().unwrap_or_default(), run.metadata.generation.unwrap_or(0));
+    let done =
+        if suspend { queue.hold(id, &holder, "the WorkflowRun asks for it", &key).await } else { queue.let_go(id, &holder, &key).await };
+    match done {
+        Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound | Code::NotApplicable)) => Ok(()),
+        done => done,
+    }
+}
+
 async fn set_finalizers(context: &Context, run: &WorkflowRun, finalizers: Vec<String>) -> Result<(), Error> {
     let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
     let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": finalizers}});
@@ -88,23 +128,54 @@ async fn set_finalizers(context: &Context, run: &WorkflowRun, finalizers: Vec<St
     Ok(())
 }
 
-/// Writes what an answer of the queue service comes to.
-async fn told(context: &Context, run: &WorkflowRun, answer: Result<WorkflowRunStatus, ClientError>) -> Result<Action, Error> {
-    match answer {
-        Ok(next) => {
-            let closed = next.closed_at.is_some();
-            write(context, run, &next).await?;
-            let tenth = status::since(run.metadata.creation_timestamp.as_ref()) / 10;
-            Ok(if closed { Action::await_change() } else { Action::requeue(tenth.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1)) })
-        }
-        Err(ClientError::Refused(problem)) if problem.code.status() < 500 && problem.code != Code::Overloaded => {
-            let (next, look_again) = plan::refused(run, &problem, &status::now());
-            write(context, run, &next).await?;
-            Ok(look_again.map_or_else(Action::await_change, Action::requeue))
-        }
-        Err(error) => {
-            write(context, run, &plan::away(run, &error, &status::now())).await?;
-            Err(error.into())
+/// An object and the run that it follows.
+struct Followed<'a> {
+    context: &'a Context,
+    run: &'a WorkflowRun,
+    namespace: &'a Name,
+    id: &'a RunId,
+    name: String,
+}
+
+impl<'a> Followed<'a> {
+    fn new(context: &'a Context, run: &'a WorkflowRun, namespace: &'a Name, id: &'a RunId) -> Self {
+        Self { context, run, namespace, id, name: run.name_any() }
+    }
+
+    /// Writes what the queue service said of the run. `round`: since when nothing can have been missed; `None` when that is not known,
+    /// or was before.
+    async fn told(
+        &self,
+        answer: Result<RunView, ClientError>,
+        next: impl FnOnce(&RunView) -> WorkflowRunStatus,
+        round: Option<u64>,
+    ) -> Result<Action, Error> {
+        let following = &self.context.following;
+        match answer {
+            Ok(view) => {
+                let next = next(&view);
+                let closed = next.closed_at.is_some();
+                write(self.context, self.run, &next).await?;
+                if closed {
+                    following.end(self.namespace, self.id, &self.name);
+                    return Ok(Action::await_change());
+                }
+                Ok(Action::requeue(round.map_or(LOOK_AGAIN, |round| following.known(self.namespace, self.id, &self.name, round, &view))))
+            }
+            // Not for us to say: this operator is about to stop.
+            Err(error) if matches!(error.code(), Some(Code::StoreChanged | Code::OldTerm)) => Err(error.into()),
+            Err(ClientError::Refused(problem)) if problem.code.status() < 500 && problem.code != Code::Overloaded => {
+                let (next, look_again) = plan::refused(self.run, &problem, &status::now());
+                write(self.context, self.run, &next).await?;
+                if look_again.is_none() {
+                    following.end(self.namespace, self.id, &self.name);
+                }
+                Ok(look_again.map_or_else(Action::await_change, Action::requeue))
+            }
+            Err(error) => {
+                write(self.context, self.run, &plan::away(self.run, &error, &status::now())).await?;
+                Err(error.into())
+            }
         }
     }
 }

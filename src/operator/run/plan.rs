@@ -5,13 +5,15 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use crate::api::http::StartRun;
-use crate::api::{Code, Json, Name, Problem, RunId, RunStatus, RunView};
+use crate::api::{Code, Json, Name, Origin, Problem, RunId, RunStatus, RunView};
 use crate::client::ClientError;
 use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
 use crate::operator::status::{GRACE, since, time};
 
 /// Holds an object until its run is asked to end.
 pub(in crate::operator) const FINALIZER: &str = "everloop.dev/cancel";
+/// Where runs of objects come from, before the uid of the object that owns one.
+const ORIGIN: &str = "kubernetes";
 /// A deleted object waits for the queue service at most for so long.
 pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
 /// A workflow that is missing is looked for again.
@@ -31,7 +33,7 @@ pub(super) enum Step {
     /// Ask for the run.
     Start(Box<Planned>),
     /// Look at the run, after asking it to end.
-    Look { namespace: Name, id: RunId, cancel: bool },
+    Look { namespace: Name, id: RunId, cancel: bool, suspend: Option<bool> },
     /// Ask the run to end, and let the object go.
     Cancel { namespace: Name, id: RunId },
 }
@@ -40,7 +42,13 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Planned {
     pub(super) namespace: Name,
+    pub(super) id: RunId,
     pub(super) start: StartRun,
+}
+
+/// Under which name objects hold runs.
+pub(super) fn holder() -> Name {
+    ORIGIN.parse().expect("a name")
 }
 
 /// The finalizers of others.
@@ -80,10 +88,16 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
         };
     };
     if before.accepted_at.is_some() {
-        return Step::Look { namespace, id, cancel: run.spec.cancel && !before.conditions.is_true("Cancelling") };
+        let suspend = (run.spec.suspend != before.conditions.is_true("Suspended")).then_some(run.spec.suspend);
+        return Step::Look { namespace, id, cancel: run.spec.cancel && !before.conditions.is_true("Cancelling"), suspend };
     }
-    match start(run, id) {
-        Ok(start) => Step::Start(Box::new(Planned { namespace, start })),
+    // An object that names its run may attach to one: it does not own it.
+    let origin = match (&run.spec.run_id, run.uid()) {
+        (None, Some(uid)) => format!("{ORIGIN}/{uid}"),
+        _ => ORIGIN.to_owned(),
+    };
+    match start(run, id.clone(), origin.parse().ok()) {
+        Ok(start) => Step::Start(Box::new(Planned { namespace, id, start })),
         Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, now)),
     }
 }
@@ -101,7 +115,7 @@ fn id_of(run: &WorkflowRun) -> String {
         .unwrap_or_else(|| format!("{}-{}", run.name_any(), run.uid().unwrap_or_default().chars().take(8).collect::<String>()))
 }
 
-fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
+fn start(run: &WorkflowRun, id: RunId, origin: Option<Origin>) -> Result<StartRun, String> {
     let input = match (&run.spec.input, &run.spec.input_json) {
         (Some(value), None) => Json::of(value),
         (None, Some(text)) => Json::checked(text).map_err(|e| format!("`spec.inputJSON` is no JSON: {e}"))?,
@@ -109,13 +123,16 @@ fn start(run: &WorkflowRun, id: RunId) -> Result<StartRun, String> {
         (Some(_), Some(_)) => return Err("give `input` or `inputJSON`, not both".to_owned()),
     };
     let workflow = run.spec.workflow.parse::<Name>().map_err(|e| format!("`spec.workflow`: {e}"))?;
-    Ok(StartRun { workflow, id: Some(id), input })
+    Ok(StartRun { workflow, id: Some(id), input, origin })
 }
 
 /// The status of a run that was just accepted. Perhaps it has ended, when this is not the first time that it is asked for: the answer of
 /// a start has no result, so that is told after a look.
 pub(super) fn accepted(run: &WorkflowRun, view: &RunView, now: &str) -> WorkflowRunStatus {
-    let mut next = mirrored(run, &RunView { status: RunStatus::Running, closed_at: None, ..view.clone() }, now);
+    // It has been asked to start and nothing else.
+    let plain =
+        WorkflowRun { spec: crate::crd::resources::WorkflowRunSpec { cancel: false, suspend: false, ..run.spec.clone() }, ..run.clone() };
+    let mut next = mirrored(&plain, &RunView { status: RunStatus::Running, closed_at: None, ..view.clone() }, now);
     next.accepted_at = time(view.started_at).or_else(|| Some(now.to_owned()));
     next
 }
@@ -139,9 +156,6 @@ pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
     if let Some(blocked) = &view.blocked {
         set("Stalled", "True", &blocked.reason, &blocked.message);
     }
-    if run.spec.cancel {
-        set("Cancelling", "True", "CancelRequested", "the run was asked to end");
-    }
     next.phase = Some(if view.blocked.is_some() { "Blocked".to_owned() } else { phase });
     next.version = Some(view.version.to_string());
     let result = view.result.as_ref().map(|result| result.get().to_owned());
@@ -149,6 +163,29 @@ pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
     next.result = result.map(cut);
     next.error = error.map(cut);
     next.closed_at = view.closed_at.and_then(time);
+    asked(run, &mut next, now);
+    next
+}
+
+/// What the object asks of its open run, and has been passed on before this is written.
+fn asked(run: &WorkflowRun, next: &mut WorkflowRunStatus, now: &str) {
+    let generation = run.metadata.generation.unwrap_or(0);
+    let mut set = |kind, status, reason, message| next.conditions.set(kind, status, reason, message, generation, now);
+    if run.spec.cancel {
+        set("Cancelling", "True", "CancelRequested", "the run was asked to end");
+    }
+    if run.spec.suspend {
+        set("Suspended", "True", "SuspendRequested", "the run is held by this object");
+    } else if run.status.as_ref().is_some_and(|status| status.conditions.get("Suspended").is_some()) {
+        set("Suspended", "False", "SuspendTakenBack", "the run is not held by this object");
+    }
+}
+
+/// The status of an accepted run of which there are no news: what the object itself has asked for.
+pub(super) fn observed(run: &WorkflowRun, now: &str) -> WorkflowRunStatus {
+    let generation = run.metadata.generation.unwrap_or(0);
+    let mut next = WorkflowRunStatus { observed_generation: generation, ..run.status.clone().unwrap_or_default() };
+    asked(run, &mut next, now);
     next
 }
 

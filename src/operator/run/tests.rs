@@ -33,6 +33,7 @@ fn each_step_waits_for_the_one_before() {
     assert_eq!((planned.start.id.unwrap().as_str(), planned.start.input.get()), ("r-01234567", "[1.0]"));
     assert!(matches!(step(held(), none.clone(), &accepted), Step::Look { cancel: false, .. }), "never started again");
     assert!(matches!(step(held(), json!({"cancel": true}), &accepted), Step::Look { cancel: true, .. }));
+    assert!(matches!(step(held(), json!({"suspend": true}), &accepted), Step::Look { suspend: Some(true), .. }));
     assert_eq!(step(held(), none.clone(), &closed), Step::Finalizers(vec!["theirs".into()]));
     assert_eq!(step(none.clone(), none.clone(), &closed), Step::Nothing);
     // Deleted: an id may stand for a start that was sent and not acknowledged.

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod extract;
+mod fence;
 pub mod principal;
 pub mod problem;
 
@@ -51,6 +52,9 @@ async fn admitted(service: &Service, route: &str, request: Request, next: Next) 
     if under_way.0 > service.config.in_flight_max && !ALWAYS.contains(&route) {
         let problem = Problem::new(Code::Overloaded, "this replica has as many requests under way as it takes");
         return Refused::from(problem.next("repeat the request after a second")).into_response();
+    }
+    if let Err(refused) = fence::check(service, request.headers()).await {
+        return refused.into_response();
     }
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     answer.unwrap_or_else(|panic| {

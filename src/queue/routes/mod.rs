@@ -1,11 +1,13 @@
 //! The routes: each extracts, calls, and maps the answer. One file per group.
 
 mod activities;
+mod changes;
 mod commit;
 mod control;
 mod health;
 mod journal;
 pub mod openapi;
+mod operator;
 mod queues;
 mod runs;
 mod signals;
@@ -38,6 +40,8 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/activities/{token}/complete", post(activities::complete))
         .route("/v1/activities/{token}/fail", post(activities::fail))
         .route("/v1/activities/{token}/heartbeat", post(activities::heartbeat))
+        .route("/v1/changes", get(changes::changes))
+        .route("/v1/operator/term", post(operator::term))
         .route("/v1/workers", get(workers::list))
         .route("/v1/worker/session", post(worker::open))
         .route("/v1/worker/session/{id}", delete(worker::goodbye))

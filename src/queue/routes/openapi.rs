@@ -227,12 +227,18 @@ fn people(of: &mut Of<'_>) {
     of.get::<RunView>("/v1/namespaces/{ns}/runs/{id}", "A run; a `/` in its id is written %2F.").query = &[WAIT];
     of.get::<http::Journal>("/v1/namespaces/{ns}/runs/{id}/journal", "Committed turns.").query =
         &[("from", "The first entry, from 0."), WAIT];
+    of.get::<http::Changes>("/v1/changes", "Runs with an origin that have changed since the cursor, each as it is now.").query =
+        &[("cursor", "Of the answer before; without one the feed's end is told."), WAIT];
+    let term = of.typed::<http::Term>();
+    let path = "/v1/operator/term";
+    of.add("post", path, "A term for an operator that leads: requests of lower ones are refused.", Shape::None, 200, term).repeat =
+        "A repeat gives another, higher term.";
     let signal = of.typed::<http::Accepted>();
     let path = "/v1/namespaces/{ns}/runs/{id}/signals/{name}";
     of.add("post", path, "Sends a signal; the body is its payload.", Shape::Payload, 202, signal);
     of.send::<http::Reason, http::Accepted>("post", "/v1/namespaces/{ns}/runs/{id}/cancel", "Asks the run to end in order.", 202);
     of.send::<http::Reason, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/terminate", "Ends the run at once.", 200);
-    of.send::<http::Reason, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/pause", "Holds the run.", 200);
+    of.send::<http::Pause, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/pause", "Holds the run.", 200);
     of.send::<http::Resume, RunView>("post", "/v1/namespaces/{ns}/runs/{id}/resume", "Lets a paused or blocked run go on.", 200);
 }
 

@@ -96,6 +96,7 @@ impl Service {
                 version: current.version.clone(),
                 event: event.clone(),
                 input_hash: input_hash.clone(),
+                origin: start.origin.clone(),
                 now: self.clock.for_store(),
                 offer: reservation.as_ref().map(Reservation::offer),
             };

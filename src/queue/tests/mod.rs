@@ -1,8 +1,11 @@
 //! The service over real HTTP, in front of the embedded store, with the worker's protocol driven by hand.
 
 mod border;
+mod changes;
+mod fence;
 mod grants;
 mod harness;
+mod holders;
 mod outage;
 mod repeats;
 mod runs;

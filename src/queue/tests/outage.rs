@@ -28,12 +28,14 @@ async fn a_store_that_is_away_is_unknown_and_not_refused_and_all_goes_on_when_it
     assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)), "it takes requests and says what is wrong");
     assert!(ready.body["reason"].as_str().unwrap().contains("does not answer"), "{}", ready.body);
     assert_eq!(server.get("/healthz").await.status, 200);
+    assert!(server.get("/metrics").await.text.contains("everloop_store_away 1\n"));
 
     server.store.away.store(false, Ordering::SeqCst);
     assert_eq!(worker.commit_as(seq, json!([item])).await.results, [ItemResult::Accepted]);
     assert_eq!(server.start("b").await.status, 201);
     assert_eq!(worker.turn().await.run.id.as_str(), "b");
     assert_eq!(server.get("/readyz").await.body["reason"], "");
+    assert!(server.get("/metrics").await.text.contains("everloop_store_away 0\n"));
 }
 
 #[tokio::test]

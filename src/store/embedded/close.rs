@@ -1,6 +1,7 @@
 //! The end of a run: everything that could still happen to it is dropped, and its retention begins.
 
 use super::attempts;
+use super::changes;
 use super::due;
 use super::fault::Fault;
 use super::grant;
@@ -35,5 +36,5 @@ pub(super) fn close(tx: &mut Tx<'_>, row: &mut RunRow, input: Input, status: Run
     let remove_at = now.plus(DurationMs(record.retention_ms));
     tx.put(T::Closed, Key::of(row.partition).time(remove_at).text(&row.name), &[])?;
     tx.wake(Wake::Closed(row.key.clone()));
-    Ok(())
+    changes::tell(tx, row)
 }

@@ -1,5 +1,6 @@
 //! What a person does to a run: terminate, pause, resume. Each replaces the head, so that a turn on its way is refused.
 
+use super::changes;
 use super::close;
 use super::commit::append;
 use super::fault::Fault;
@@ -26,9 +27,14 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
     if row.record.head == head {
         return Ok(Controlled::Done(row.record));
     }
+    if control.over.is_some_and(|over| over.to_string() != row.record.head) {
+        return Ok(Controlled::Moved(row.record));
+    }
     match &control.kind {
         // Held already, by whomever: the reason stays.
-        ControlKind::Pause { .. } if row.record.phase == Phase::Blocked => return Ok(Controlled::Done(row.record)),
+        ControlKind::Pause { .. } if row.record.phase == Phase::Blocked && control.over.is_none() => {
+            return Ok(Controlled::Done(row.record));
+        }
         ControlKind::Resume { .. } if row.record.phase != Phase::Blocked => return Ok(Controlled::NotApplicable(row.record)),
         ControlKind::Terminate { entry } => {
             let kept = mailbox::keep_first(tx, &row)?;
@@ -42,6 +48,7 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             grant::drop_turn(tx, &mut row)?;
             row.record.phase = step(row.record.phase, Input::Block)?;
             row.record.blocked.clone_from(blocked);
+            changes::tell(tx, &row)?;
         }
         ControlKind::Resume { version } => {
             row.record.phase = step(row.record.phase, Input::Resume)?;
@@ -50,6 +57,7 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             if let Some(version) = version {
                 row.record.version = version.to_string();
             }
+            changes::tell(tx, &row)?;
         }
     }
     mailbox::remember(tx, &row, &control.key)?;

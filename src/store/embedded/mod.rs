@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that the Redis store does not promise too.
 
 mod attempts;
+mod changes;
 mod claim;
 mod clock;
 mod close;
@@ -21,6 +22,7 @@ mod finish;
 mod fire;
 mod grant;
 mod leases;
+mod lineage;
 mod list;
 mod mailbox;
 mod outbox;
@@ -201,6 +203,14 @@ impl Store for EmbeddedStore {
         Ok(self.clock.now())
     }
 
+    async fn lineage(&self) -> Result<op::Lineage, StoreError> {
+        self.look("read the store's id", lineage::lineage)
+    }
+
+    async fn next_term(&self) -> Result<u64, StoreError> {
+        self.write("give a term", lineage::next_term).await
+    }
+
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {
         self.space.check("define a workflow")?;
         self.write("define a workflow", move |tx| define::define(tx, &define)).await
@@ -316,6 +326,10 @@ impl Store for EmbeddedStore {
     async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError> {
         let (run, partitions) = (run.clone(), self.info.partitions);
         self.look_long("read a journal", move |rows| read::journal(rows, partitions, &run, from, bytes)).await
+    }
+
+    async fn changes(&self, partition: Partition, after: Option<u64>) -> Result<op::Changes, StoreError> {
+        self.look_long("read what has changed", move |rows| changes::changes(rows, partition, after)).await
     }
 
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {

@@ -1,6 +1,7 @@
 //! Leases that are handed back or extended.
 
 use super::attempts;
+use super::changes;
 use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::rows::{RunRow, Tx};
@@ -38,6 +39,7 @@ pub(super) fn release(tx: &mut Tx<'_>, release: &Release) -> Result<bool, Fault>
                 row.record.head = head.to_string();
                 // No context stands at the new head.
                 row.record.holder.clear();
+                changes::tell(tx, &row)?;
             } else if *keeps_context {
                 session.as_str().clone_into(&mut row.record.holder);
             } else if row.record.holder == session.as_str() {

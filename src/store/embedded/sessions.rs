@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::attempts;
+use super::changes;
 use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::leases::{self, Lease};
@@ -163,6 +164,7 @@ fn lose_turn(tx: &mut Tx<'_>, row: &mut RunRow, ending: &Ending, now: TimeMs) ->
     row.record.phase = phase;
     if kills {
         TURN_KILLED_WORKER.clone_into(&mut row.record.blocked);
+        changes::tell(tx, row)?;
         return Ok(false);
     }
     grant::ready(tx, row, &mut Slots::none(), now)?;

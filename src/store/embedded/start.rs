@@ -7,23 +7,31 @@ use super::mailbox::{self, Mail};
 use super::rows::{RunRow, Tx};
 use super::tables::{Key, T};
 use crate::api::TimeMs;
-use crate::machine::record::{RECORD_FORMAT, RunRecord};
+use crate::machine::record::{RunRecord, record_format};
 use crate::machine::run::Phase;
 use crate::store::op::{Start, Started, WorkflowRecord};
 
 /// See the port. The id comes before the version: a repeat after a new definition is still a repeat.
 pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
     let now = tx.now(start.now);
-    if let Some(row) = tx.load(&start.run)? {
-        let equal = row.record.workflow == start.workflow.as_str() && row.record.input_hash == start.input_hash;
-        return Ok(if equal { Started::Existing(row.record) } else { Started::Taken(row.record) });
+    let origin = start.origin.as_ref().map_or("", |origin| origin.as_str());
+    if let Some(mut row) = tx.load(&start.run)? {
+        if row.record.workflow != start.workflow.as_str() || row.record.input_hash != start.input_hash {
+            return Ok(Started::Taken(row.record));
+        }
+        if !origin.is_empty() && row.record.origin.is_empty() && row.record.phase != Phase::Closed {
+            row.record.format = record_format(origin);
+            origin.clone_into(&mut row.record.origin);
+            tx.save(&row)?;
+        }
+        return Ok(Started::Existing(row.record));
     }
     let Some(current) = define::workflow(tx, &start.run.namespace, &start.workflow)? else { return Ok(Started::WorkflowNotFound) };
     if current.version != start.version {
         return Ok(Started::VersionChanged(current));
     }
     let partition = start.run.partition(tx.partitions());
-    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, &current, now) };
+    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, origin, &current, now) };
     let mut slots = Slots::of(tx, partition, start.offer.as_ref())?;
     let (namespace, id) = (start.run.namespace.as_str(), start.run.id.as_str());
     tx.put(T::Started, Key::global().text(namespace).time(now).text(id), &[])?;
@@ -34,9 +42,9 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
     Ok(Started::New { record: row.record, grant })
 }
 
-fn born(start: &Start, current: &WorkflowRecord, now: TimeMs) -> RunRecord {
+fn born(start: &Start, origin: &str, current: &WorkflowRecord, now: TimeMs) -> RunRecord {
     RunRecord {
-        format: RECORD_FORMAT,
+        format: record_format(origin),
         uid: start.uid.to_string(),
         workflow: start.workflow.to_string(),
         version: start.version.to_string(),
@@ -61,6 +69,7 @@ fn born(start: &Start, current: &WorkflowRecord, now: TimeMs) -> RunRecord {
         closed: 0,
         closed_at: TimeMs(0),
         retention_ms: current.retention_ms,
+        origin: origin.to_owned(),
         attempts: Vec::new(),
         attempts_beside: 0,
     }

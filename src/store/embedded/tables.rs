@@ -31,7 +31,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// `format`, `id`, `partitions`, `sequence`.
+    /// `format`, `id`, `partitions`, `sequence`, `mark`, `term`.
     Meta = "meta",
     /// version: the definition's canonical JSON.
     Versions = "versions",
@@ -72,6 +72,10 @@ tables! {
     /// partition, `o`, partition of the receiver: the number of the last message sent. partition, `i`, partition of the sender: of the
     /// last one applied.
     Sequences = "sequences",
+    /// partition, place: the name of a run that has changed.
+    Changes = "changes",
+    /// partition: the place of the last change.
+    ChangesEnd = "changes_end",
     /// namespace, started at, id: nothing. Over all partitions, because a file has one order of runs.
     Started = "started",
     /// namespace, workflow, started at, id: nothing.

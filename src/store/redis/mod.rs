@@ -14,6 +14,7 @@ mod definitions;
 mod due;
 mod encode;
 mod keys;
+mod lineage;
 mod list;
 mod outbox;
 mod read;
@@ -119,6 +120,14 @@ impl Store for RedisStore {
         read::now(self).await
     }
 
+    async fn lineage(&self) -> Result<op::Lineage, StoreError> {
+        lineage::lineage(self).await
+    }
+
+    async fn next_term(&self) -> Result<u64, StoreError> {
+        lineage::next_term(self).await
+    }
+
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {
         definitions::define(self, define).await
     }
@@ -219,6 +228,10 @@ impl Store for RedisStore {
 
     async fn journal(&self, run: &RunKey, from: u32, bytes: usize) -> Result<Option<op::JournalPage>, StoreError> {
         read::journal(self, run, from, bytes).await
+    }
+
+    async fn changes(&self, partition: Partition, after: Option<u64>) -> Result<op::Changes, StoreError> {
+        read::changes(self, partition, after).await
     }
 
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use super::connection::Call;
 use super::decode::Fields;
 use super::scripts::SCRIPTS;
-use super::{RedisStore, keys};
+use super::{RedisStore, encode, keys};
+use crate::api::limits::{CHANGES_PAGE_BYTES, CHANGES_PAGE_MAX};
 use crate::api::{Partition, RunKey, TimeMs};
-use crate::store::op::{Counts, JournalPage, RunState};
+use crate::store::op::{Change, Changes, Counts, JournalPage, RunState};
 use crate::store::port::StoreError;
 
 pub(super) async fn now(store: &RedisStore) -> Result<TimeMs, StoreError> {
@@ -59,6 +60,29 @@ pub(super) async fn journal(store: &RedisStore, run: &RunKey, from: u32, bytes: 
         return Ok(None);
     }
     Ok(Some(JournalPage { uid: answer.text()?, head: answer.text()?, turns: answer.small()?, entries: answer.texts()? }))
+}
+
+pub(super) async fn changes(store: &RedisStore, partition: Partition, after: Option<u64>) -> Result<Changes, StoreError> {
+    let script = &SCRIPTS.changes;
+    let after = after.map_or_else(String::new, |place| encode::exact(place).to_string());
+    let call = store.call(script, partition, TimeMs(0)).arg(after).arg(CHANGES_PAGE_MAX).arg(CHANGES_PAGE_BYTES);
+    let mut answer = store.fields(script, partition, call).await?;
+    match answer.text()?.as_str() {
+        "told" => {
+            let place = answer.number()?;
+            let runs = answer.list()?.all(|list| {
+                let mut change = list.list()?;
+                let run = change.parsed()?;
+                if change.is_empty() {
+                    return Ok(Change { run, record: None, last: String::new() });
+                }
+                Ok(Change { run, record: Some(change.record()?), last: change.text()? })
+            })?;
+            Ok(Changes::Told { place, runs, more: answer.flag()? })
+        }
+        "old" => Ok(Changes::TooOld),
+        other => Err(answer.damaged(format_args!("unknown answer {other}"))),
+    }
 }
 
 pub(super) async fn counts(store: &RedisStore, partition: Partition) -> Result<Counts, StoreError> {

@@ -52,7 +52,8 @@ pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, S
         .arg(start.version.as_str())
         .arg(start.event)
         .arg(start.input_hash)
-        .arg(encode::offer(start.offer.as_ref()));
+        .arg(encode::offer(start.offer.as_ref()))
+        .arg(start.origin.as_ref().map_or("", |origin| origin.as_str()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "new" => Ok(Started::New { record: answer.record()?, grant: answer.grants()?.turns.pop() }),
@@ -106,13 +107,15 @@ pub(super) async fn control(store: &RedisStore, control: Control) -> Result<Cont
         .arg(detail)
         .arg(RunRecord::closed_number(RunStatus::Terminated))
         .arg(control.key)
-        .arg(IDEMPOTENCY_KEYS_KEPT);
+        .arg(IDEMPOTENCY_KEYS_KEPT)
+        .arg(control.over.map_or_else(String::new, |over| over.to_string()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "done" => answer.record().map(Controlled::Done),
         "missing" => Ok(Controlled::NotFound),
         "closed" => Ok(Controlled::Closed(answer.record()?.status())),
         "refused" => answer.record().map(Controlled::NotApplicable),
+        "moved" => answer.record().map(Controlled::Moved),
         other => Err(answer.damaged(format_args!("unknown answer {other}"))),
     }
 }

@@ -16,9 +16,10 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
+    include_str!("lua/parts/changes.lua"),
     include_str!("lua/parts/outbox.lua"),
     include_str!("lua/parts/turn.lua"),
     include_str!("lua/parts/library.lua"),
@@ -75,9 +76,11 @@ scripts! {
     sent = "clear an outbox", plain;
     run = "read a run", on_runs;
     journal = "read a journal", on_runs;
+    changes = "read what has changed", on_runs;
     counts = "count", plain;
     generation = "keep a definition", plain;
     define = "define a workflow", plain;
     defined = "define a workflow", plain;
+    next_term = "give a term", plain;
     meta = "open the store", plain;
 }

@@ -80,7 +80,7 @@ async fn forward(client: Client, channel: String, sender: broadcast::Sender<Wake
     }
 }
 
-/// `p|<partition>|<pool>`, `q|<partition>|<namespace>/<name>`, `c|<run>`; a message of a newer program is passed over.
+/// `p|<partition>|<pool>`, `q|<partition>|<namespace>/<name>`, `c|<run>`, `f|<partition>`; a message of a newer program is passed over.
 fn parse(message: &str) -> Option<Wake> {
     let (kind, rest) = message.split_once('|')?;
     let place = || {
@@ -90,6 +90,7 @@ fn parse(message: &str) -> Option<Wake> {
     match kind {
         "p" => place().map(|(partition, pool)| Wake::Pool { partition, pool }),
         "q" => place().map(|(partition, queue)| Wake::Queue { partition, queue }),
+        "f" => rest.parse().ok().map(|partition| Wake::Changed(Partition(partition))),
         "c" => rest.parse().ok().map(Wake::Closed),
         _ => None,
     }
@@ -104,7 +105,8 @@ mod tests {
         assert_eq!(parse("p|3|default"), Some(Wake::Pool { partition: Partition(3), pool: "default".into() }));
         assert_eq!(parse("q|0|shop/drivers"), Some(Wake::Queue { partition: Partition(0), queue: "shop/drivers".into() }));
         assert_eq!(parse("c|shop/a/b"), Some(Wake::Closed("shop/a/b".parse().unwrap())));
-        for other in ["", "p", "p|x|default", "z|1|a", "c|nothing"] {
+        assert_eq!(parse("f|3"), Some(Wake::Changed(Partition(3))));
+        for other in ["", "p", "f|x", "p|x|default", "z|1|a", "c|nothing"] {
             assert_eq!(parse(other), None, "{other}");
         }
     }

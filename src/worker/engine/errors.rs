@@ -26,7 +26,7 @@ pub const ENGINE_ERROR: &str = "EngineError";
 
 impl Stop {
     pub fn blocked(reason: &str, message: impl Into<String>) -> Self {
-        Self::Blocked(Blocked { reason: reason.to_owned(), message: message.into() })
+        Self::Blocked(Blocked { reason: reason.to_owned(), message: message.into(), holders: Vec::new() })
     }
 
     pub fn broken_source(message: impl Into<String>) -> Self {

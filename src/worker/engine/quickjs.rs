@@ -213,7 +213,9 @@ impl Engine for QuickJsEngine {
                 return TurnOutcome::ReplayLimitExceeded(breach.to_error(&self.limits));
             }
             Err(Stop::Blocked(blocked)) => TurnOutcome::Blocked(blocked),
-            Err(Stop::Mismatch(message)) => TurnOutcome::Blocked(Blocked { reason: Blocked::NONDETERMINISM.into(), message }),
+            Err(Stop::Mismatch(message)) => {
+                TurnOutcome::Blocked(Blocked { reason: Blocked::NONDETERMINISM.into(), message, holders: Vec::new() })
+            }
         };
         if poisoned {
             self.discard(id);

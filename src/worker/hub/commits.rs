@@ -157,7 +157,9 @@ impl Hub {
                             self.take_turn(job, None);
                         }
                     }
-                    Err(message) => self.block(job, crate::api::run::Blocked { reason: "UnknownEvent".to_owned(), message }),
+                    Err(message) => {
+                        self.block(job, crate::api::run::Blocked { reason: "UnknownEvent".to_owned(), message, holders: Vec::new() })
+                    }
                 }
             }
             ItemResult::Refused { reason } if reason == JOURNAL_FULL && job.verdict.is_none() => {
@@ -171,7 +173,7 @@ impl Hub {
                 self.hold_slot(turn);
                 if let Some(message) = reason.strip_prefix(INVALID) {
                     let message = format!("the turn's commit was not taken: {message}");
-                    self.block(job, crate::api::run::Blocked { reason: "CommitNotTaken".to_owned(), message });
+                    self.block(job, crate::api::run::Blocked { reason: "CommitNotTaken".to_owned(), message, holders: Vec::new() });
                     return;
                 }
                 if reason == TIME_AHEAD {

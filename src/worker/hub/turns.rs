@@ -37,7 +37,7 @@ impl Hub {
             }
             Err(message) => {
                 let job = Box::new(TurnJob::leased(self.generation, work, Vec::new()));
-                self.block(job, Blocked { reason: "UnknownEvent".to_owned(), message });
+                self.block(job, Blocked { reason: "UnknownEvent".to_owned(), message, holders: Vec::new() });
             }
         }
     }
@@ -83,7 +83,9 @@ impl Hub {
             Ok(_) => self.abandon(*job),
             Err(error) => {
                 let message = format!("the run's version {} cannot be read: {error}", job.version.short());
-                self.not_taken(job, |hub, job| hub.block(job, Blocked { reason: "VersionNotFound".to_owned(), message }));
+                self.not_taken(job, |hub, job| {
+                    hub.block(job, Blocked { reason: "VersionNotFound".to_owned(), message, holders: Vec::new() })
+                });
             }
         }
     }
@@ -126,7 +128,7 @@ impl Hub {
                          Give the workers of the pool more time or memory; then `everloop resume {}`.",
                         error.message, job.run.id
                     );
-                    hub.block(job, Blocked { reason: "ReplayLimitExceeded".to_owned(), message });
+                    hub.block(job, Blocked { reason: "ReplayLimitExceeded".to_owned(), message, holders: Vec::new() });
                 });
             }
             Turned::Died(how) => {
@@ -137,12 +139,12 @@ impl Hub {
                          When the cause is gone, `everloop resume {}`.",
                         job.deaths, job.run.id
                     );
-                    hub.block(job, Blocked { reason: "TurnKilledWorker".to_owned(), message });
+                    hub.block(job, Blocked { reason: "TurnKilledWorker".to_owned(), message, holders: Vec::new() });
                 });
             }
             Turned::Broken(text) => self.once_more(job, |hub, job| {
                 let message = format!("the engine broke twice in the run's turn: {text}");
-                hub.block(job, Blocked { reason: "EngineBroke".to_owned(), message });
+                hub.block(job, Blocked { reason: "EngineBroke".to_owned(), message, holders: Vec::new() });
             }),
         }
     }
@@ -191,7 +193,7 @@ impl Hub {
             Ok(None) => self.release_turn(*job),
             Err(error) => {
                 let message = format!("the run's journal cannot be read by this worker: {error}");
-                self.block(job, Blocked { reason: "UnreadableJournal".to_owned(), message });
+                self.block(job, Blocked { reason: "UnreadableJournal".to_owned(), message, holders: Vec::new() });
             }
         }
     }

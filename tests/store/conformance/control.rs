@@ -12,12 +12,13 @@ use crate::world::*;
 on_every_store!(
     pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version,
     terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue,
+    a_decision_on_a_record_counts_only_on_that_record,
     a_turn_in_parts_goes_on_after_a_pause_though_no_mail_waits,
 );
 
 async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_version(world: World) {
     let grant = world.leased("a", "s1", 10).await;
-    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
+    let control = |kind, head| Control { run: run("a"), kind, over: None, head: Head(head), key: String::new(), now: TimeMs(20) };
     let paused = ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") };
     let resume = ControlKind::Resume { version: Some(Version::of("newer")) };
     let Controlled::NotApplicable(_) = world.store.control(control(resume.clone(), 50)).await.unwrap() else { panic!("not paused") };
@@ -35,10 +36,30 @@ async fn pausing_takes_the_lease_away_and_resuming_makes_ready_on_the_given_vers
     assert_eq!(world.claim("a", "s1", 2, 8, 8, 30).await.turns[0].events, [STARTED.to_owned(), signal(1)]);
 }
 
+async fn a_decision_on_a_record_counts_only_on_that_record(world: World) {
+    world.store.start(Start { origin: Some("o".parse().unwrap()), ..world.start_of("a", 10) }).await.unwrap();
+    let pause = |message: &str| ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"{message}\"}}") };
+    let control = |kind, over, head| Control { run: run("a"), kind, over, head: Head(head), key: String::new(), now: TimeMs(20) };
+    assert!(matches!(world.store.control(control(pause("one"), None, 50)).await.unwrap(), Controlled::Done(_)));
+    let before = world.record("a").await;
+    for kind in [pause("two"), ControlKind::Resume { version: None }] {
+        assert_eq!(world.store.control(control(kind, Some(Head(49)), 51)).await.unwrap(), Controlled::Moved(before.clone()));
+    }
+    let Controlled::Done(record) = world.store.control(control(pause("two"), Some(Head(50)), 52)).await.unwrap() else { panic!() };
+    assert!(record.blocked.contains("two") && record.status() == RunStatus::Paused, "{record:?}");
+    let Changes::Told { place: 2, .. } = world.store.changes(place("a"), None).await.unwrap() else { panic!("both are told") };
+    let resume = control(ControlKind::Resume { version: None }, Some(Head(52)), 53);
+    let Controlled::Done(record) = world.store.control(resume.clone()).await.unwrap() else { panic!() };
+    assert_eq!((record.phase, record.mail), (Phase::Ready, 1));
+    assert_eq!(world.store.control(resume).await.unwrap(), Controlled::Done(record), "a repeat");
+    world.open("s1").await;
+    assert_eq!(world.claim("a", "s1", 2, 8, 8, 30).await.turns.len(), 1, "it stands in its queue once");
+}
+
 async fn a_turn_in_parts_goes_on_after_a_pause_though_no_mail_waits(world: World) {
     let grant = world.leased("a", "s1", 10).await;
     accepted(world.commit("a", "s1", 1, Turn { continued: true, ..turn(&grant.record.head, 2) }, 20, None).await);
-    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
+    let control = |kind, head| Control { run: run("a"), kind, over: None, head: Head(head), key: String::new(), now: TimeMs(20) };
     let pause = ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") };
     assert!(matches!(world.store.control(control(pause, 50)).await.unwrap(), Controlled::Done(_)));
     let Controlled::Done(record) = world.store.control(control(ControlKind::Resume { version: None }, 51)).await.unwrap() else { panic!() };
@@ -49,7 +70,7 @@ async fn a_turn_in_parts_goes_on_after_a_pause_though_no_mail_waits(world: World
 
 async fn terminating_ends_a_run_without_a_turn_and_takes_it_out_of_the_queue(world: World) {
     world.store.start(world.start_of("a", 10)).await.unwrap();
-    let control = |kind, head| Control { run: run("a"), kind, head: Head(head), key: String::new(), now: TimeMs(20) };
+    let control = |kind, head| Control { run: run("a"), kind, over: None, head: Head(head), key: String::new(), now: TimeMs(20) };
     let terminate = ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() };
     let Controlled::Done(record) = world.store.control(control(terminate.clone(), 50)).await.unwrap() else { panic!("done") };
     assert_eq!((record.status(), record.turns, record.closed_at), (RunStatus::Terminated, 1, TimeMs(20)));

@@ -1,9 +1,11 @@
 //! What the port promises, operation by operation, on every store.
 
 mod activities;
+mod changes;
 mod control;
 mod definitions;
 mod due;
+mod lineage;
 mod mail;
 mod messages;
 mod optimistic;

@@ -87,6 +87,15 @@ async fn a_full_server_refuses_before_it_changes_anything() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_emptied_under_a_process_is_seen_and_gives_no_term() {
+    let world = OnRedis::new().await;
+    assert_eq!(world.store.next_term().await.unwrap(), 1);
+    redis::cmd("FLUSHALL").exec(&mut world.server.connection()).unwrap();
+    assert_eq!(world.store.lineage().await.unwrap(), Lineage { id: String::new(), term: 0 });
+    assert!(world.store.next_term().await.unwrap_err().to_string().contains("was emptied"));
+}
+
+#[tokio::test]
 async fn scripts_that_the_server_forgot_are_sent_again_and_a_newer_record_is_refused() {
     let world = OnRedis::new().await;
     let mut connection = world.server.connection();

@@ -2,7 +2,8 @@
 --
 -- ARGV[3] run  [4] terminate | pause | resume  [5] new head  [6] entry | why it is paused | version, empty for the same
 -- ARGV[7] number of the status Terminated  [8] idempotency key, empty for none  [9] keys kept beyond those of unread events
--- RETURNS {done, record} | {missing} | {closed, record} | {refused, record}
+-- ARGV[10] head that the decision was made on, empty for any
+-- RETURNS {done, record} | {missing} | {closed, record} | {refused, record} | {moved, record}
 local run, kind, head, detail, terminated = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 
 local r = load_one(run)
@@ -11,8 +12,10 @@ if r[HEAD] == head or knows_key(run, ARGV[8]) then return {'done', pack_run(r)} 
 if r[PHASE] == CLOSED then
   return {(kind == 'terminate' and r[CLOSED_AS] == terminated) and 'done' or 'closed', pack_run(r)}
 end
+local over = ARGV[10]
+if over ~= '' and r[HEAD] ~= over then return {'moved', pack_run(r)} end
 -- Held already, by whomever: the reason stays.
-if kind == 'pause' and r[PHASE] == BLOCKED then return {'done', pack_run(r)} end
+if kind == 'pause' and r[PHASE] == BLOCKED and over == '' then return {'done', pack_run(r)} end
 if kind == 'resume' and r[PHASE] ~= BLOCKED then return {'refused', pack_run(r)} end
 
 local phase = r[PHASE]
@@ -30,9 +33,11 @@ if kind == 'terminate' then
 elseif kind == 'pause' then
   if phase == READY then call('ZREM', P .. 'qt:' .. r[POOL], run) end
   r[PHASE], r[WHY] = BLOCKED, detail
+  tell_change(run, r)
 else
   r[WHY], r[DEATHS] = '', 0
   if detail ~= '' then r[VERSION] = detail end
+  tell_change(run, r)
   make_ready(run, r) -- without mail too: the rest of a turn in parts may be untaken
 end
 touch(run)

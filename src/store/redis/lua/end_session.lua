@@ -31,6 +31,7 @@ local function lose_turn(run, r)
   touch(run)
   if r[DEATHS] >= tonumber(ARGV[8]) then
     r[PHASE], r[WHY] = BLOCKED, ARGV[9]
+    tell_change(run, r)
     return
   end
   make_ready(run, r)

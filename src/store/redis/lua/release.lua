@@ -15,6 +15,7 @@ if ARGV[4] == 'turn' then
   end_turn_lease(r)
   if ARGV[7] ~= '' then
     r[PHASE], r[WHY], r[HEAD], r[HOLDER] = BLOCKED, ARGV[7], ARGV[8], '' -- no context stands at the new head
+    tell_change(run, r)
   else
     if ARGV[9] == '1' then r[HOLDER] = session elseif r[HOLDER] == session then r[HOLDER] = '' end
     make_ready(run, r)

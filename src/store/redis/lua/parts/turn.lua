@@ -82,6 +82,7 @@ local function close_run(run, r, status, never_ran)
   r[MAIL], r[MAIL_CANCEL], r[TIMERS], r[ATTEMPTS], r[BESIDE] = 0, 0, 0, {}, 0
   call('ZADD', P .. 'c', now + r[RETENTION], run)
   wake('c|' .. run)
+  tell_change(run, r)
 end
 
 local function count_cancels(events)
