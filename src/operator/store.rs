@@ -43,7 +43,8 @@ pub(super) async fn guarded<W: Future<Output = ()>>(
             () = shutdown.cancelled() => return,
         };
         tokio::select! {
-            () = work(accepted.leading()) => return,
+            // Boxed: the controllers are large.
+            () = Box::pin(work(accepted.leading())) => return,
             () = changed(&accepted) => tracing::error!("the queue service has another store: the controllers stop"),
         }
     }

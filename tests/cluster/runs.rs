@@ -109,6 +109,21 @@ async fn an_object_with_a_run_id_attaches() {
     assert_eq!(installation.runs().await, ["mine"]);
 }
 
+/// Only what has ended goes, and its run stays.
+#[tokio::test]
+async fn an_object_with_a_time_to_live_goes_after_the_end_of_its_run() {
+    let installation = Installation::new("ttl");
+    let namespace = &installation.namespace;
+    namespace.apply(&(a_workflow("flow", "return 1;") + "---\n" + &a_workflow("waits", "await sleep('1h');"))).unwrap();
+    let ttl = |seconds: u32| format!(", ttlSecondsAfterFinished: {seconds}");
+    namespace.apply(&(a_run("short", "flow", &ttl(1)) + &a_run("long", "flow", &ttl(3_600)) + &a_run("open", "waits", &ttl(0)))).unwrap();
+    namespace.condition("elr/long", "Succeeded", "True", "Completed");
+    namespace.condition("elr/open", "Closed", "False", "Running");
+    control_plane().until("it is gone", || namespace.get("elr/short").is_none());
+    assert!(namespace.get("elr/long").is_some() && namespace.get("elr/open").is_some());
+    assert_eq!(installation.runs().await.len(), 3);
+}
+
 /// `spec.suspend` holds the run for the object alone: what people hold stays held.
 #[tokio::test]
 async fn suspend_adds_and_removes_its_own_hold_only() {

@@ -220,7 +220,7 @@ impl Driver {
                 Call::Control(Control {
                     run: run(RUNS[step.run]),
                     kind,
-                    over: bit(step, 5).then(|| Head(self.head)),
+                    over: bit(step, 5).then_some(Head(self.head)),
                     head: self.fresh(),
                     key,
                     now,

@@ -61,6 +61,11 @@ pub struct WorkflowRunSpec {
     /// Holds the run: it takes no turn until this is taken back. Other holds of it are left alone.
     #[serde(default)]
     pub suspend: bool,
+    /// The object is deleted so many seconds after its run has ended; absent: it stays. A tool that creates it again begins a new run, so give
+    /// `runId` too where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<u32>,
 }
 
 /// What has become of the run.

@@ -13,9 +13,10 @@ mod tests;
 pub(super) use plan::FINALIZER;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
@@ -85,6 +86,11 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
                 }
             }
         }
+        Step::Expire(Duration::ZERO) => {
+            expire(&context, &run).await?;
+            Action::await_change()
+        }
+        Step::Expire(after) => Action::requeue(after),
         Step::Cancel { namespace, id } => {
             if let Err(error) = cancel_once(&context.queue(&namespace), &run, &id, "the WorkflowRun was deleted").await {
                 if status::since(run.metadata.deletion_timestamp.as_ref()) < plan::CANCEL_WITHIN {
@@ -118,6 +124,16 @@ async fn hold(queue: &Client, run: &WorkflowRun, id: &RunId, suspend: bool) -> R
     match done {
         Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound | Code::NotApplicable)) => Ok(()),
         done => done,
+    }
+}
+
+/// Deletes this very object, as it was observed.
+async fn expire(context: &Context, run: &WorkflowRun) -> Result<(), Error> {
+    let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
+    let seen = Preconditions { uid: run.uid(), resource_version: run.resource_version() };
+    match api.delete(&run.name_any(), &DeleteParams::background().preconditions(seen)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        deleted => deleted.map(|_| ()).map_err(Error::from),
     }
 }
 

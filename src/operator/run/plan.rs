@@ -34,6 +34,8 @@ pub(super) enum Step {
     Start(Box<Planned>),
     /// Look at the run, after asking it to end.
     Look { namespace: Name, id: RunId, cancel: bool, suspend: Option<bool> },
+    /// Delete the object, after this time: its run has ended.
+    Expire(Duration),
     /// Ask the run to end, and let the object go.
     Cancel { namespace: Name, id: RunId },
 }
@@ -75,7 +77,11 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
         };
     }
     if closed {
-        return if held { Step::Finalizers(others(run)) } else { Step::Nothing };
+        return match run.spec.ttl_seconds_after_finished {
+            _ if held => Step::Finalizers(others(run)),
+            Some(ttl) => Step::Expire(rest(before.closed_at.as_deref(), ttl, now)),
+            None => Step::Nothing,
+        };
     }
     if !held {
         return Step::Finalizers(run.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect());
@@ -100,6 +106,13 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
         Ok(start) => Step::Start(Box::new(Planned { namespace, id, start })),
         Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, now)),
     }
+}
+
+/// What is left of a time to live.
+fn rest(closed_at: Option<&str>, ttl_seconds: u32, now: &str) -> Duration {
+    let seconds = |text: &str| text.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
+    let end = closed_at.map_or(0, seconds).saturating_add(i64::from(ttl_seconds));
+    Duration::from_secs(u64::try_from(end - seconds(now)).unwrap_or(0))
 }
 
 /// Writes what was not said before.

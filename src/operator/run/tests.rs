@@ -36,6 +36,9 @@ fn each_step_waits_for_the_one_before() {
     assert!(matches!(step(held(), json!({"suspend": true}), &accepted), Step::Look { suspend: Some(true), .. }));
     assert_eq!(step(held(), none.clone(), &closed), Step::Finalizers(vec!["theirs".into()]));
     assert_eq!(step(none.clone(), none.clone(), &closed), Step::Nothing);
+    let ttl = |seconds: u32| step(none.clone(), json!({"ttlSecondsAfterFinished": seconds}), &closed);
+    assert_eq!(ttl(60), Step::Expire(std::time::Duration::from_mins(1)));
+    assert_eq!(ttl(0), Step::Expire(std::time::Duration::ZERO));
     // Deleted: an id may stand for a start that was sent and not acknowledged.
     assert!(matches!(step(deleted(), none.clone(), &id), Step::Cancel { .. }));
     assert!(matches!(step(deleted(), none.clone(), &accepted), Step::Cancel { .. }));

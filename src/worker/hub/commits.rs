@@ -158,7 +158,7 @@ impl Hub {
                         }
                     }
                     Err(message) => {
-                        self.block(job, crate::api::run::Blocked { reason: "UnknownEvent".to_owned(), message, holders: Vec::new() })
+                        self.block(job, crate::api::run::Blocked { reason: "UnknownEvent".to_owned(), message, holders: Vec::new() });
                     }
                 }
             }

@@ -84,7 +84,7 @@ impl Hub {
             Err(error) => {
                 let message = format!("the run's version {} cannot be read: {error}", job.version.short());
                 self.not_taken(job, |hub, job| {
-                    hub.block(job, Blocked { reason: "VersionNotFound".to_owned(), message, holders: Vec::new() })
+                    hub.block(job, Blocked { reason: "VersionNotFound".to_owned(), message, holders: Vec::new() });
                 });
             }
         }
