@@ -15,8 +15,6 @@ use crate::process::{Process, free_port};
 
 /// The image of all of Everloop's roles, from the Dockerfile.
 pub const EVERLOOP: &str = "localhost/everloop:test";
-/// Debian's Redis.
-pub const REDIS: &str = "localhost/redis:test";
 /// For what takes as long as a busy machine makes it.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -32,16 +30,10 @@ pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let kube = variable("EVERLOOP_TEST_KUBE").into();
-        let cluster = match std::env::var_os("EVERLOOP_TEST_KUBECONFIG") {
+        match std::env::var_os("EVERLOOP_TEST_KUBECONFIG") {
             Some(kubeconfig) => Cluster { kube, kubeconfig: kubeconfig.into(), folder: None },
             None => own(kube),
-        };
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for manifest in ["crds", "deploy/operator-rbac.yaml"] {
-            cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &root.join(manifest).display().to_string()]);
         }
-        cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=1m"]);
-        cluster
     })
 }
 
@@ -117,6 +109,19 @@ impl Cluster {
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let output = self.try_kubectl(arguments);
         assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// What Helm prints, with a home of its own; it must succeed.
+    #[track_caller]
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
+        let mut command = Command::new(variable("EVERLOOP_TEST_HELM"));
+        for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            command.env(variable, &home);
+        }
+        let output = command.env("KUBECONFIG", &self.kubeconfig).args(arguments).stdin(Stdio::null()).output().expect("helm runs");
+        assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 

@@ -1,35 +1,61 @@
-//! Everloop in a namespace of a test: Redis with a volume, two queue services, two operators, three workers, and the shop of the food
-//! order, whose ledger tells what was done how often.
+//! Everloop as its chart installs it, once for all tests of this program, and for each test a namespace with the food order and the
+//! shop that it calls, whose ledger tells what was done how often.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use everloop::api::Name;
 use everloop::client::{Client, ClientConfig, Patience};
 
-use crate::cluster::{EVERLOOP, PATIENCE, REDIS, cluster};
+use crate::cluster::{EVERLOOP, PATIENCE, cluster};
 use crate::namespace::Namespace;
 
+/// Where the chart is installed.
+const NAMESPACE: &str = "everloop";
+/// Images of the tests (scripts/build-image), and what a small machine has room for.
+const VALUES: [&str; 4] = [
+    "image.repository=localhost/everloop,image.tag=test",
+    "redis.image.repository=localhost/redis,redis.image.tag=test",
+    "redis.storage.size=1Gi",
+    "defaultPool.spec.replicas=3",
+];
+
 /// Labels of the pods.
-pub const QUEUE: &str = "app=queue";
+pub const QUEUE: &str = "app.kubernetes.io/component=queue";
 pub const WORKERS: &str = "app.kubernetes.io/component=worker";
-pub const OPERATOR: &str = "app=operator";
+pub const OPERATOR: &str = "app.kubernetes.io/component=operator";
+
+/// What the chart has installed, ready. Tests share it: whatever one does to it, the others must bear.
+pub fn everloop() -> &'static Namespace {
+    static RELEASE: OnceLock<Namespace> = OnceLock::new();
+    RELEASE.get_or_init(|| {
+        let namespace = Namespace::new(NAMESPACE);
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/everloop");
+        let values = VALUES.iter().flat_map(|value| ["--set", value]);
+        let arguments: Vec<&str> = ["install", "everloop", chart, "--namespace", NAMESPACE].into_iter().chain(values).collect();
+        cluster().helm(&arguments);
+        for ready in ["statefulset/everloop-redis", "deployment/everloop-queue", "deployment/everloop-operator"] {
+            namespace.until_ready(ready);
+        }
+        namespace.until_condition("elp/default", "Ready", "True");
+        namespace
+    })
+}
 
 pub struct Installation {
+    /// The test's.
     pub namespace: Namespace,
 }
 
 impl Installation {
-    /// Everything ready.
+    /// Everything ready, with the food order in a namespace of this name.
     pub fn new(name: &str) -> Self {
+        everloop();
         let namespace = Namespace::new(name);
-        let manifest =
-            include_str!("installation.yaml").replace("NAMESPACE", name).replace("EVERLOOP-IMAGE", EVERLOOP).replace("REDIS-IMAGE", REDIS);
-        namespace.apply(&manifest);
-        namespace.apply(&include_str!("../../examples/order-status.yaml").replace("http://127.0.0.1:7411", "http://shop:7411"));
-        for ready in ["statefulset/redis", "deployment/queue", "deployment/operator", "deployment/shop"] {
-            namespace.until_ready(ready);
-        }
-        namespace.until_condition("elp/default", "Ready", "True");
+        namespace.apply(&include_str!("shop.yaml").replace("EVERLOOP-IMAGE", EVERLOOP));
+        let shop = format!("http://shop.{name}:7411");
+        namespace.apply(&include_str!("../../examples/order-status.yaml").replace("http://127.0.0.1:7411", &shop));
+        namespace.until_ready("deployment/shop");
         namespace.until_condition("elw/order-status", "Ready", "True");
         Self { namespace }
     }
@@ -37,7 +63,7 @@ impl Installation {
     /// Over the queue's service, patient enough for each fault of these tests.
     pub async fn client(&self) -> Client {
         Client::new(ClientConfig {
-            server: cluster().reach(&self.namespace.0, "queue", 7400).await,
+            server: cluster().reach(NAMESPACE, "everloop-queue", 7400).await,
             namespace: self.namespace.0.parse::<Name>().expect("a name"),
             token: None,
             patience: Patience { unreachable: PATIENCE, unanswered: Duration::from_mins(1) },
