@@ -70,6 +70,7 @@ pub async fn start(client: &Client, number: u32) {
         workflow: "order-status".parse().expect("a name"),
         id: Some(id(number).parse().expect("an id")),
         input: Json::of(&input(number)),
+        origin: None,
     };
     client.start(&start, &id(number)).await.unwrap_or_else(|e| panic!("the start of order {number} is not acknowledged: {e}"));
 }
