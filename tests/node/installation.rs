@@ -1,7 +1,7 @@
 //! Everloop as its chart installs it, once for all tests of this program, and for each test a namespace with the food order and the
 //! shop that it calls, whose ledger tells what was done how often.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use everloop::api::Name;
@@ -11,7 +11,7 @@ use crate::cluster::{EVERLOOP, PATIENCE, cluster};
 use crate::namespace::Namespace;
 
 /// Where the chart is installed.
-const NAMESPACE: &str = "everloop";
+pub const NAMESPACE: &str = "everloop";
 /// Images of the tests (scripts/build-image), and what a small machine has room for.
 const VALUES: [&str; 4] = [
     "image.repository=localhost/everloop,image.tag=test",
@@ -30,26 +30,60 @@ pub fn everloop() -> &'static Namespace {
     static RELEASE: OnceLock<Namespace> = OnceLock::new();
     RELEASE.get_or_init(|| {
         let namespace = Namespace::new(NAMESPACE);
-        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/everloop");
-        let values = VALUES.iter().flat_map(|value| ["--set", value]);
-        let arguments: Vec<&str> = ["install", "everloop", chart, "--namespace", NAMESPACE].into_iter().chain(values).collect();
-        cluster().helm(&arguments);
-        for ready in ["statefulset/everloop-redis", "deployment/everloop-queue", "deployment/everloop-operator"] {
-            namespace.until_ready(ready);
-        }
-        namespace.until_condition("elp/default", "Ready", "True");
+        install(&namespace);
         namespace
     })
+}
+
+/// By Helm, and waits until all of it is ready.
+pub fn install(namespace: &Namespace) {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/everloop");
+    let values = VALUES.iter().flat_map(|value| ["--set", value]);
+    let arguments: Vec<&str> = ["install", "everloop", chart, "--namespace", NAMESPACE].into_iter().chain(values).collect();
+    cluster().helm(&arguments);
+    until_ready(namespace);
+}
+
+/// Waits until all that the chart brings is ready, and the pool that the operator makes.
+pub fn until_ready(namespace: &Namespace) {
+    for ready in ["statefulset/everloop-redis", "deployment/everloop-queue", "deployment/everloop-operator"] {
+        namespace.until_ready(ready);
+    }
+    namespace.until_condition("elp/default", "Ready", "True");
+}
+
+static IN_USE: RwLock<()> = RwLock::new(());
+
+/// As long as this lives nobody else uses the release, which may be taken away.
+pub struct Alone {
+    _guard: RwLockWriteGuard<'static, ()>,
+}
+
+pub fn alone() -> Alone {
+    Alone { _guard: IN_USE.write().unwrap_or_else(PoisonError::into_inner) }
+}
+
+/// Over the queue's service, patient enough for each fault of these tests.
+pub async fn client(namespace: &str) -> Client {
+    Client::new(ClientConfig {
+        server: cluster().reach(NAMESPACE, "everloop-queue", 7400).await,
+        namespace: namespace.parse::<Name>().expect("a name"),
+        token: None,
+        patience: Patience { unreachable: PATIENCE, unanswered: Duration::from_mins(1) },
+    })
+    .expect("a client")
 }
 
 pub struct Installation {
     /// The test's.
     pub namespace: Namespace,
+    _in_use: RwLockReadGuard<'static, ()>,
 }
 
 impl Installation {
     /// Everything ready, with the food order in a namespace of this name.
     pub fn new(name: &str) -> Self {
+        let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
         everloop();
         let namespace = Namespace::new(name);
         namespace.apply(&include_str!("shop.yaml").replace("EVERLOOP-IMAGE", EVERLOOP));
@@ -57,17 +91,10 @@ impl Installation {
         namespace.apply(&include_str!("../../examples/order-status.yaml").replace("http://127.0.0.1:7411", &shop));
         namespace.until_ready("deployment/shop");
         namespace.until_condition("elw/order-status", "Ready", "True");
-        Self { namespace }
+        Self { namespace, _in_use: in_use }
     }
 
-    /// Over the queue's service, patient enough for each fault of these tests.
     pub async fn client(&self) -> Client {
-        Client::new(ClientConfig {
-            server: cluster().reach(NAMESPACE, "everloop-queue", 7400).await,
-            namespace: self.namespace.0.parse::<Name>().expect("a name"),
-            token: None,
-            patience: Patience { unreachable: PATIENCE, unanswered: Duration::from_mins(1) },
-        })
-        .expect("a client")
+        client(&self.namespace.0).await
     }
 }

@@ -8,6 +8,7 @@ mod faults;
 mod food_orders;
 mod image;
 mod installation;
+mod lifecycle;
 mod namespace;
 mod orders;
 #[path = "../support/process.rs"]
