@@ -3,6 +3,7 @@
 //! `control_plane.rs` starts the API server; there is no node yet, so pods stay pending and workers are processes of this machine.
 
 mod control_plane;
+mod discovery;
 mod installation;
 mod leading;
 mod pools;
