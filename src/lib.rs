@@ -10,7 +10,7 @@
 //! Where truth lives: in the [`store`], and nowhere else. The [`queue`] service is stateless; a [`worker`] holds nothing that it
 //! cannot lose.
 //!
-//! The layers, downwards only: [`cli`], [`dev`] | [`queue`], [`worker`], [`operator`] | [`store`], [`client`], [`crd`] | [`machine`], [`source`],
+//! The layers, downwards only: [`cli`], [`dev`] | [`queue`], [`worker`], [`operator`] | [`store`], [`client`], [`crd`], [`discovery`] | [`machine`], [`source`],
 //! [`telemetry`], [`clock`] | [`api`]. `tests/layers.rs` holds them.
 
 pub mod api;
@@ -20,6 +20,7 @@ pub mod clock;
 pub mod crd;
 pub mod definitions;
 pub mod dev;
+pub mod discovery;
 #[cfg(test)]
 mod generated;
 pub mod machine;

@@ -11,10 +11,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("crd", &["api", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("telemetry", &["api"], &["axum", "redis", "redb", "rquickjs"]),
     ("store", &["api", "machine", "telemetry"], &["axum", "rquickjs", "reqwest"]),
-    ("client", &["api"], &["axum", "redis", "redb", "rquickjs"]),
+    ("client", &["api"], &["axum", "redis", "redb", "rquickjs", "kube"]),
     ("queue", &["api", "clock", "crd", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),
     ("worker", &["api", "client", "clock", "machine", "source", "telemetry"], &["axum", "redis", "redb"]),
     ("operator", &["api", "client", "crd", "source", "telemetry"], &["axum", "redis", "redb", "rquickjs", "reqwest"]),
+    ("discovery", &["api"], &["axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("definitions", &["api", "crd", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("dev", &["api", "client", "crd", "definitions", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),
 ];
@@ -75,7 +76,13 @@ fn layers_import_downwards_only() {
         }
     }
     // Only one folder knows each of these.
-    for (library, owners) in [("rquickjs", &["worker"][..]), ("redb", &["store"]), ("redis", &["store"]), ("axum", &["queue", "cli"])] {
+    for (library, owners) in [
+        ("rquickjs", &["worker"][..]),
+        ("redb", &["store"]),
+        ("redis", &["store"]),
+        ("axum", &["queue", "cli"]),
+        ("kube", &["operator", "crd", "discovery"]),
+    ] {
         let mut files = Vec::new();
         source_files(&src, &mut files);
         for file in files {

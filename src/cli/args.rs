@@ -17,20 +17,20 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options of every command that talks to a server.
+/// Options of every command that talks to a server, and of roles of a cluster.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Address of the queue service; of several replicas with commas between: the next is asked when one does not answer.
-    #[arg(
-        long,
-        global = true,
-        env = "EVERLOOP_SERVER",
-        default_value = "http://127.0.0.1:7400",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    pub server: String,
-    /// Namespace of workflows and runs [default: default].
+    /// Address of the queue service; of several replicas with commas between: the next is asked when one does not answer [default:
+    /// http://127.0.0.1:7400 if one answers there, else the one of the cluster, found by the kubeconfig].
+    #[arg(long, global = true, env = "EVERLOOP_SERVER", value_name = "URL", hide_env_values = true)]
+    pub server: Option<String>,
+    /// The queue service of the cluster of this context of the kubeconfig.
+    #[arg(long, visible_alias = "kube-context", global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace of the installation in a cluster [default: everloop; for a queue service that is found, whichever has one].
+    #[arg(long, global = true, env = "EVERLOOP_OPERATOR_NAMESPACE", value_name = "NAME", hide_env_values = true)]
+    pub operator_namespace: Option<Name>,
+    /// Namespace of workflows and runs [default: that of the kubeconfig's context when the cluster was found by it, else default].
     #[arg(long, short, global = true, env = "EVERLOOP_NAMESPACE", value_name = "NAME", hide_env_values = true)]
     pub namespace: Option<Name>,
     /// Bearer token for what stands in front of the service; the service itself looks at none yet.
@@ -55,10 +55,41 @@ pub enum Format {
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make definitions current: new runs get them.
-    Apply(commands::apply::ApplyArgs),
     /// Parse and check definitions; touches no server.
     Check(commands::check::CheckArgs),
+    #[command(flatten)]
+    Ask(Ask),
+    /// Run everything in one process, and apply definitions again when their files change.
+    Dev(roles::dev::DevArgs),
+    /// Run the queue service.
+    Queue(roles::queue::QueueArgs),
+    /// Run a worker.
+    Worker(roles::worker::WorkerArgs),
+    /// Run the operator of a Kubernetes cluster.
+    Operator(roles::operator::OperatorArgs),
+    /// Show that nothing is lost: 500 orders, three workers, and two of the processes killed in the middle.
+    Demo(demo::DemoArgs),
+    /// Print a completion script for a shell.
+    Completion(commands::completion::CompletionArgs),
+    /// A step of an installation, for the Jobs of the chart.
+    #[command(hide = true)]
+    Setup(roles::setup::SetupArgs),
+    /// Read one source, for an operator that started this process.
+    #[command(hide = true)]
+    CheckSource,
+    /// Take one turn alone, for a worker that started this process.
+    #[command(hide = true)]
+    Turn,
+    /// The stand-in for the shop's services, for `demo`.
+    #[command(hide = true)]
+    DemoShop(demo::shop::ShopArgs),
+}
+
+/// The commands that ask a server: only these look for one in a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Ask {
+    /// Make definitions current: new runs get them.
+    Apply(commands::apply::ApplyArgs),
     /// List the workflows of the namespace.
     Workflows(commands::workflows::WorkflowsArgs),
     /// Start a run of a workflow.
@@ -85,28 +116,4 @@ pub enum Command {
     Resume(commands::resume::ResumeArgs),
     /// List the workers and what is leased to them.
     Workers(commands::workers::WorkersArgs),
-    /// Run everything in one process, and apply definitions again when their files change.
-    Dev(roles::dev::DevArgs),
-    /// Run the queue service.
-    Queue(roles::queue::QueueArgs),
-    /// Run a worker.
-    Worker(roles::worker::WorkerArgs),
-    /// Run the operator of a Kubernetes cluster.
-    Operator(roles::operator::OperatorArgs),
-    /// Show that nothing is lost: 500 orders, three workers, and two of the processes killed in the middle.
-    Demo(demo::DemoArgs),
-    /// Print a completion script for a shell.
-    Completion(commands::completion::CompletionArgs),
-    /// A step of an installation, for the Jobs of the chart.
-    #[command(hide = true)]
-    Setup(roles::setup::SetupArgs),
-    /// Read one source, for an operator that started this process.
-    #[command(hide = true)]
-    CheckSource,
-    /// Take one turn alone, for a worker that started this process.
-    #[command(hide = true)]
-    Turn,
-    /// The stand-in for the shop's services, for `demo`.
-    #[command(hide = true)]
-    DemoShop(demo::shop::ShopArgs),
 }

@@ -29,6 +29,12 @@ pub enum RoleCode {
     AddressUnusable,
     /// No service answers.
     ServerUnreachable,
+    /// No server is given, and none is found on this machine or in the cluster.
+    ServerNotFound,
+    /// The API server of the cluster does not answer.
+    ClusterUnreachable,
+    /// The cluster does not let us look for the service or connect to it.
+    ClusterRefused,
     /// The store does not answer.
     StoreUnavailable,
     /// The store must not be used as it is: another setting, format, number of partitions or user.
@@ -44,10 +50,13 @@ pub enum RoleCode {
 impl RoleCode {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::AddressInUse,
         Self::AddressUnusable,
         Self::ServerUnreachable,
+        Self::ServerNotFound,
+        Self::ClusterUnreachable,
+        Self::ClusterRefused,
         Self::StoreUnavailable,
         Self::StoreUnfit,
         Self::StorageFull,
@@ -60,6 +69,9 @@ impl RoleCode {
             Self::AddressInUse => "AddressInUse",
             Self::AddressUnusable => "AddressUnusable",
             Self::ServerUnreachable => "ServerUnreachable",
+            Self::ServerNotFound => "ServerNotFound",
+            Self::ClusterUnreachable => "ClusterUnreachable",
+            Self::ClusterRefused => "ClusterRefused",
             Self::StoreUnavailable => "StoreUnavailable",
             Self::StoreUnfit => "StoreUnfit",
             Self::StorageFull => "StorageFull",

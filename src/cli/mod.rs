@@ -1,7 +1,8 @@
 //! The command line: arguments, output, one file per command.
 //!
 //! Owns what a person types and reads. Data goes to stdout, talk to stderr; what programs read (`-o json|yaml`) is the shape
-//! that travels over HTTP. Commands know the service only through [`crate::client`]. Deliberately absent: decisions about
+//! that travels over HTTP. Commands know the service only through [`crate::client`], and a cluster only
+//! through [`crate::discovery`]. Deliberately absent: decisions about
 //! runs, and anything that a second client would need as well.
 
 mod args;
@@ -12,9 +13,11 @@ mod error;
 mod input;
 mod main;
 mod output;
+mod program;
 #[cfg(test)]
 mod reference;
 mod roles;
+mod server;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 mod control;
 mod error;
 mod path;
+mod probe;
 mod reply;
 mod runs;
 mod send;
@@ -17,6 +18,7 @@ pub mod worker;
 mod workflows;
 
 pub use error::ClientError;
+pub use probe::answers;
 pub use runs::{ListRuns, new_key};
 pub use send::{Client, ClientConfig, Patience};
 pub use servers::Servers;

@@ -117,9 +117,9 @@ impl Client {
         let http = reqwest::Client::builder()
             .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("everloop/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| ClientError::Config(format!("failed to set up HTTP: {}", reply::chain(&e))))?;
+            .user_agent(concat!("everloop/", env!("CARGO_PKG_VERSION")));
+        let http = if servers.are_local() { http.no_proxy() } else { http };
+        let http = http.build().map_err(|e| ClientError::Config(format!("failed to set up HTTP: {}", reply::chain(&e))))?;
         Ok(Self {
             http,
             servers,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::Url;
+use url::Host;
 
 /// See the module. Clones move on together.
 #[derive(Debug, Clone)]
@@ -40,6 +41,18 @@ impl Servers {
         self.all.iter().map(String::as_str)
     }
 
+    /// All of them are of this machine: no proxy leads there.
+    #[must_use]
+    pub fn are_local(&self) -> bool {
+        let is_local = |address: &str| match Url::parse(address).ok().as_ref().and_then(Url::host) {
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        self.iter().all(is_local)
+    }
+
     /// The one to ask now, and its place.
     #[must_use]
     pub fn current(&self) -> (usize, &str) {
@@ -68,6 +81,18 @@ mod tests {
         assert_eq!(servers.current(), (1, "http://b:2"));
         servers.failed(1);
         assert_eq!(servers.current(), (0, "http://a:1"));
+    }
+
+    #[test]
+    fn a_machine_s_own_addresses_are_known() {
+        for (text, local) in [
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1,http://localhost:2", true),
+            ("http://127.0.0.1:1,http://10.0.0.1:1", false),
+            ("http://127.0.0.1.example:1", false),
+        ] {
+            assert_eq!(Servers::parse(text).unwrap().are_local(), local, "{text}");
+        }
     }
 
     #[test]

@@ -97,8 +97,13 @@ impl ControlPlane {
         for role in ["everloop-operator", "everloop-operator-installation"] {
             self.bind(namespace, role, namespace);
         }
-        let token = self.kubectl(&["-n", namespace, "create", "token", "operator"]);
-        let file = self.path(&format!("operator-of-{namespace}"));
+        self.kubeconfig_of(namespace, "operator")
+    }
+
+    /// A kubeconfig of a service account.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let token = self.kubectl(&["-n", namespace, "create", "token", account]);
+        let file = self.path(&format!("{account}-of-{namespace}"));
         std::fs::write(&file, kubeconfig(self.port, token.trim())).expect("a file");
         file
     }

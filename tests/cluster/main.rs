@@ -4,6 +4,7 @@
 
 mod another_store;
 mod control_plane;
+mod discovery;
 mod installation;
 mod leading;
 mod pools;

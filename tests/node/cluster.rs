@@ -94,6 +94,11 @@ impl Cluster {
         self.folder.is_some()
     }
 
+    /// For a program that looks for the cluster by itself.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     fn kubectl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kube);
         command.arg("kubectl").env("KUBECONFIG", &self.kubeconfig).args(arguments).stdin(Stdio::null());

@@ -4,6 +4,7 @@
 //! pods is tested faster in tests/cluster.
 
 mod cluster;
+mod discovery;
 mod faults;
 mod food_orders;
 mod image;

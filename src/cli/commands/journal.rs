@@ -23,7 +23,7 @@ pub async fn run(context: &Context, args: &JournalArgs) -> Result<Exit, CliError
     let width = if args.full { usize::MAX } else { width() };
     output::print(&output::render(context.format, &entries, || Timeline::render(width, &entries)))?;
     if entries.is_empty() {
-        output::say("no turn has been taken yet; `everloop workers` shows whether there is a worker");
+        output::say(&format!("no turn has been taken yet; `{}` shows whether there is a worker", context.hint("workers")));
     }
     Ok(Exit::Done)
 }

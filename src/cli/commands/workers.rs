@@ -15,7 +15,12 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let workers = context.client.workers().await?;
     if workers.workers.is_empty() {
         let server = context.client.server();
-        output::say(&format!("no workers: nothing runs until there is one; `everloop worker --pool default --server {server}` starts one"));
+        let next = if context.in_cluster {
+            "`kubectl get workerpools -A` shows what should be there".to_owned()
+        } else {
+            format!("`everloop worker --pool default --server {server}` starts one")
+        };
+        output::say(&format!("no workers: nothing runs until there is one; {next}"));
     }
     output::print(&output::render(context.format, &workers, || rows(&workers)))?;
     Ok(Exit::Done)

@@ -9,16 +9,12 @@ use super::probes::Probed;
 use super::{ended, start_logs};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
-use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::crd::resources::WorkerPoolSpec;
 use crate::operator;
 
 #[derive(Debug, Args)]
 pub struct OperatorArgs {
-    /// The namespace of the installation: its pools serve all namespaces.
-    #[arg(long, env = "EVERLOOP_OPERATOR_NAMESPACE", default_value = "everloop", value_name = "NAME", hide_env_values = true)]
-    pub operator_namespace: Name,
     /// Namespaces whose resources are looked at, beside the installation's; commas between, or given again [default: all].
     #[arg(long, env = "EVERLOOP_WATCH_NAMESPACE", value_name = "NAME", value_delimiter = ',', hide_env_values = true)]
     pub watch_namespace: Vec<Name>,
@@ -70,11 +66,11 @@ impl Probed for Probes {
 pub async fn run(options: &Options, args: OperatorArgs) -> Result<Exit, CliError> {
     crate::cli::demo::end_with_parent()?;
     start_logs(args.log_json)?;
-    Context::new(options.clone())?;
+    let server = options.server_of_role()?;
     let shutdown = super::shutdown()?;
     let config = operator::Config {
-        server: options.server.clone(),
-        namespace: args.operator_namespace,
+        server,
+        namespace: options.installation(),
         watch: args.watch_namespace,
         image: args.image,
         name: args.name.unwrap_or_else(super::worker::default_name),

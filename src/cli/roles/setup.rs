@@ -4,21 +4,12 @@ use clap::{Args, Subcommand};
 
 use super::{ended, start_logs};
 use crate::api::Name;
+use crate::cli::args::Options;
 use crate::cli::error::{CliError, Exit};
 use crate::operator::setup;
 
 #[derive(Debug, Args)]
 pub struct SetupArgs {
-    /// The namespace of the installation.
-    #[arg(
-        long,
-        env = "EVERLOOP_OPERATOR_NAMESPACE",
-        default_value = "everloop",
-        value_name = "NAME",
-        hide_env_values = true,
-        global = true
-    )]
-    pub operator_namespace: Name,
     /// Log lines as JSON.
     #[arg(long, env = "EVERLOOP_LOG_JSON", global = true)]
     pub log_json: bool,
@@ -45,15 +36,16 @@ pub enum Step {
     },
 }
 
-pub async fn run(args: SetupArgs) -> Result<Exit, CliError> {
+pub async fn run(options: &Options, args: SetupArgs) -> Result<Exit, CliError> {
     start_logs(args.log_json)?;
+    let namespace = options.installation();
     match args.step {
         Step::Password { secret, key } => {
-            let done = setup::make_password(&args.operator_namespace, &secret, &key).await.map_err(|e| ended("setup", &e))?;
+            let done = setup::make_password(&namespace, &secret, &key).await.map_err(|e| ended("setup", &e))?;
             tracing::info!(secret, key, "{done}");
         }
         Step::ReleaseRuns { watch_namespace } => {
-            let released = setup::release_runs(&args.operator_namespace, &watch_namespace).await.map_err(|e| ended("setup", &e))?;
+            let released = setup::release_runs(&namespace, &watch_namespace).await.map_err(|e| ended("setup", &e))?;
             tracing::info!(released, "WorkflowRuns are released, and the operator has ended; the runs stay in the store");
         }
     }

@@ -12,7 +12,6 @@ use super::{ended, start_logs};
 use crate::api::limits::{RUN_HEAP_BYTES_MAX, SLOTS_MAX, TURN_CPU, WORKER_NAME_BYTES_MAX};
 use crate::api::{DurationMs, Name};
 use crate::cli::args::Options;
-use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::telemetry::link::Link;
 use crate::worker;
@@ -85,11 +84,10 @@ fn worker_name(text: &str) -> Result<String, String> {
 pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> {
     crate::cli::demo::end_with_parent()?;
     start_logs(args.log_json)?;
-    // The worker waits for a service that is away; an address that is none would be waited for in vain.
-    Context::new(options.clone())?;
+    let server = options.server_of_role()?;
     let shutdown = super::shutdown()?;
     let name = args.name.unwrap_or_else(default_name);
-    let config = config(options.server.clone(), args.pool, name, &args.slots);
+    let config = config(server, args.pool, name, &args.slots);
     let config = worker::Config { drain: args.drain.to_std(), allow_local: args.allow_local, ..config };
     super::answer_probes(args.probes, Arc::new(Probes { link: config.link.clone(), draining: shutdown.clone() }))?;
     worker::run(config, shutdown).await.map_err(|e| ended("worker", &e))?;

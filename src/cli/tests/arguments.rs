@@ -1,6 +1,6 @@
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::args::{Cli, Command, Format};
+use crate::cli::args::{Ask, Cli, Command, Format};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("everloop").chain(line.split_whitespace()))
@@ -80,6 +80,6 @@ fn global_options_stand_before_or_after_the_command() {
         let cli = parse(line).unwrap();
         assert_eq!(cli.options.output, Format::Json);
         assert_eq!(cli.options.namespace().as_str(), "shop");
-        assert!(matches!(cli.command, Command::Get(_)));
+        assert!(matches!(cli.command, Command::Ask(Ask::Get(_))));
     }
 }
