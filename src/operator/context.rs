@@ -9,7 +9,7 @@ use kube::{Api, Client, Resource};
 use super::Config;
 use super::metrics::Metrics;
 use super::{pool, run};
-use crate::api::Name;
+use crate::api::{Code, Name, Problem};
 use crate::client::ClientError;
 
 /// An event's note has at most 1 kB.
@@ -34,6 +34,19 @@ impl Error {
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Cluster(kube::Error::Api(status)) if status.code == 409)
     }
+}
+
+/// A refusal that stays one however often it is asked; absent when the service, or its store, is only away or busy.
+pub(super) fn refusal(error: &ClientError) -> Option<&Problem> {
+    match error {
+        ClientError::Refused(problem) if problem.code.status() < 500 && problem.code != Code::Overloaded => Some(problem),
+        _ => None,
+    }
+}
+
+/// The store is another one, or another operator leads: nothing is for us to say, and this operator is about to stop.
+pub(super) fn is_over(error: &ClientError) -> bool {
+    matches!(error.code(), Some(Code::StoreChanged | Code::OldTerm))
 }
 
 /// See the module.

@@ -18,6 +18,7 @@ pub const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmet
 pub struct Installation {
     pub namespace: Namespace,
     folder: tempfile::TempDir,
+    store: Option<String>,
     kubeconfig: PathBuf,
     pub port: u16,
     queue: Option<Process>,
@@ -26,13 +27,18 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// With a pool, whose worker is a process of this machine.
+    /// With a pool, whose worker is a process of this machine, and a store in a file.
     pub fn new(name: &str) -> Self {
+        Self::on(name, None)
+    }
+
+    /// On another store.
+    pub fn on(name: &str, store: Option<String>) -> Self {
         let namespace = Namespace::new(name);
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let worker = Process::spawn("worker", everloop(port).args(["worker", "--pool", "default", "--loops", "1"]));
         let kubeconfig = control_plane().operators_kubeconfig(name);
-        let mut installation = Self { namespace, folder, kubeconfig, port, queue: None, operator: None, _worker: worker };
+        let mut installation = Self { namespace, folder, store, kubeconfig, port, queue: None, operator: None, _worker: worker };
         installation.start_queue();
         installation.start_operator();
         installation.namespace.apply(POOL).expect("a pool");
@@ -40,7 +46,8 @@ impl Installation {
     }
 
     pub fn start_queue(&mut self) {
-        let store = format!("file:{}", self.folder.path().join("store.redb").display());
+        let file = || format!("file:{}", self.folder.path().join("store.redb").display());
+        let store = self.store.clone().unwrap_or_else(file);
         let listen = format!("127.0.0.1:{}", self.port);
         self.queue = Some(Process::spawn("queue", everloop(self.port).args(["queue", "--listen", &listen, "--store", &store])));
     }

@@ -10,6 +10,8 @@ mod leading;
 mod pools;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/redis.rs"]
+mod redis;
 mod rules;
 mod runs;
 mod setup;

@@ -7,6 +7,7 @@ use everloop::api::Name;
 
 use crate::control_plane::control_plane;
 use crate::installation::{Installation, a_run, a_workflow};
+use crate::redis::{FIT, RedisServer};
 
 #[tokio::test]
 async fn a_run_is_started_and_its_end_is_told() {
@@ -67,6 +68,26 @@ async fn a_queue_service_that_is_away_is_told_and_nothing_is_lost() {
     installation.start_queue();
     installation.namespace.condition("elr/run", "Succeeded", "True", "Completed");
     installation.namespace.condition("elw/later", "Ready", "True", "Applied");
+}
+
+/// The service answers, and its store does not: that passes, and is no verdict on any object.
+#[tokio::test]
+async fn a_redis_that_is_away_is_told_and_all_converges_when_it_is_back() {
+    let mut redis = RedisServer::start(&FIT);
+    let installation = Installation::on("redis-away", Some(redis.url()));
+    let namespace = &installation.namespace;
+    namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+    redis.kill();
+    namespace.apply(&a_workflow("later", "return 2;")).unwrap();
+    namespace.apply(&a_run("run", "flow", "")).unwrap();
+    for object in ["elw/later", "elr/run"] {
+        let told = namespace.condition(object, "Reconciling", "True", "QueueServiceAway");
+        assert!(told["message"].as_str().unwrap().contains("StoreUnavailable"), "{told}");
+    }
+    redis.kill_and_restart();
+    namespace.condition("elw/later", "Ready", "True", "Applied");
+    namespace.condition("elr/run", "Succeeded", "True", "Completed");
 }
 
 /// The object goes when the queue service has acknowledged the cancellation, not before; `cancel` does the same without deleting.

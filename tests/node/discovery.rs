@@ -30,7 +30,7 @@ fn person(folder: &Path, namespace: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_finds_the_queue_service_and_outlives_each_of_its_pods() {
-    let installation = Installation::new("found");
+    let _installation = Installation::new("found");
     let folder = tempfile::tempdir().expect("a folder");
     let everloop = everloop();
     let pods = everloop.pods(QUEUE);

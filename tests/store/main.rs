@@ -15,7 +15,6 @@ mod conformance;
 mod model;
 mod redis;
 #[path = "../support/redis.rs"]
-#[allow(dead_code, reason = "the crash tests use more of it")]
 mod server;
 mod stores;
 mod world;

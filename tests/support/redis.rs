@@ -1,5 +1,7 @@
 //! A Redis (or Valkey) server of a test's own: on a unix socket in a temporary folder, killed when it is dropped.
 
+#![allow(dead_code, reason = "not every test group does everything to its server")]
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +20,6 @@ pub struct RedisServer {
 }
 
 /// Where `make tools` has put Valkey.
-#[allow(dead_code, reason = "not every test group runs on Valkey")]
 pub fn valkey() -> String {
     std::env::var("EVERLOOP_TEST_VALKEY")
         .expect("EVERLOOP_TEST_VALKEY is not set: run the tests by `make test`, which installs valkey-server")

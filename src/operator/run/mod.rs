@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, Error};
+use super::context::{Context, Error, is_over, refusal};
 use super::drive::drive;
 use super::status;
 use crate::api::{Code, Name, RunId, RunView};
@@ -178,17 +178,16 @@ impl<'a> Followed<'a> {
                 }
                 Ok(Action::requeue(round.map_or(LOOK_AGAIN, |round| following.known(self.namespace, self.id, &self.name, round, &view))))
             }
-            // Not for us to say: this operator is about to stop.
-            Err(error) if matches!(error.code(), Some(Code::StoreChanged | Code::OldTerm)) => Err(error.into()),
-            Err(ClientError::Refused(problem)) if problem.code.status() < 500 && problem.code != Code::Overloaded => {
-                let (next, look_again) = plan::refused(self.run, &problem, &status::now());
-                write(self.context, self.run, &next).await?;
-                if look_again.is_none() {
-                    following.end(self.namespace, self.id, &self.name);
-                }
-                Ok(look_again.map_or_else(Action::await_change, Action::requeue))
-            }
+            Err(error) if is_over(&error) => Err(error.into()),
             Err(error) => {
+                if let Some(problem) = refusal(&error) {
+                    let (next, look_again) = plan::refused(self.run, problem, &status::now());
+                    write(self.context, self.run, &next).await?;
+                    if look_again.is_none() {
+                        following.end(self.namespace, self.id, &self.name);
+                    }
+                    return Ok(look_again.map_or_else(Action::await_change, Action::requeue));
+                }
                 write(self.context, self.run, &plan::away(self.run, &error, &status::now())).await?;
                 Err(error.into())
             }

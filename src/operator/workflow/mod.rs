@@ -18,10 +18,9 @@ use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, Error};
+use super::context::{Context, Error, is_over, refusal};
 use super::drive::drive;
 use super::status;
-use crate::client::ClientError;
 use crate::crd::resources::{AllowedNamespaces, From, WorkerPool, Workflow};
 use plan::{Found, FoundPool, Planned, Verdict};
 
@@ -58,8 +57,11 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
         Err(verdict) => verdict,
         Ok(planned) => match context.queue(&planned.namespace).apply(&planned.workflow).await {
             Ok(applied) => Verdict::applied(&applied, planned.pool_missing),
-            Err(ClientError::Refused(problem)) => Verdict::refused(&problem),
-            Err(error) => Verdict::away(away.insert(error)),
+            Err(error) if is_over(&error) => return Err(error.into()),
+            Err(error) => match refusal(&error) {
+                Some(problem) => Verdict::refused(problem),
+                None => Verdict::away(away.insert(error)),
+            },
         },
     };
     let next = plan::status(&workflow, &verdict, &status::now());
