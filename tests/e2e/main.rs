@@ -16,6 +16,7 @@ mod full_disk;
 mod lost_grants;
 mod operations;
 mod points;
+mod probes;
 #[path = "../support/process.rs"]
 mod process;
 mod reload;

@@ -1,0 +1,55 @@
+//! What a cluster is told of a worker: alive from the start, ready with a session, not ready any more from SIGTERM on.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+
+use crate::fleet::{Fleet, Process, StoreKind, free_port};
+
+async fn status(port: u16, path: &str) -> Option<u16> {
+    reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.ok().map(|answer| answer.status().as_u16())
+}
+
+async fn until(port: u16, path: &str, wanted: u16) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while status(port, path).await != Some(wanted) {
+        assert!(Instant::now() < deadline, "{path} is not {wanted} within 30 s");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_ready_while_it_takes_on_work() {
+    let mut fleet = Fleet::start(StoreKind::File, 1).await;
+    fleet.services[0] = None;
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+    command
+        .args(["worker", "--probes", &format!("127.0.0.1:{port}"), "--drain", "20s", "--allow-local"])
+        .env("EVERLOOP_SERVER", fleet.server(0));
+    let mut worker = Process::spawn("worker", &mut command);
+    until(port, "/healthz", 200).await;
+    assert_eq!(status(port, "/readyz").await, Some(503), "alive, and without a session");
+    fleet.start_service(0, &[]);
+    until(port, "/readyz", 200).await;
+
+    // It drains as long as its activity goes on, which is until we answer.
+    let slow = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let source = "export default async function main() { return await slow(null); }";
+    let url = format!("http://{}/", slow.local_addr().expect("bound"));
+    fleet.apply("slow", source, json!({"slow": {"http": {"url": url}}})).await;
+    let (client, runs) = (reqwest::Client::new(), format!("{}/v1/namespaces/default/runs", fleet.server(0)));
+    let started = client.post(&runs).json(&json!({"workflow": "slow", "id": "one"})).send().await.expect("an answer");
+    assert_eq!(started.status(), 201);
+    let begun = tokio::time::timeout(Duration::from_secs(30), slow.accept()).await.expect("the activity begins within 30 s");
+    let (mut request, _) = begun.expect("a connection");
+    worker.signal(Signal::TERM);
+    until(port, "/readyz", 503).await;
+    assert_eq!(status(port, "/healthz").await, Some(200), "it is not killed for draining");
+    request.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1").await.expect("it waits");
+    assert_eq!(worker.wait(Duration::from_secs(30)), Some(0));
+}
