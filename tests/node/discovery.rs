@@ -1,7 +1,7 @@
 //! Commands that are given no server, only a kubeconfig: the queue service is found, and reached through the API server.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -14,14 +14,19 @@ use crate::orders::{id, input};
 /// Longer than two pods of the queue service take to be replaced.
 const COOKING: &str = "25s";
 
-/// A person whose kubeconfig has this namespace, as `kubectl config set-context --current --namespace` writes it.
-fn person(folder: &Path, namespace: &str) -> Command {
+/// A kubeconfig with this namespace, as `kubectl config set-context --current --namespace` writes it.
+fn kubeconfig(folder: &Path, namespace: &str) -> PathBuf {
     let file = folder.join("kubeconfig");
     let text = std::fs::read_to_string(cluster().kubeconfig()).expect("a kubeconfig");
     std::fs::write(&file, text).expect("a file");
     cluster().kubectl(&["--kubeconfig", &file.display().to_string(), "config", "set-context", "--current", "--namespace", namespace]);
+    file
+}
+
+/// A person who has only that.
+fn person(kubeconfig: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
-    command.env("KUBECONFIG", file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("KUBECONFIG", kubeconfig).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for variable in ["EVERLOOP_SERVER", "EVERLOOP_NAMESPACE", "EVERLOOP_OPERATOR_NAMESPACE"] {
         command.env_remove(variable);
     }
@@ -32,6 +37,7 @@ fn person(folder: &Path, namespace: &str) -> Command {
 async fn a_command_finds_the_queue_service_and_outlives_each_of_its_pods() {
     let _installation = Installation::new("found");
     let folder = tempfile::tempdir().expect("a folder");
+    let kubeconfig = kubeconfig(folder.path(), "found");
     let everloop = everloop();
     let pods = everloop.pods(QUEUE);
     let mut order = input(2);
@@ -39,11 +45,11 @@ async fn a_command_finds_the_queue_service_and_outlives_each_of_its_pods() {
     let id = id(2);
     let (order, run) = (order.to_string(), ["run", "order-status", "--id", id.as_str(), "--wait", "--output", "json", "--input"]);
     let began = Instant::now();
-    let waiting = person(folder.path(), "found").args(run).arg(order).spawn().expect("everloop runs");
+    let waiting = person(&kubeconfig).args(run).arg(order).spawn().expect("everloop runs");
 
     // By kubectl's name it is the same; and the namespace is that of the context.
     let runs = || {
-        let output = person(folder.path(), "found").arg0("kubectl-everloop").args(["list", "--output", "json"]).output();
+        let output = person(&kubeconfig).arg0("kubectl-everloop").args(["list", "--output", "json"]).output();
         let output = output.expect("everloop runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["runs"].clone()
