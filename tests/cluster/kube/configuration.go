@@ -100,7 +100,8 @@ const podNetwork = `{
 `
 
 // Whatever the machine's own state: no eviction, no collection of images, no cgroups for classes of pods (which want rights over the
-// machine's). Limits of containers hold.
+// machine's). Limits of containers hold. Pods are not resized in place: without cgroups for classes of pods the kubelet of 1.34 dies of a
+// nil pointer when a container ends while its pod is compared (doPodResizeAction).
 const kubeletConfiguration = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: ADDRESS
@@ -114,6 +115,7 @@ containerRuntimeEndpoint: unix://FOLDER/containerd.sock
 enforceNodeAllocatable: []
 evictionHard: {memory.available: 0%, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
 failSwapOn: false
+featureGates: {InPlacePodVerticalScaling: false}
 imageGCHighThresholdPercent: 100
 readOnlyPort: 0
 registerNode: true
