@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::cluster::{PATIENCE, cluster};
-use crate::installation::{Installation, QUEUE, everloop};
+use crate::installation::{Installation, QUEUE, disturbance, everloop};
 use crate::orders::{id, input};
 
 /// Longer than two pods of the queue service take to be replaced.
@@ -35,6 +35,7 @@ fn person(kubeconfig: &Path) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_finds_the_queue_service_and_outlives_each_of_its_pods() {
+    let _only_we = disturbance();
     let _installation = Installation::new("found");
     let folder = tempfile::tempdir().expect("a folder");
     let kubeconfig = kubeconfig(folder.path(), "found");

@@ -1,11 +1,12 @@
 //! Parts die while orders go on.
 
 use crate::cluster::cluster;
-use crate::installation::{Installation, OPERATOR, QUEUE, WORKERS, everloop};
+use crate::installation::{Installation, OPERATOR, QUEUE, WORKERS, disturbance, everloop};
 use crate::orders::{Orders, all_ended_right};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_end_right_and_are_charged_once_whatever_dies_and_however_the_pool_is_scaled() {
+    let _only_we = disturbance();
     let installation = Installation::new("faults");
     let everloop = everloop();
     let orders = Orders::go_on(&installation).await;

@@ -1,7 +1,7 @@
 //! Everloop as its chart installs it, once for all tests of this program, and for each test a namespace with the food order and the
 //! shop that it calls, whose ledger tells what was done how often.
 
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use everloop::api::Name;
@@ -50,6 +50,17 @@ pub fn until_ready(namespace: &Namespace) {
         namespace.until_ready(ready);
     }
     namespace.until_condition("elp/default", "Ready", "True");
+}
+
+static DISTURBED: Mutex<()> = Mutex::new(());
+
+/// As long as this lives nobody else kills or replaces parts of the release. To be taken before an installation.
+pub struct Disturbance {
+    _guard: MutexGuard<'static, ()>,
+}
+
+pub fn disturbance() -> Disturbance {
+    Disturbance { _guard: DISTURBED.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
 static IN_USE: RwLock<()> = RwLock::new(());

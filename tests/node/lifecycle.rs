@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::cluster;
-use crate::installation::{Installation, NAMESPACE, alone, client, everloop, install, until_ready};
+use crate::installation::{Installation, NAMESPACE, alone, client, disturbance, everloop, install, until_ready};
 use crate::namespace::Namespace;
 use crate::orders::{Orders, all_ended_right};
 
@@ -12,6 +12,7 @@ const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/everloop");
 /// Queue service and operator are rolled by the upgrade and by the rollback, the workers by a change of their pool.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_outlive_an_upgrade_a_rolled_pool_and_a_rollback() {
+    let _only_we = disturbance();
     let installation = Installation::new("upgrades");
     let everloop = everloop();
     let orders = Orders::go_on(&installation).await;
