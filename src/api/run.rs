@@ -120,14 +120,20 @@ impl Blocked {
     /// A person holds it.
     pub const PAUSED: &str = "Paused";
 
-    /// Who holds it.
+    /// The hold that people share.
     ///
     /// # Panics
     /// Never: the name is one.
     #[must_use]
+    pub fn people() -> Name {
+        "people".parse().expect("a name")
+    }
+
+    /// Who holds it.
+    #[must_use]
     pub fn held_by(&self) -> Vec<Name> {
         if self.holders.is_empty() && self.reason == Self::PAUSED {
-            return vec!["people".parse().expect("a name")];
+            return vec![Self::people()];
         }
         self.holders.clone()
     }

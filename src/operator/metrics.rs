@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::telemetry::metrics::encode;
+
 /// A controller, by the kind of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ControllerLabels {
@@ -144,12 +146,9 @@ impl Metrics {
         }
     }
 
-    /// In the text format of OpenMetrics.
+    /// The text of `/metrics`, in the OpenMetrics format.
     #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing into a String does not fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+    pub fn encode(&self) -> String {
+        encode(&self.registry)
     }
 }

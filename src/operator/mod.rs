@@ -43,7 +43,7 @@ pub struct Config {
     pub name: String,
     /// The queue service, as the operator and the worker pods reach it.
     pub server: String,
-    /// The namespace of the installation: pools in it serve all namespaces.
+    /// The namespace of the installation: pools in it may serve other namespaces, too.
     pub namespace: Name,
     /// The namespaces whose resources are looked at, beside the installation's; none: all.
     pub watch: Vec<Name>,

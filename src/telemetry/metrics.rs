@@ -172,14 +172,20 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// The text of `/metrics`, in the OpenMetrics format.
+    /// See [`encode`].
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        encode(&self.registry)
     }
+}
+
+/// The text of `/metrics`, in the OpenMetrics format.
+#[must_use]
+pub fn encode(registry: &Registry) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, registry);
+    text
 }
 
 impl Default for Metrics {

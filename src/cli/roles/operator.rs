@@ -59,7 +59,7 @@ impl Probed for Probes {
     }
 
     fn metrics(&self) -> String {
-        self.0.text()
+        self.0.encode()
     }
 }
 

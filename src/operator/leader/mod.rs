@@ -45,9 +45,9 @@ impl Candidate {
         Ok(Self { config, leases, name, times, metrics, seen: None })
     }
 
-    /// Leads again and again until `shutdown`: whenever this one becomes the leader, `work` runs with a client of its own and a
-    /// token that is cancelled at the shutdown. When the lead is lost, `work` is dropped where it stands, and what it may have left
-    /// behind writes nothing any more.
+    /// Leads again and again until `shutdown`: whenever this one becomes the leader, `work` runs with a client of its own, and ends by
+    /// itself at the shutdown. When the lead is lost, `work` is dropped where it stands, and what it may have left behind writes
+    /// nothing any more.
     pub(super) async fn lead<W: Future<Output = ()>>(
         mut self,
         shutdown: CancellationToken,

@@ -48,7 +48,7 @@ pub async fn pause(
     key: IdempotencyKey,
     Body(Pause { reason, holder }): Body<Pause>,
 ) -> Answer<Answered<RunView>> {
-    let (holder, key) = (holder.unwrap_or_else(people), key.of("pause"));
+    let (holder, key) = (holder.unwrap_or_else(Blocked::people), key.of("pause"));
     let first = Blocked { reason: Blocked::PAUSED.into(), message: reason, holders: vec![holder.clone()] };
     let (mut blocked, mut over) = (first.clone(), None);
     for _ in 0..TRIES {
@@ -107,11 +107,6 @@ pub async fn resume(
 /// How often a decision is made anew because the run has moved meanwhile.
 const TRIES: usize = 5;
 
-/// The hold that people share.
-fn people() -> Name {
-    "people".parse().expect("a name")
-}
-
 /// What a release comes to.
 enum Release {
     /// Nobody holds the run any more.
@@ -122,7 +117,7 @@ enum Release {
 
 /// What is left of a block when a holder, or people, let go; or why they cannot.
 fn released(blocked: &Blocked, holder: Option<&Name>) -> Result<Release, String> {
-    let (holders, own) = (blocked.held_by(), holder.cloned().unwrap_or_else(people));
+    let (holders, own) = (blocked.held_by(), holder.cloned().unwrap_or_else(Blocked::people));
     let rest: Vec<Name> = holders.iter().filter(|name| **name != own).cloned().collect();
     let names = || rest.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
     let paused = blocked.reason == Blocked::PAUSED;
