@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use super::Config;
 use super::metrics::Metrics;
@@ -65,8 +65,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, place: Option<Name>, metrics: Arc<Metrics>) -> Self {
-        let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(config.name.clone()) };
-        let events = Recorder::new(cluster.clone(), reporter);
+        let events = recorder(&cluster, &config);
         let (pools, following) = (pool::Memory::default(), run::Following::default());
         Self { cluster, queue, config, place, metrics, pools, following, events }
     }
@@ -83,17 +82,46 @@ impl Context {
         K::DynamicType: Default,
     {
         match &self.place {
-            Some(namespace) => Api::namespaced(self.cluster.clone(), namespace.as_str()),
+            Some(namespace) => self.within(namespace.as_str()),
             None => Api::all(self.cluster.clone()),
         }
     }
 
-    /// Tells a change of state to people. An event that is lost is no reason for anything.
+    /// The objects of a kind in one namespace.
+    pub(super) fn within<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.cluster.clone(), namespace)
+    }
+
+    /// Those of the namespace in which an object is.
+    pub(super) fn beside<K>(&self, object: &impl ResourceExt) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        self.within(&object.namespace().unwrap_or_default())
+    }
+
+    /// Tells a change of state to people.
     pub(super) async fn event<K: Resource<DynamicType = ()>>(&self, object: &K, type_: EventType, reason: &str, note: &str) {
         let note = Some(note.chars().take(NOTE_CHARACTERS_MAX).collect());
         let event = Event { type_, reason: reason.to_owned(), note, action: "Reconcile".to_owned(), secondary: None };
-        if let Err(error) = self.events.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(%error, reason, "an event was not published");
-        }
+        publish(&self.events, &event, object).await;
+    }
+}
+
+/// Under whose name events are told.
+pub(super) fn recorder(cluster: &Client, config: &Config) -> Recorder {
+    let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(config.name.clone()) };
+    Recorder::new(cluster.clone(), reporter)
+}
+
+/// Tells an event. One that is lost is no reason for anything.
+pub(super) async fn publish<K: Resource<DynamicType = ()>>(events: &Recorder, event: &Event, object: &K) {
+    if let Err(error) = events.publish(event, &object.object_ref(&())).await {
+        tracing::debug!(%error, reason = event.reason, "an event was not published");
     }
 }

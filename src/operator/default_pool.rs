@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -34,11 +34,11 @@ pub(super) async fn make(context: &Context, shutdown: &CancellationToken) {
 
 async fn try_make(context: &Context, spec: &WorkerPoolSpec) -> kube::Result<()> {
     let namespace = context.config.namespace.as_str();
-    let leases = Api::<Lease>::namespaced(context.cluster.clone(), namespace);
+    let leases = context.within::<Lease>(namespace);
     if leases.get(LEASE).await?.annotations().contains_key(MADE) {
         return Ok(());
     }
-    let pools = Api::<WorkerPool>::namespaced(context.cluster.clone(), namespace);
+    let pools = context.within::<WorkerPool>(namespace);
     match pools.create(&PostParams::default(), &WorkerPool::new(NAME, spec.clone())).await {
         Ok(_) => tracing::info!(namespace, "the pool {NAME:?} is made"),
         Err(kube::Error::Api(status)) if status.code == 409 => {}

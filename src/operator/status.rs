@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::EventType;
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -50,7 +50,7 @@ where
     if before == Some(status) {
         return Ok(());
     }
-    let api: Api<K> = Api::namespaced(context.cluster.clone(), &object.namespace().unwrap_or_default());
+    let api = context.beside::<K>(object);
     // A merge would leave fields that are gone: they are told to be null.
     let mut fields = serde_json::to_value(status).unwrap_or_default();
     if let (Some(fields), Some(before)) = (fields.as_object_mut(), before.and_then(|before| serde_json::to_value(before).ok())) {

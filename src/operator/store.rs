@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use kube::api::PostParams;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Api, Resource as _};
+use kube::runtime::events::{Event, EventType};
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
+use super::context::{publish, recorder};
 use super::metrics::Metrics;
 use crate::api::{Code, Problem};
 use crate::client::{Client, ClientError};
@@ -117,13 +118,9 @@ impl Guard<'_> {
         let note =
             format!("{}; nothing is done until the store is the recorded one again, or `{accept}` accepts the new one", problem.detail);
         tracing::error!(accept, "StoreChanged: {note}");
-        let reporter = Reporter { controller: "everloop-operator".to_owned(), instance: Some(self.config.name.clone()) };
-        let recorder = Recorder::new(self.cluster.clone(), reporter);
         let reason = Code::StoreChanged.as_str().to_owned();
         let event = Event { type_: EventType::Warning, reason, note: Some(note), action: "Stop".to_owned(), secondary: None };
-        if let Err(error) = recorder.publish(&event, &map.object_ref(&())).await {
-            tracing::debug!(%error, "an event was not published");
-        }
+        publish(&recorder(&self.cluster, self.config), &event, map).await;
     }
 }
 

@@ -2,7 +2,7 @@
 //! applied once more, which changes nothing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::core::DynamicObject;
@@ -19,7 +19,7 @@ pub(in crate::operator) struct Memory(Mutex<HashMap<(String, String), Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    applied: Option<DynamicObject>,
+    applied: Option<Arc<DynamicObject>>,
     put_back: Vec<Instant>,
 }
 
@@ -34,11 +34,11 @@ impl Memory {
         if all.len() >= OBJECTS_MAX {
             all.clear();
         }
-        all.entry((pool.to_owned(), kind.to_owned())).or_default().applied = Some(object.clone());
+        all.entry((pool.to_owned(), kind.to_owned())).or_default().applied = Some(Arc::new(object.clone()));
     }
 
     /// The answer when it was last applied.
-    pub(super) fn last(&self, pool: &str, kind: &str) -> Option<DynamicObject> {
+    pub(super) fn last(&self, pool: &str, kind: &str) -> Option<Arc<DynamicObject>> {
         self.lock().get(&(pool.to_owned(), kind.to_owned()))?.applied.clone()
     }
 

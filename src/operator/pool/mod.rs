@@ -58,70 +58,63 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         return Ok(Action::await_change());
     }
     let (next, action) = match applied(&pool, &context).await {
-        Ok(Applied::All(fleet)) => (told::status(&pool, &fleet, &status::now()), Action::await_change()),
-        Ok(Applied::Not(next, again)) => (*next, again.map_or_else(Action::await_change, Action::requeue)),
-        Err(Error::Cluster(kube::Error::Api(answer))) if answer.code == 403 => {
+        Ok(fleet) => (told::status(&pool, &fleet, &status::now()), Action::await_change()),
+        Err(Stop::Say(next, again)) => (*next, again.map_or_else(Action::await_change, Action::requeue)),
+        Err(Stop::Failed(Error::Cluster(kube::Error::Api(answer)))) if answer.code == 403 => {
             (told::forbidden(&pool, &answer.message, &status::now()), Action::requeue(LOOK_AGAIN))
         }
-        Err(error) => return Err(error),
+        Err(Stop::Failed(error)) => return Err(error),
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
     Ok(action)
 }
 
-/// What became of a pool's objects.
-enum Applied {
-    All(Fleet),
-    /// What is to be said instead, and when to look again.
-    Not(Box<WorkerPoolStatus>, Option<Duration>),
+/// Why not all of a pool's objects are as they are wanted.
+enum Stop {
+    Failed(Error),
+    /// What is to be said, and when to look again.
+    Say(Box<WorkerPoolStatus>, Option<Duration>),
 }
 
-async fn applied(pool: &WorkerPool, context: &Context) -> Result<Applied, Error> {
-    let wanted = match wanted::wanted(pool, &context.config) {
-        Ok(wanted) => wanted,
-        Err(what) => return Ok(Applied::Not(Box::new(told::invalid(pool, &what, &status::now())), None)),
-    };
-    let kinds =
-        [ApiResource::erase::<ServiceAccount>(&()), ApiResource::erase::<PodDisruptionBudget>(&()), ApiResource::erase::<Deployment>(&())];
-    let mut last = None;
-    for (kind, wanted) in kinds.iter().zip(wanted) {
-        match one_applied(pool, context, kind, wanted).await? {
-            Ok(object) => last = Some(object),
-            Err((next, again)) => return Ok(Applied::Not(Box::new(next), Some(again))),
-        }
+impl From<kube::Error> for Stop {
+    fn from(error: kube::Error) -> Self {
+        Self::Failed(error.into())
     }
-    let Some(deployment) = last else { return Ok(Applied::All(Fleet::default())) };
+}
+
+/// Applies a pool's objects; how the pods are then.
+async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
+    let invalid = |what: String| Stop::Say(Box::new(told::invalid(pool, &what, &status::now())), None);
+    let [account, budget, deployment] = wanted::wanted(pool, &context.config).map_err(invalid)?;
+    one_applied(pool, context, &ApiResource::erase::<ServiceAccount>(&()), account).await?;
+    one_applied(pool, context, &ApiResource::erase::<PodDisruptionBudget>(&()), budget).await?;
+    let deployment = one_applied(pool, context, &ApiResource::erase::<Deployment>(&()), deployment).await?;
     let state = deployment.data.get("status").cloned().and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
     let mut fleet = Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None };
     if !fleet.is_complete(pool.spec.replicas) {
         let of_pool = ListParams::default().labels(&format!("{},{}={}", wanted::WORKERS, wanted::POOL, pool.name_any()));
-        let pods = Api::<Pod>::namespaced(context.cluster.clone(), &pool.namespace().unwrap_or_default()).list(&of_pool).await?;
-        fleet.trouble = pods::trouble(&pods.items);
+        fleet.trouble = pods::trouble(&context.beside::<Pod>(pool).list(&of_pool).await?.items);
     }
-    Ok(Applied::All(fleet))
+    Ok(fleet)
 }
 
-/// The object as it is now, or what is to be said instead, and when to look again.
-async fn one_applied(
-    pool: &WorkerPool,
-    context: &Context,
-    kind: &ApiResource,
-    mut wanted: Value,
-) -> Result<Result<DynamicObject, (WorkerPoolStatus, Duration)>, Error> {
+/// Applies one object, unless it is as it is wanted; how it is then.
+async fn one_applied(pool: &WorkerPool, context: &Context, kind: &ApiResource, mut wanted: Value) -> Result<DynamicObject, Stop> {
     let api = Api::<DynamicObject>::namespaced_with(context.cluster.clone(), &pool.namespace().unwrap_or_default(), kind);
     let name = wanted::child_name(pool);
     let (uid, found) = (pool.uid().unwrap_or_default(), api.get_opt(&name).await?);
+    let say = |next, again| Err(Stop::Say(Box::new(next), Some(again)));
     if let Some(found) = &found {
         if !compare::is_ours(found, pool) {
-            return Ok(Err((told::name_taken(pool, &kind.kind, &name, &status::now()), LOOK_AGAIN)));
+            return say(told::name_taken(pool, &kind.kind, &name, &status::now()), LOOK_AGAIN);
         }
         if compare::was_applied_from(found, &wanted)
             && let Some(applied) = context.pools.last(&uid, &kind.kind)
         {
-            let Some(field) = compare::first_difference(found, &applied, &wanted) else { return Ok(Ok(found.clone())) };
+            let Some(field) = compare::first_difference(found, &applied, &wanted) else { return Ok(found.clone()) };
             if let Err(again) = context.pools.put_back(&uid, &kind.kind, Instant::now()) {
                 let manager = compare::last_other_manager(found);
-                return Ok(Err((told::contested(pool, &kind.kind, &field, manager.as_deref(), &status::now()), again)));
+                return say(told::contested(pool, &kind.kind, &field, manager.as_deref(), &status::now()), again);
             }
         }
         // One that was deleted in between is not made again by accident.
@@ -135,5 +128,5 @@ async fn one_applied(
         let note = format!("`{field}` of {} {name} was changed by hand and is put back; change the WorkerPool, or its /scale", kind.kind);
         context.event(pool, EventType::Normal, "PutBack", &note).await;
     }
-    Ok(Ok(object))
+    Ok(object)
 }

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
+use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::{Controller, watcher};
-use kube::{Api, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -129,7 +129,7 @@ async fn hold(queue: &Client, run: &WorkflowRun, id: &RunId, suspend: bool) -> R
 
 /// Deletes this very object, as it was observed.
 async fn expire(context: &Context, run: &WorkflowRun) -> Result<(), Error> {
-    let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
+    let api = context.beside::<WorkflowRun>(run);
     let seen = Preconditions { uid: run.uid(), resource_version: run.resource_version() };
     match api.delete(&run.name_any(), &DeleteParams::background().preconditions(seen)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -138,7 +138,7 @@ async fn expire(context: &Context, run: &WorkflowRun) -> Result<(), Error> {
 }
 
 async fn set_finalizers(context: &Context, run: &WorkflowRun, finalizers: Vec<String>) -> Result<(), Error> {
-    let api = Api::<WorkflowRun>::namespaced(context.cluster.clone(), &run.namespace().unwrap_or_default());
+    let api = context.beside::<WorkflowRun>(run);
     let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": finalizers}});
     api.patch(&run.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(())

@@ -15,7 +15,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error, is_over, refusal};
@@ -89,12 +89,12 @@ async fn observe(workflow: &Workflow, context: &Context) -> Result<Found, Error>
     let namespace = workflow.namespace().unwrap_or_default();
     let mut found = Found { age: status::since(workflow.metadata.creation_timestamp.as_ref()), ..Found::default() };
     if let Some(reference) = &workflow.spec.source.config_map_key_ref {
-        let map = Api::<ConfigMap>::namespaced(context.cluster.clone(), &namespace).get_opt(&reference.name).await?;
+        let map = context.within::<ConfigMap>(&namespace).get_opt(&reference.name).await?;
         found.map_exists = map.is_some();
         found.text = map.and_then(|map| map.data?.remove(&reference.key));
     }
     let (installation, wanted) = (context.config.namespace.as_str(), workflow.spec.pool.as_str());
-    let pools_of = |place: &str| Api::<WorkerPool>::namespaced(context.cluster.clone(), place);
+    let pools_of = |place: &str| context.within::<WorkerPool>(place);
     found.pool = if pools_of(&namespace).get_metadata_opt(wanted).await?.is_some() {
         FoundPool::Own
     } else {
@@ -105,7 +105,7 @@ async fn observe(workflow: &Workflow, context: &Context) -> Result<Found, Error>
                 let mut names = Vec::new();
                 for place in std::iter::once(namespace.as_str()).chain((namespace != installation).then_some(installation)) {
                     let pools = pools_of(place).list_metadata(&ListParams::default()).await?;
-                    names.extend(pools.items.iter().map(kube::ResourceExt::name_any));
+                    names.extend(pools.items.iter().map(ResourceExt::name_any));
                 }
                 FoundPool::None { there_are: names }
             }
