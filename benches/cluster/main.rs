@@ -7,17 +7,17 @@
 #[path = "../../tests/cluster/control_plane.rs"]
 #[allow(dead_code, reason = "the tests do more with their control plane")]
 mod control_plane;
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../../tests/cluster/installation.rs"]
 #[allow(dead_code, reason = "the tests do more with their installation")]
 mod installation;
 #[path = "../../tests/support/process.rs"]
 mod process;
-#[path = "../durable/report.rs"]
+#[path = "../support/report.rs"]
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Instant;
 
 use everloop::api::Json;
@@ -28,9 +28,8 @@ use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
 
-use installation::{Installation, a_workflow};
-use process::{Process, free_port};
-use report::{Report, percentile, sorted};
+use installation::{Installation, Operator, a_workflow, ask};
+use report::Report;
 
 /// What the API server has before anything else.
 pub const APPLIED: &[&str] = &["crds", "deploy/operator-rbac.yaml"];
@@ -45,8 +44,8 @@ fn main() {
         let mut report = Report::new(quick);
         let mut installation = Installation::new("bench");
         installation.kill_operator();
-        let operator = Operator::start(&installation);
-        fsync(&mut report);
+        let operator = Operator::start(&installation, "operator", &[]);
+        settings(&mut report);
         changed_workflows(&installation, &mut report).await;
         many_runs(&installation, &operator, &mut report).await;
         report.print();
@@ -54,37 +53,16 @@ fn main() {
     });
 }
 
-/// The operator, and what it says of itself.
-struct Operator {
-    process: Process,
-    port: u16,
+/// The most memory that the operator has had, in MiB.
+fn memory_max_mib(operator: &Operator) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", operator.process.id())).expect("the operator lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1_024.0
 }
 
-impl Operator {
-    fn start(installation: &Installation) -> Self {
-        let port = free_port();
-        let process = installation.another_operator("operator", &["--probes", &format!("127.0.0.1:{port}")]);
-        Self { process, port }
-    }
-
-    /// Sums of counters, by name.
-    fn counters(&self) -> BTreeMap<String, f64> {
-        counters(self.port)
-    }
-
-    /// The most memory that it has had, in MiB.
-    fn memory_max_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the operator lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1_024.0
-    }
-}
-
+/// Sums of counters, by name.
 fn counters(port: u16) -> BTreeMap<String, f64> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it serves");
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").expect("it reads");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("it answers");
+    let text = ask(port, "/metrics").expect("it serves");
     let mut sums = BTreeMap::new();
     for line in text.lines().filter(|line| line.contains("_total")) {
         if let Some((name, value)) = line.rsplit_once(' ') {
@@ -95,16 +73,8 @@ fn counters(port: u16) -> BTreeMap<String, f64> {
     sums
 }
 
-fn fsync(report: &mut Report) {
-    let mut file = tempfile::tempfile().expect("a file");
-    let mut samples = Vec::new();
-    for _ in 0..200 {
-        file.write_all(&[7; 200]).expect("room on the disk");
-        let begin = Instant::now();
-        file.sync_data().expect("fdatasync");
-        samples.push(begin.elapsed().as_secs_f64() * 1_000.0);
-    }
-    report.settings.insert("disk fdatasync", format!("p50 {:.3} ms", percentile(&sorted(samples), 0.5)));
+fn settings(report: &mut Report) {
+    disk::measure(tempfile::tempfile().expect("a file"), report);
     report.settings.insert("store", "embedded, durability strict; etcd without fsync".into());
     report
         .settings
@@ -149,7 +119,7 @@ async fn many_runs(installation: &Installation, operator: &Operator, report: &mu
     let config = kube::config::Kubeconfig::read_from(control_plane::control_plane().kubeconfig()).expect("a kubeconfig");
     let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await.expect("a configuration");
     let api = Api::<WorkflowRun>::namespaced(kube::Client::try_from(config).expect("a client"), &installation.namespace.0);
-    let (idle, requests, asked) = (operator.memory_max_mib(), operator.counters(), counters(installation.port));
+    let (idle, requests, asked) = (memory_max_mib(operator), counters(operator.port), counters(installation.port));
     let begin = Instant::now();
     let reflected = tokio::spawn(all_reflected(api.clone(), total as usize));
     stream::iter(0..total)
@@ -179,7 +149,7 @@ async fn many_runs(installation: &Installation, operator: &Operator, report: &mu
         "the operator's requests to the API server",
         "per WorkflowRun",
         "",
-        vec![per_run(delta(&requests, &operator.counters(), name))],
+        vec![per_run(delta(&requests, &counters(operator.port), name))],
     );
     let name = "everloop_requests_total";
     report.add(
@@ -189,7 +159,7 @@ async fn many_runs(installation: &Installation, operator: &Operator, report: &mu
         vec![per_run(delta(&asked, &counters(installation.port), name))],
     );
     report.add("the operator's memory, at most, before", "VmHWM", "MiB", vec![idle]);
-    report.add("the operator's memory, at most, after", "VmHWM", "MiB", vec![operator.memory_max_mib()]);
+    report.add("the operator's memory, at most, after", "VmHWM", "MiB", vec![memory_max_mib(operator)]);
 }
 
 /// Waits until so many runs are told to have succeeded.

@@ -1,24 +1,15 @@
 //! What the machine can do: the disk's fdatasync, and a bare script of five calls on the same Redis.
 
-use std::io::Write;
 use std::time::Instant;
 
+use crate::disk;
 use crate::report::{Report, percentile, sorted};
 use crate::world::World;
 
 const FIVE_CALLS: &str = "redis.call('HGET', KEYS[1], 'f') redis.call('RPUSH', KEYS[2], ARGV[1]) redis.call('HSET', KEYS[1], 'h', ARGV[1]) redis.call('ZREM', KEYS[3], 'm') return redis.call('LPUSH', KEYS[4], 'x')";
 
 pub async fn measure(world: &World, report: &mut Report) {
-    let mut file = std::fs::File::create(world.folder.path().join("fsync")).expect("a file");
-    let mut samples = Vec::new();
-    for _ in 0..500 {
-        file.write_all(&[7; 200]).expect("room on the disk");
-        let begin = Instant::now();
-        file.sync_data().expect("fdatasync");
-        samples.push(begin.elapsed().as_secs_f64() * 1_000.0);
-    }
-    let samples = sorted(samples);
-    report.settings.insert("disk fdatasync", format!("p50 {:.3} ms, p99 {:.3} ms", percentile(&samples, 0.5), percentile(&samples, 0.99)));
+    disk::measure(std::fs::File::create(world.folder.path().join("fsync")).expect("a file"), report);
 
     let mut connection = world.redis().await;
     let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.expect("INFO");

@@ -4,8 +4,11 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark's table is its output")]
 
+#[path = "../support/disk.rs"]
+mod disk;
 mod floor;
 mod http;
+#[path = "../support/report.rs"]
 mod report;
 mod scenarios;
 mod world;

@@ -115,11 +115,7 @@ impl Installation {
 
     /// What the queue service counts.
     pub fn metrics(&self) -> String {
-        let mut answer = String::new();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the queue service");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: queue\r\nConnection: close\r\n\r\n").expect("a request");
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
+        ask(self.port, "/metrics").expect("an answer of the queue service")
     }
 
     /// Ids of all runs that the queue service has.
@@ -128,6 +124,29 @@ impl Installation {
         let runs = self.client().list(&list).await.expect("a list").runs;
         runs.into_iter().map(|run| run.id.to_string()).collect()
     }
+}
+
+/// An operator that answers probes.
+pub struct Operator {
+    pub process: Process,
+    pub port: u16,
+}
+
+impl Operator {
+    pub fn start(installation: &Installation, name: &str, options: &[&str]) -> Self {
+        let port = free_port();
+        let probes = format!("--probes=127.0.0.1:{port}");
+        Self { process: installation.another_operator(name, &[&[probes.as_str()], options].concat()), port }
+    }
+}
+
+/// What a process of this machine answers to a GET, head and body; nothing while it does not listen.
+pub fn ask(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 fn everloop(port: u16) -> Command {

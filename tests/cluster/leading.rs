@@ -1,44 +1,18 @@
 //! Several operators: one works, another takes over, and none does harm.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::control_plane::{Namespace, control_plane};
-use crate::installation::{Installation, a_run, a_workflow};
-use crate::process::{Process, free_port};
+use crate::installation::{Installation, Operator, a_run, a_workflow, ask};
 
 /// Long enough for a machine that is busy with other tests, short enough to wait for.
 const LEASE: &str = "--lease=3s";
 
-/// An operator that can be asked for its metrics.
-struct Operator {
-    process: Process,
-    port: u16,
-}
-
-impl Operator {
-    fn start(installation: &Installation, name: &str, options: &[&str]) -> Self {
-        let port = free_port();
-        let probes = format!("--probes=127.0.0.1:{port}");
-        Self { process: installation.another_operator(name, &[&[probes.as_str()], options].concat()), port }
-    }
-
-    /// The answer of a probe.
-    fn ask(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
-    }
-
-    fn until_metric(&self, line: &str) {
-        control_plane().until(line, || self.ask("/metrics").is_some_and(|text| text.lines().any(|found| found == line)));
-    }
+fn until_metric(operator: &Operator, line: &str) {
+    control_plane().until(line, || ask(operator.port, "/metrics").is_some_and(|text| text.lines().any(|found| found == line)));
 }
 
 fn holder(namespace: &Namespace) -> String {
@@ -53,9 +27,9 @@ fn two_operators(name: &str) -> (Installation, Operator, Operator) {
     installation.kill_operator();
     installation.namespace.kubectl(&["delete", "lease", "everloop-operator", "--ignore-not-found"]);
     let first = Operator::start(&installation, "first", &[LEASE]);
-    first.until_metric("everloop_operator_leading 1");
+    until_metric(&first, "everloop_operator_leading 1");
     let second = Operator::start(&installation, "second", &[LEASE]);
-    second.until_metric("everloop_operator_leading 0");
+    until_metric(&second, "everloop_operator_leading 0");
     (installation, first, second)
 }
 
@@ -63,21 +37,21 @@ fn two_operators(name: &str) -> (Installation, Operator, Operator) {
 async fn a_standby_takes_over_when_the_leader_dies_and_at_once_when_it_stops_in_order() {
     let (installation, mut first, second) = two_operators("taking-over");
     let namespace = &installation.namespace;
-    assert!(second.ask("/readyz").unwrap().starts_with("HTTP/1.1 200"), "one that stands by is ready");
+    assert!(ask(second.port, "/readyz").unwrap().starts_with("HTTP/1.1 200"), "one that stands by is ready");
     first.process.kill();
     namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
     namespace.condition("elw/flow", "Ready", "True", "Applied");
     assert_eq!(holder(namespace), "second");
-    second.until_metric("everloop_operator_leading 1");
+    until_metric(&second, "everloop_operator_leading 1");
 
     // In order: nobody could wait for this Lease to end.
     let third = Operator::start(&installation, "third", &["--lease=1h"]);
-    third.until_metric("everloop_operator_leading 0");
+    until_metric(&third, "everloop_operator_leading 0");
     second.process.signal(Signal::TERM);
-    third.until_metric("everloop_operator_leading 1");
+    until_metric(&third, "everloop_operator_leading 1");
     namespace.apply(&a_run("run", "flow", "")).unwrap();
     namespace.condition("elr/run", "Succeeded", "True", "Completed");
-    let metrics = third.ask("/metrics").unwrap();
+    let metrics = ask(third.port, "/metrics").unwrap();
     for line in
         ["everloop_operator_passes_total{controller=\"WorkflowRun\",outcome=\"ok\"}", "everloop_operator_requests_total{method=\"PATCH\"}"]
     {
@@ -110,7 +84,7 @@ async fn a_leader_that_was_stopped_for_long_changes_nothing_when_it_goes_on() {
         control_plane().until("the first one is at work", some);
         first.process.signal(Signal::STOP);
     });
-    second.until_metric("everloop_operator_leading 1");
+    until_metric(&second, "everloop_operator_leading 1");
     namespace.kubectl(&["wait", "--for=condition=Succeeded", "elr", "--all", "--timeout=60s"]);
     namespace.kubectl(&["scale", "elp/default", "--replicas=1"]);
     namespace.condition("elp/default", "Reconciling", "True", "PodsStarting");
@@ -119,7 +93,7 @@ async fn a_leader_that_was_stopped_for_long_changes_nothing_when_it_goes_on() {
     control_plane().until("all is written", no_finalizers);
     let before = versions(namespace);
     first.process.signal(Signal::CONT);
-    first.until_metric("everloop_operator_leading 0");
+    until_metric(&first, "everloop_operator_leading 0");
     assert_eq!(holder(namespace), "second");
     assert_eq!(versions(namespace), before);
     assert_eq!(installation.runs().await.len(), 80, "no run was started twice");
@@ -139,7 +113,7 @@ async fn the_default_pool_is_made_once() {
     namespace.kubectl(&["delete", "elp/default"]);
     operator.process.kill();
     let operator = Operator::start(&installation, "operator", &pool);
-    operator.until_metric("everloop_operator_leading 1");
+    until_metric(&operator, "everloop_operator_leading 1");
     // Whatever it does at first is done when it has looked at a workflow.
     namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
     namespace.condition("elw/flow", "Reconciling", "True", "PoolNotFound");

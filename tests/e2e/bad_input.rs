@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, Process, StoreKind, free_port};
+use crate::fleet::{Fleet, StoreKind, free_port};
 
 const USAGE: i32 = 2;
 const REFUSED: i32 = 3;
@@ -132,44 +131,6 @@ async fn places_that_cannot_be_used_are_named_at_the_start() {
     );
     refused("", &["queue", "--listen", &listen, "--store", &queue(&other)], REFUSED, &["(StoreUnfit)", "is not a store", "next:"]);
     assert_eq!(std::fs::read(&other).expect("the file"), b"no store", "it is left as it was");
-}
-
-/// In a cluster both start at once: the service is alive and not ready until Redis has come.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_waits_for_its_store_is_alive_and_not_ready() {
-    let mut fleet = Fleet::start(StoreKind::Redis, 1).await;
-    fleet.redis.as_mut().expect("it runs").kill();
-    let port = free_port();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
-    command.args(["queue", "--wait-for-store", "--listen", &format!("127.0.0.1:{port}"), "--store", &fleet.store_url]);
-    let mut queue = Process::spawn("queue", &mut command);
-    let status = |path: &'static str| async move {
-        reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.ok().map(|answer| answer.status().as_u16())
-    };
-    until(async || status("/healthz").await == Some(200)).await;
-    assert_eq!(status("/readyz").await, Some(503));
-    assert_eq!(status("/v1/workers").await, Some(404), "nothing else is served yet");
-    fleet.start_redis();
-    until(async || status("/readyz").await == Some(200)).await;
-    assert_eq!(status("/v1/workers").await, Some(200));
-    queue.signal(rustix::process::Signal::TERM);
-    assert_eq!(queue.wait(Duration::from_secs(20)), Some(0));
-
-    // One that does not come is not waited for longer than the process is wanted.
-    fleet.redis.as_mut().expect("it runs").kill();
-    let mut queue = Process::spawn("queue", &mut command);
-    until(async || status("/healthz").await == Some(200)).await;
-    queue.signal(rustix::process::Signal::TERM);
-    assert_eq!(queue.wait(Duration::from_secs(20)), Some(0));
-}
-
-/// Waits, twenty seconds at most.
-async fn until(holds: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within twenty seconds");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Requests fail clearly while the store is away; what was acknowledged is there when it is back, and work goes on.

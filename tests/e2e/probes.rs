@@ -1,4 +1,5 @@
-//! What a cluster is told of a worker: alive from the start, ready with a session, not ready any more from SIGTERM on.
+//! What a cluster is told of a process: a worker is alive from the start, ready with a session, and not ready any more from SIGTERM on;
+//! a queue service that waits for its store is alive, and ready when it has it.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,9 +16,9 @@ async fn status(port: u16, path: &str) -> Option<u16> {
 }
 
 async fn until(port: u16, path: &str, wanted: u16) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while status(port, path).await != Some(wanted) {
-        assert!(Instant::now() < deadline, "{path} is not {wanted} within 30 s");
+        assert!(Instant::now() < deadline, "{path} is not {wanted} within 20 s");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -52,4 +53,30 @@ async fn a_worker_is_ready_while_it_takes_on_work() {
     assert_eq!(status(port, "/healthz").await, Some(200), "it is not killed for draining");
     request.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1").await.expect("it waits");
     assert_eq!(worker.wait(Duration::from_secs(30)), Some(0));
+}
+
+/// In a cluster both start at once: the service is alive and not ready until Redis has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_waits_for_its_store_is_alive_and_not_ready() {
+    let mut fleet = Fleet::start(StoreKind::Redis, 1).await;
+    fleet.redis.as_mut().expect("it runs").kill();
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+    command.args(["queue", "--wait-for-store", "--listen", &format!("127.0.0.1:{port}"), "--store", &fleet.store_url]);
+    let mut queue = Process::spawn("queue", &mut command);
+    until(port, "/healthz", 200).await;
+    assert_eq!(status(port, "/readyz").await, Some(503));
+    assert_eq!(status(port, "/v1/workers").await, Some(404), "nothing else is served yet");
+    fleet.start_redis();
+    until(port, "/readyz", 200).await;
+    assert_eq!(status(port, "/v1/workers").await, Some(200));
+    queue.signal(Signal::TERM);
+    assert_eq!(queue.wait(Duration::from_secs(20)), Some(0));
+
+    // One that does not come is not waited for longer than the process is wanted.
+    fleet.redis.as_mut().expect("it runs").kill();
+    let mut queue = Process::spawn("queue", &mut command);
+    until(port, "/healthz", 200).await;
+    queue.signal(Signal::TERM);
+    assert_eq!(queue.wait(Duration::from_secs(20)), Some(0));
 }
