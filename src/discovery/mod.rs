@@ -51,7 +51,8 @@ async fn look(cluster: &Cluster, installation: Option<Name>) -> Result<Place, Er
     let only = installation.is_some();
     let found = match there {
         Ok(services) if only || choose::service(&services) != Ok(None) => choose::service(&services),
-        Err(error) if only => return Err(error),
+        // One that is away is not asked twice: each answer has its bound.
+        Err(error) if only || !matches!(error, Error::Refused { .. }) => return Err(error),
         // Whoever may look everywhere is told what is there; whoever may not, what is missing for the usual place.
         there => match (services(cluster, None).await, there) {
             (Ok(services), _) => choose::service(&services),
