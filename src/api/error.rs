@@ -78,6 +78,10 @@ codes! {
     RunOpen = 409,
     /// The run is not in a state that allows it.
     NotApplicable = 409,
+    /// Somebody else holds the workflow.
+    WorkflowHeld = 409,
+    /// The workflow takes no new runs.
+    WorkflowRetired = 409,
     /// The request is for another store than the service has.
     StoreChanged = 409,
     /// The request is of an operator that does not lead any more.

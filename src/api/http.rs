@@ -35,8 +35,14 @@ pub struct WorkflowView {
     pub pool: Name,
     /// How long closed runs are kept.
     pub retention: DurationMs,
-    /// When the current version was applied.
+    /// When the current version was applied, or retired.
     pub defined_at: TimeMs,
+    /// Who holds it: only that one changes it. Absent: people, by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Origin>,
+    /// It takes no new runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
     /// The definition. Absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<Definition>,
@@ -47,6 +53,64 @@ pub struct WorkflowView {
 pub struct Workflows {
     /// By name.
     pub workflows: Vec<WorkflowView>,
+}
+
+/// Answer of `GET /v1/operator/held`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Held {
+    /// The workflows of all namespaces that somebody else than people holds.
+    pub workflows: Vec<HeldWorkflow>,
+}
+
+/// A workflow that somebody else than people holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HeldWorkflow {
+    /// Where.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// Who holds it.
+    pub holder: Origin,
+}
+
+/// Answer of `GET /v1/operator/open-runs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OpenRuns {
+    /// The versions of all namespaces that have open runs.
+    pub versions: Vec<OpenVersion>,
+}
+
+/// A version that has open runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OpenVersion {
+    /// Where.
+    pub namespace: Name,
+    /// The workflow.
+    pub workflow: Name,
+    /// The version that the runs are on.
+    pub version: Version,
+    /// How many, at least 1.
+    pub runs: u64,
+}
+
+/// Answer of `GET /v1/operator/followed?cursor=`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Followed {
+    /// Open runs with an origin, of all namespaces.
+    pub runs: Vec<FollowedRun>,
+    /// For the next page; empty when this is the last.
+    pub cursor: String,
+}
+
+/// An open run that somebody follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FollowedRun {
+    /// Where.
+    pub namespace: Name,
+    /// Its id.
+    pub id: RunId,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// Body of `POST /v1/namespaces/{ns}/runs`. `?wait=30s` waits for the end.

@@ -18,6 +18,8 @@ pub const CHANGES_KEPT: u64 = 2_048;
 pub const CHANGES_TRIMMED: u64 = 256;
 /// Changes of one partition in one answer.
 pub const CHANGES_PAGE_MAX: usize = 256;
+/// Open runs with an origin in one answer.
+pub const FOLLOWED_PAGE_MAX: usize = 1_000;
 /// About so many bytes of results and errors are in one answer of the feed.
 pub const CHANGES_PAGE_BYTES: usize = 1 << 20;
 /// A signal's name: a word, not a document.

@@ -92,6 +92,8 @@ pub enum Ask {
     Apply(commands::apply::ApplyArgs),
     /// List the workflows of the namespace.
     Workflows(commands::workflows::WorkflowsArgs),
+    /// Take no new runs of a workflow; those that are open go on. Applying it again revives it.
+    Retire(commands::retire::RetireArgs),
     /// Start a run of a workflow.
     Run(commands::run::RunArgs),
     /// List runs, newest first.

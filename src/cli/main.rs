@@ -96,6 +96,7 @@ async fn ask(context: &Context, command: Ask) -> Result<Exit, CliError> {
     match command {
         Ask::Apply(args) => commands::apply::run(context, &args).await,
         Ask::Workflows(_) => commands::workflows::run(context).await,
+        Ask::Retire(args) => commands::retire::run(context, &args).await,
         Ask::Run(args) => commands::run::run(context, &args).await,
         Ask::List(args) => commands::list::run(context, &args).await,
         Ask::Get(args) => commands::get::run(context, &args).await,

@@ -6,6 +6,7 @@
 
 mod control;
 mod error;
+mod operator;
 mod path;
 mod probe;
 mod reply;

@@ -2,11 +2,12 @@
 
 use reqwest::Method;
 
+use super::path::encode;
 use super::send::Call;
 use super::{Client, ClientError, new_key};
 use crate::api::definition::Workflow;
-use crate::api::http::{Applied, Ready, Term, Workers, WorkflowView, Workflows};
-use crate::api::{Json, Name};
+use crate::api::http::{Applied, Ready, Workers, WorkflowView, Workflows};
+use crate::api::{Json, Name, Origin};
 
 impl Client {
     /// Makes a definition the current one of its workflow. Safe to repeat.
@@ -14,9 +15,30 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn apply(&self, workflow: &Workflow) -> Result<Applied, ClientError> {
-        let path = self.path(&["workflows", workflow.name.as_str()]);
+        self.apply_as(workflow, None).await
+    }
+
+    /// Likewise, in the name of who holds the workflow from then on; absent: people.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `WorkflowHeld`.
+    pub async fn apply_as(&self, workflow: &Workflow, holder: Option<&Origin>) -> Result<Applied, ClientError> {
+        let path = self.held(&workflow.name, holder);
         let body = Json::of(workflow).get().to_owned();
         self.call(Call::mutate(Method::PUT, path, new_key(), "application/json", body)).await
+    }
+
+    /// Retires a workflow, in the name of who holds it: it takes no new runs, and its open ones go on. Safe to repeat.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `WorkflowNotFound`, `WorkflowHeld`.
+    pub async fn retire(&self, name: &Name, holder: Option<&Origin>) -> Result<WorkflowView, ClientError> {
+        self.call(Call::mutate(Method::DELETE, self.held(name, holder), new_key(), "application/json", String::new())).await
+    }
+
+    fn held(&self, name: &Name, holder: Option<&Origin>) -> String {
+        let path = self.path(&["workflows", name.as_str()]);
+        holder.map_or_else(|| path.clone(), |holder| format!("{path}?holder={}", encode(holder.as_str())))
     }
 
     /// All workflows of the namespace, by name.
@@ -41,15 +63,6 @@ impl Client {
     /// See [`ClientError`].
     pub async fn workers(&self) -> Result<Workers, ClientError> {
         self.call(Call::get("/v1/workers".into())).await
-    }
-
-    /// A term for an operator that has become the leader: from now on calls of lower terms are refused. Each call gives a higher one.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn next_term(&self) -> Result<u64, ClientError> {
-        let call = Call::mutate(Method::POST, "/v1/operator/term".into(), new_key(), "application/json", "{}".into());
-        self.call::<Term>(call).await.map(|given| given.term)
     }
 
     /// What the service is and whether it takes requests.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::Notify;
 
 use super::Config;
 use super::metrics::Metrics;
-use super::{pool, run};
+use super::{pool, run, workflow};
 use crate::api::{Code, Name, Problem};
 use crate::client::ClientError;
 
@@ -60,19 +61,40 @@ pub(super) struct Context {
     pub(super) pools: pool::Memory,
     /// Which runs are followed.
     pub(super) following: run::Following,
+    /// How many runs are open.
+    pub(super) open: workflow::OpenRuns,
+    /// Told when a Workflow, or a WorkflowRun, may be gone.
+    pub(super) workflow_gone: Notify,
+    pub(super) run_gone: Notify,
     events: Recorder,
 }
 
 impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, place: Option<Name>, metrics: Arc<Metrics>) -> Self {
         let events = recorder(&cluster, &config);
-        let (pools, following) = (pool::Memory::default(), run::Following::default());
-        Self { cluster, queue, config, place, metrics, pools, following, events }
+        Self {
+            cluster,
+            queue,
+            config,
+            place,
+            metrics,
+            pools: pool::Memory::default(),
+            following: run::Following::default(),
+            open: workflow::OpenRuns::default(),
+            workflow_gone: Notify::new(),
+            run_gone: Notify::new(),
+            events,
+        }
     }
 
     /// The queue service, for a namespace.
     pub(super) fn queue(&self, namespace: &Name) -> crate::client::Client {
         self.queue.in_namespace(namespace.clone())
+    }
+
+    /// Whether the objects of a namespace are looked at.
+    pub(super) fn is_looked_at(&self, namespace: &Name) -> bool {
+        self.place.as_ref().is_none_or(|place| place == namespace)
     }
 
     /// All objects of a kind that are looked at.

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub changes_too_old: Counter,
     /// `everloop_operator_looks_total`.
     pub looks: Counter,
+    /// `everloop_operator_orphans_total`.
+    pub orphans: Family<ControllerLabels, Counter>,
     /// `everloop_operator_store_changed`.
     pub store_changed: Gauge,
     /// `everloop_operator_passes_total`.
@@ -98,6 +100,7 @@ impl Metrics {
             changes: Counter::default(),
             changes_too_old: Counter::default(),
             looks: Counter::default(),
+            orphans: Family::default(),
             passes: Family::default(),
             pass: Family::new_with_constructor(pass_buckets),
             waiting: Family::default(),
@@ -123,6 +126,7 @@ impl Metrics {
             metrics.changes_too_old.clone(),
         );
         registry.register("looks", "Runs that were asked for one by one", metrics.looks.clone());
+        registry.register("orphans", "Workflows retired and runs asked to end because their object was gone", metrics.orphans.clone());
         registry.register("passes", "Passes over objects, by outcome", metrics.passes.clone());
         registry.register_with_unit("pass", "One pass over an object", Unit::Seconds, metrics.pass.clone());
         registry.register("objects_waiting", "Passes that have begun and wait for one of the places", metrics.waiting.clone());
@@ -134,6 +138,11 @@ impl Metrics {
             metrics.last_success.clone(),
         );
         Self { registry, ..metrics }
+    }
+
+    /// Tells of something whose object was gone.
+    pub(super) fn orphaned(&self, controller: &'static str) {
+        self.orphans.get_or_create(&ControllerLabels { controller }).inc();
     }
 
     /// Tells of a pass.

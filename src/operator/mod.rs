@@ -9,11 +9,13 @@ mod default_pool;
 mod drive;
 mod leader;
 mod metrics;
+mod orphans;
 mod pool;
 mod run;
 pub mod setup;
 mod status;
 mod store;
+mod watched;
 mod workflow;
 
 pub use leader::Times;

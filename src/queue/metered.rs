@@ -61,9 +61,11 @@ macro_rules! around_store {
             lineage() -> op::Lineage;
             next_term() -> u64;
             define(define: op::Define) -> op::Defined;
+            retire(retire: op::Retire) -> Option<op::Defined>;
             definition(version: &Version) -> Option<String>;
             workflow(namespace: &Name, name: &Name) -> Option<op::WorkflowRecord>;
             workflows(namespace: &Name) -> Vec<op::WorkflowRecord>;
+            held_workflows() -> Vec<(Name, op::WorkflowRecord)>;
             start(start: op::Start) -> op::Started;
             deliver(deliver: op::Deliver) -> op::Delivered;
             control(control: op::Control) -> op::Controlled;
@@ -86,6 +88,8 @@ macro_rules! around_store {
             journal(run: &RunKey, from: u32, bytes: usize) -> Option<op::JournalPage>;
             changes(partition: Partition, after: Option<u64>) -> op::Changes;
             list(list: op::List) -> op::Listed;
+            open_runs(partition: Partition) -> Vec<op::OpenRuns>;
+            followed(partition: Partition, after: Option<&RunKey>) -> op::FollowedRuns;
             counts(partition: Partition) -> op::Counts;
         }
     };

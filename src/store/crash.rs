@@ -34,6 +34,9 @@ impl Store for CrashStore {
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError> {
         passing!("define", self.0.define(define))
     }
+    async fn retire(&self, retire: op::Retire) -> Result<Option<op::Defined>, StoreError> {
+        passing!("retire", self.0.retire(retire))
+    }
     async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError> {
         self.0.definition(version).await
     }
@@ -42,6 +45,9 @@ impl Store for CrashStore {
     }
     async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError> {
         self.0.workflows(namespace).await
+    }
+    async fn held_workflows(&self) -> Result<Vec<(Name, op::WorkflowRecord)>, StoreError> {
+        self.0.held_workflows().await
     }
     async fn start(&self, start: op::Start) -> Result<op::Started, StoreError> {
         passing!("start", self.0.start(start))
@@ -120,6 +126,12 @@ impl Store for CrashStore {
     }
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
         self.0.list(list).await
+    }
+    async fn open_runs(&self, partition: Partition) -> Result<Vec<op::OpenRuns>, StoreError> {
+        self.0.open_runs(partition).await
+    }
+    async fn followed(&self, partition: Partition, after: Option<&RunKey>) -> Result<op::FollowedRuns, StoreError> {
+        self.0.followed(partition, after).await
     }
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {
         self.0.counts(partition).await

@@ -62,6 +62,20 @@ pub struct WorkflowRecord {
     pub generation: u64,
     /// When it was defined.
     pub defined_at: TimeMs,
+    /// Who holds it, an [`Origin`]: only that one changes it. Empty: people, by hand.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub holder: String,
+    /// It takes no new runs, and whoever defines it next holds it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
+}
+
+impl WorkflowRecord {
+    /// Whether another than `holder` holds it.
+    #[must_use]
+    pub fn is_held_from(&self, holder: Option<&Origin>) -> bool {
+        !self.retired && self.holder != holder.map_or("", Origin::as_str)
+    }
 }
 
 /// See [`super::Store::define`].
@@ -79,19 +93,41 @@ pub struct Define {
     pub pool: Name,
     /// Retention of closed runs.
     pub retention: DurationMs,
+    /// Who holds it from now on; absent: people.
+    pub holder: Option<Origin>,
     /// The caller's idempotency key: a definition whose key is known was made before, and others may have followed. Empty for none.
     pub key: String,
     /// See the port.
     pub now: TimeMs,
 }
 
-/// The answer to a definition.
+/// See [`super::Store::retire`].
+#[derive(Debug, Clone)]
+pub struct Retire {
+    /// Where.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// Who asks; absent: people.
+    pub holder: Option<Origin>,
+    /// As in [`Define`].
+    pub key: String,
+    /// See the port.
+    pub now: TimeMs,
+}
+
+/// The answer to a definition, and to its retirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Defined {
-    /// What is current now.
-    pub record: WorkflowRecord,
-    /// It was current before (version, pool and retention alike), or the request is a repeat.
-    pub unchanged: bool,
+pub enum Defined {
+    /// It is so.
+    Done {
+        /// What is current now.
+        record: WorkflowRecord,
+        /// It was so before (version, pool, retention, holder), or the request is a repeat.
+        unchanged: bool,
+    },
+    /// Somebody else holds the workflow: nothing was changed.
+    Held(WorkflowRecord),
 }
 
 /// Slots that a waiting session offers to an operation that makes work ready.
@@ -191,6 +227,8 @@ pub enum Started {
     Existing(RunRecord),
     /// Another start has this id.
     Taken(RunRecord),
+    /// The workflow takes no new runs.
+    Retired(WorkflowRecord),
     /// The workflow's current version is another one: look it up again.
     VersionChanged(WorkflowRecord),
     /// No such workflow in the partition.
@@ -706,6 +744,28 @@ pub struct Listed {
     pub runs: Vec<(RunKey, RunRecord)>,
     /// For the next page; empty when this is the last.
     pub cursor: String,
+}
+
+/// Open runs of one version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpenRuns {
+    /// Where.
+    pub namespace: Name,
+    /// The workflow.
+    pub workflow: Name,
+    /// The version that they are on.
+    pub version: Version,
+    /// How many, at least 1.
+    pub runs: u64,
+}
+
+/// Open runs that have an origin.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FollowedRuns {
+    /// Which, with where they come from.
+    pub runs: Vec<(RunKey, Origin)>,
+    /// There are others behind the last one.
+    pub more: bool,
 }
 
 /// Numbers of one partition.

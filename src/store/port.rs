@@ -58,10 +58,15 @@ pub trait Store: Send + Sync + 'static {
     /// Gives a term that is higher than all before. Repeat: another, higher one. Refused when the store was emptied under this process.
     async fn next_term(&self) -> Result<u64, StoreError>;
 
-    /// Makes a definition the current version of its workflow, in every partition, and keeps it for the runs that stay on it.
+    /// Makes a definition the current version of its workflow, in every partition, and keeps it for the runs that stay on it. Checks:
+    /// nobody else holds the workflow, or it is retired.
     /// Repeat: no change. Crash in the middle: the version may be current in some partitions; the caller was not answered and
     /// repeats; of two callers, the later generation wins everywhere.
     async fn define(&self, define: op::Define) -> Result<op::Defined, StoreError>;
+
+    /// Retires a workflow, in every partition: it takes no new runs, its open ones go on, and nobody holds it any more. Absent when there
+    /// is no such workflow. Repeat and crash: as [`Store::define`].
+    async fn retire(&self, retire: op::Retire) -> Result<Option<op::Defined>, StoreError>;
 
     /// A version's definition. Immutable.
     async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError>;
@@ -72,7 +77,10 @@ pub trait Store: Send + Sync + 'static {
     /// All workflows of a namespace, by name.
     async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError>;
 
-    /// Starts a run. Checks: the workflow's current version in the run's partition is the given one; the id is free, or taken
+    /// All workflows of any namespace that somebody else than people holds.
+    async fn held_workflows(&self) -> Result<Vec<(Name, op::WorkflowRecord)>, StoreError>;
+
+    /// Starts a run. Checks: the workflow's current version in the run's partition is the given one and not retired; the id is free, or taken
     /// by an equal start. Changes: record, mailbox with `Started`, index; ready, or leased to the offered session.
     /// Repeat: [`op::Started::Existing`]; an open run that nobody follows gets the origin of the repeat.
     async fn start(&self, start: op::Start) -> Result<op::Started, StoreError>;
@@ -163,6 +171,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Runs of a namespace, newest first by partition, merged by start; filtered by workflow and status.
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError>;
+
+    /// How many runs of one partition are open, by workflow and version. Kept by the operations that open and end runs.
+    async fn open_runs(&self, partition: Partition) -> Result<Vec<op::OpenRuns>, StoreError>;
+
+    /// A slice of the open runs of one partition that have an origin, in the order of their names, behind the given one.
+    async fn followed(&self, partition: Partition, after: Option<&RunKey>) -> Result<op::FollowedRuns, StoreError>;
 
     /// Lengths of queues and numbers of leases, of one partition.
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError>;

@@ -3,8 +3,9 @@
 
 /// Operations of the store that change something; the queue service may die before and after each: `<operation>.before`,
 /// `<operation>.after`.
-pub const OPERATIONS: [&str; 16] = [
+pub const OPERATIONS: [&str; 17] = [
     "define",
+    "retire",
     "start",
     "deliver",
     "control",

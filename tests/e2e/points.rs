@@ -25,7 +25,7 @@ export default async function asking() { return await ask({}); }
 ";
 
 /// The operations of which a round has few: their first one is the one.
-const RARE: [&str; 7] = ["define", "control", "open_session", "end_session", "release", "extend", "sweep"];
+const RARE: [&str; 8] = ["define", "retire", "control", "open_session", "end_session", "release", "extend", "sweep"];
 
 async fn world(kind: StoreKind) -> (Fleet, Shop, Log) {
     let shop = Shop::open().await;
@@ -54,18 +54,23 @@ async fn people(server: String, round: usize) {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
     let servers = [server.clone()];
     let definition = json!({"name": "other", "pool": "default", "definition": {"source": format!("export default async () => {round};")}});
-    let defined = async {
+    let other = format!("{server}/v1/namespaces/default/workflows/other");
+    let asked = async |request: reqwest::RequestBuilder| {
         let deadline = Instant::now() + PASSED_WITHIN;
         loop {
-            let url = format!("{server}/v1/namespaces/default/workflows/other");
-            match client.put(url).json(&definition).send().await {
-                Ok(answer) if answer.status() != 503 => return assert!(answer.status().is_success(), "{:?}", answer.text().await),
+            match request.try_clone().expect("a request that can be sent again").send().await {
+                Ok(answer) if answer.status() != 503 => {
+                    assert!(answer.status().is_success(), "{:?}", answer.text().await);
+                    return answer.json::<Value>().await.expect("a workflow");
+                }
                 _ => assert!(Instant::now() < deadline, "a definition is not answered"),
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     };
-    defined.await;
+    asked(client.put(&other).json(&definition)).await;
+    let retired = asked(client.delete(&other)).await;
+    assert_eq!(asked(client.get(&other)).await["retired"], true, "{retired}");
     let id = format!("asking-{round}");
     let run = format!("/v1/namespaces/default/runs/{id}");
     let start = json!({"workflow": "asking", "id": id});

@@ -1,7 +1,7 @@
 //! Two stores are one: random sequences of operations, repeats and stale ones among them, get the same answers and leave the
 //! same visible state in memory and on Redis.
 
-use everloop::api::{Head, RunStatus, TimeMs};
+use everloop::api::{Head, RunStatus, TimeMs, Version};
 use everloop::machine::commit::AttemptClaim;
 use everloop::machine::message::Message;
 use everloop::machine::record::{EXTERNAL, PAUSED_PREFIX, RunRecord};
@@ -215,7 +215,7 @@ impl Driver {
                 let kind = match step.pick {
                     0 => ControlKind::Pause { blocked: format!("{PAUSED_PREFIX},\"message\":\"\"}}") },
                     1 if bit(step, 3) => ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() },
-                    _ => ControlKind::Resume { version: None },
+                    _ => ControlKind::Resume { version: bit(step, 6).then(|| Version::of("other")) },
                 };
                 Call::Control(Control {
                     run: run(RUNS[step.run]),
@@ -359,9 +359,36 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
     }
 }
 
+/// The open runs as the store counts and lists them, after a look that they are what the records say.
+async fn open(store: &dyn Store) -> String {
+    let (mut counted, mut followed) = (Vec::new(), Vec::new());
+    for partition in partitions() {
+        counted.extend(store.open_runs(partition).await.unwrap());
+        followed.extend(store.followed(partition, None).await.unwrap().runs);
+    }
+    let mut records = Vec::new();
+    for id in RUNS {
+        records.extend(store.run(&run(id)).await.unwrap().map(|state| (run(id), state.record)));
+    }
+    records.retain(|(_, record)| !record.status().is_closed());
+    let mut versions = std::collections::BTreeMap::new();
+    for open in counted {
+        *versions.entry(open.version.to_string()).or_insert(0) += open.runs;
+    }
+    let mut recounted = std::collections::BTreeMap::new();
+    records.iter().for_each(|(_, record)| *recounted.entry(record.version.clone()).or_insert(0) += 1);
+    assert_eq!(versions, recounted, "open runs by version");
+    followed.sort();
+    let with_origin = records.iter().filter(|(_, record)| !record.origin.is_empty());
+    let mut relisted: Vec<_> = with_origin.map(|(run, record)| (run.clone(), record.origin.parse().unwrap())).collect();
+    relisted.sort();
+    assert_eq!(followed, relisted, "open runs with an origin");
+    format!("{versions:?} {followed:?}")
+}
+
 /// Everything that a store shows.
 async fn visible(store: &dyn Store) -> Vec<String> {
-    let mut all = Vec::new();
+    let mut all = vec![open(store).await];
     for id in RUNS {
         all.push(format!("{id} {:?}", store.run(&run(id)).await.unwrap()));
         all.push(format!("{id} {:?}", store.journal(&run(id), 0, usize::MAX).await.unwrap()));

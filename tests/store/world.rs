@@ -140,8 +140,17 @@ impl World {
             definition: "definition".into(),
             pool: name(POOL),
             retention: DurationMs(RETENTION_MS),
+            holder: None,
             key: String::new(),
             now: TimeMs(1),
+        }
+    }
+
+    /// Defines, as people do: what is current then, and whether it was before.
+    pub async fn define(&self, define: Define) -> (WorkflowRecord, bool) {
+        match self.store.define(define).await.unwrap() {
+            Defined::Done { record, unchanged } => (record, unchanged),
+            Defined::Held(record) => panic!("held: {record:?}"),
         }
     }
 
@@ -159,6 +168,22 @@ impl World {
             now: TimeMs(now),
             offer: None,
         }
+    }
+
+    /// Open runs over all partitions, by version.
+    pub async fn open_runs(&self) -> Vec<OpenRuns> {
+        let mut sums: Vec<OpenRuns> = Vec::new();
+        for partition in partitions() {
+            for counted in self.store.open_runs(partition).await.unwrap() {
+                assert!(counted.runs > 0, "what is not open is not counted");
+                match sums.iter_mut().find(|sum| OpenRuns { runs: counted.runs, ..(*sum).clone() } == counted) {
+                    Some(sum) => sum.runs += counted.runs,
+                    None => sums.push(counted),
+                }
+            }
+        }
+        sums.sort();
+        sums
     }
 
     /// Opens a session in every partition.

@@ -10,6 +10,7 @@ pub mod list;
 pub mod pause;
 pub mod result;
 pub mod resume;
+pub mod retire;
 pub mod run;
 pub mod signal;
 pub mod terminate;

@@ -29,8 +29,19 @@ pub(in crate::cli) fn rows(workflows: &Workflows, now: TimeMs) -> String {
             w.version.short().to_owned(),
             w.pool.to_string(),
             w.retention.to_string(),
+            standing(w),
             when::age(now.since(w.defined_at)),
         ]
     };
-    table(&["name", "version", "pool", "retention", "age"], workflows.workflows.iter().map(row))
+    table(&["name", "version", "pool", "retention", "state", "age"], workflows.workflows.iter().map(row))
+}
+
+/// Whether it takes new runs, and who else than people holds it.
+fn standing(workflow: &WorkflowView) -> String {
+    match &workflow.holder {
+        _ if workflow.retired => "retired".to_owned(),
+        None => "active".to_owned(),
+        // Without the uid, which says nothing to people.
+        Some(holder) => format!("active, held by {}", holder.as_str().split('/').next().unwrap_or_default()),
+    }
 }

@@ -15,7 +15,7 @@ mod workflow_run;
 
 pub use status::{Condition, Conditions, HasConditions, Standing};
 pub use worker_pool::{AllowedNamespaces, From, Mode, Scaling, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus};
-pub use workflow::{KeyRef, Source, Workflow, WorkflowSpec, WorkflowStatus};
+pub use workflow::{KeyRef, OPEN_VERSIONS_MAX, OpenVersion, Source, Workflow, WorkflowSpec, WorkflowStatus};
 pub use workflow_run::{WorkflowRun, WorkflowRunSpec, WorkflowRunStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -26,6 +26,7 @@ use super::status::{Conditions, HasConditions};
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.versionShort"),
     printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
+    printcolumn(name = "Open", type_ = "integer", json_path = ".status.openRuns"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
@@ -98,6 +99,27 @@ pub struct WorkflowStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub version_short: Option<String>,
+    /// How many runs are open, of all versions; a few seconds old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_runs: Option<i64>,
+    /// The versions that have open runs, most first; at most 32 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = OPEN_VERSIONS_MAX))]
+    pub open_versions: Vec<OpenVersion>,
+}
+
+/// Of one workflow in its status.
+pub const OPEN_VERSIONS_MAX: usize = 32;
+
+/// A version that has open runs.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenVersion {
+    /// The version, 64 hexadecimal digits.
+    #[schemars(length(max = 64))]
+    pub version: String,
+    /// How many runs of it are open.
+    pub open_runs: i64,
 }
 
 impl HasConditions for WorkflowStatus {

@@ -6,6 +6,7 @@
 //! What becomes of the run comes from the queue service's feed of changes ([`following`]), not by asking for each.
 
 mod following;
+mod orphans;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -19,14 +20,15 @@ use futures_util::stream;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
-use kube::runtime::{Controller, watcher};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error, is_over, refusal};
 use super::drive::drive;
+use super::orphans::watch;
 use super::status;
+use super::watched::watched;
 use crate::api::{Code, Name, RunId, RunView};
 use crate::client::{Client, ClientError};
 use crate::crd::resources::{WorkflowRun, WorkflowRunStatus};
@@ -38,11 +40,14 @@ use plan::Step;
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let (triggers, triggered) = mpsc::channel(following::TRIGGERS_MAX);
     let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
-    let controller = Controller::new(context.all::<WorkflowRun>(), watcher::Config::default()).reconcile_on(triggered);
-    let (feed, objects) = (context.clone(), controller.store());
+    let (controller, objects) = watched(&context, plan::slim, |context| &context.run_gone);
+    let controller = controller.reconcile_on(triggered);
+    let beside = context.clone();
+    let orphans = watch("runs whose object is gone", &beside.run_gone, async || orphans::look(&beside, &objects).await);
     tokio::select! {
         () = drive("WorkflowRun", controller, reconcile, context, shutdown) => {}
-        () = following::read(&feed, objects, triggers) => {}
+        () = following::read(&beside, objects.clone(), triggers) => {}
+        () = orphans => {}
     }
 }
 
@@ -108,8 +113,16 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
 
 /// Asks a run to end, once for each object, however often an operator dies in between. A run that is over needs no asking.
 async fn cancel_once(queue: &Client, run: &WorkflowRun, id: &RunId, reason: &str) -> Result<(), ClientError> {
-    let key = format!("{}-cancel", run.uid().unwrap_or_default());
-    match queue.cancel_as(id, reason, &key).await {
+    over(queue.cancel_as(id, reason, &cancel_key(&run.uid().unwrap_or_default())).await)
+}
+
+fn cancel_key(uid: &str) -> String {
+    format!("{uid}-cancel")
+}
+
+/// A run that is over, or not there any more, has been asked.
+fn over(asked: Result<(), ClientError>) -> Result<(), ClientError> {
+    match asked {
         Err(error) if matches!(error.code(), Some(Code::RunClosed | Code::RunNotFound)) => Ok(()),
         asked => asked,
     }

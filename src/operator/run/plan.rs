@@ -8,12 +8,11 @@ use crate::api::http::StartRun;
 use crate::api::{Code, Json, Name, Origin, Problem, RunId, RunStatus, RunView};
 use crate::client::ClientError;
 use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
+use crate::operator::orphans::{ORIGIN, origin_of};
 use crate::operator::status::{GRACE, since, time};
 
 /// Holds an object until its run is asked to end.
 pub(in crate::operator) const FINALIZER: &str = "everloop.dev/cancel";
-/// Where runs of objects come from, before the uid of the object that owns one.
-const ORIGIN: &str = "kubernetes";
 /// A deleted object waits for the queue service at most for so long.
 pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
 /// A workflow that is missing is looked for again.
@@ -99,10 +98,10 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
     }
     // An object that names its run may attach to one: it does not own it.
     let origin = match (&run.spec.run_id, run.uid()) {
-        (None, Some(uid)) => format!("{ORIGIN}/{uid}"),
-        _ => ORIGIN.to_owned(),
+        (None, Some(uid)) => origin_of(&uid),
+        _ => ORIGIN.parse().ok(),
     };
-    match start(run, id.clone(), origin.parse().ok()) {
+    match start(run, id.clone(), origin) {
         Ok(start) => Step::Start(Box::new(Planned { namespace, id, start })),
         Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, now)),
     }
@@ -122,10 +121,23 @@ fn unless_said(run: &WorkflowRun, next: WorkflowRunStatus) -> Step {
 
 /// The run of an object: its own, or the one that it names. The uid makes an object of the same name that comes later another run.
 fn id_of(run: &WorkflowRun) -> String {
-    run.spec
-        .run_id
-        .clone()
-        .unwrap_or_else(|| format!("{}-{}", run.name_any(), run.uid().unwrap_or_default().chars().take(8).collect::<String>()))
+    run.spec.run_id.clone().unwrap_or_else(|| format!("{}{}", run.name_any(), suffix(&run.uid().unwrap_or_default())))
+}
+
+fn suffix(uid: &str) -> String {
+    format!("-{}", uid.chars().take(8).collect::<String>())
+}
+
+/// The name of the object that owns a run, by the run's id: the other way round than [`id_of`].
+pub(super) fn object_of<'a>(id: &'a RunId, uid: &str) -> Option<&'a str> {
+    id.as_str().strip_suffix(&suffix(uid))
+}
+
+/// Takes out of the cache what no pass reads any more: the input of a run that was accepted.
+pub(super) fn slim(run: &mut WorkflowRun) {
+    if run.status.as_ref().is_some_and(|status| status.accepted_at.is_some()) {
+        (run.spec.input, run.spec.input_json) = (None, None);
+    }
 }
 
 fn start(run: &WorkflowRun, id: RunId, origin: Option<Origin>) -> Result<StartRun, String> {

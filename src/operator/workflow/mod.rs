@@ -1,38 +1,51 @@
 //! `Workflow`: its definition goes to the queue service; what that says of it comes back as conditions.
 
 mod checked;
+mod open;
+mod orphans;
 mod plan;
 #[cfg(test)]
 mod tests;
 
 pub use checked::serve as check_source;
+pub(super) use open::OpenRuns;
 
 use std::sync::Arc;
 
+use futures_util::stream;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error, is_over, refusal};
 use super::drive::drive;
+use super::orphans::{origin_of, owner, watch};
 use super::status;
+use super::watched::watched;
+use crate::api::http::Applied;
+use crate::api::{Code, Name, Origin};
+use crate::client::{Client, ClientError};
 use crate::crd::resources::{AllowedNamespaces, From, WorkerPool, Workflow};
 use plan::{Found, FoundPool, Planned, Verdict};
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
-    let controller = Controller::new(context.all::<Workflow>(), all.clone());
-    let (workflows, of_pools) = (controller.store(), controller.store());
+    let (triggers, triggered) = mpsc::channel(open::TRIGGERS_MAX);
+    let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
+    let (controller, objects) = watched::<Workflow>(&context, |_| {}, |context| &context.workflow_gone);
+    let (workflows, of_pools) = (objects.clone(), objects.clone());
     // Of ConfigMaps only the metadata: their contents are read when a workflow that names one is looked at.
     let maps = context.all::<PartialObjectMeta<ConfigMap>>();
     let pools = context.all::<WorkerPool>();
     let controller = controller
+        .reconcile_on(triggered)
         .watches(maps, all.clone(), move |map| {
             let names = move |workflow: &Arc<Workflow>| {
                 let reference = workflow.spec.source.config_map_key_ref.as_ref();
@@ -44,7 +57,13 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
             let names = move |workflow: &Arc<Workflow>| workflow.spec.pool == pool.name_any();
             of_pools.state().into_iter().filter(names).map(|workflow| ObjectRef::from_obj(&*workflow)).collect::<Vec<_>>()
         });
-    drive("Workflow", controller, reconcile, context, shutdown).await;
+    let beside = context.clone();
+    let orphans = watch("workflows whose object is gone", &beside.workflow_gone, async || orphans::look(&beside, &objects).await);
+    tokio::select! {
+        () = drive("Workflow", controller, reconcile, context, shutdown) => {}
+        () = open::read(&beside, &objects, triggers) => {}
+        () = orphans => {}
+    }
 }
 
 async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Action, Error> {
@@ -55,7 +74,7 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
     let mut away = None;
     let verdict = match planned(&workflow, &found, &context).await? {
         Err(verdict) => verdict,
-        Ok(planned) => match context.queue(&planned.namespace).apply(&planned.workflow).await {
+        Ok(planned) => match apply(&workflow, &planned, &context).await {
             Ok(applied) => Verdict::applied(&applied, planned.pool_missing),
             Err(error) if is_over(&error) => return Err(error.into()),
             Err(error) => match refusal(&error) {
@@ -64,12 +83,38 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
             },
         },
     };
-    let next = plan::status(&workflow, &verdict, &status::now());
+    let open = context.open.of(&workflow.namespace().unwrap_or_default(), &workflow.name_any());
+    let next = plan::status(&workflow, &verdict, open, &status::now());
     status::write(&context, &*workflow, workflow.status.as_ref(), &next).await?;
     if let Some(error) = away {
         return Err(error.into());
     }
     Ok(verdict.look_again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Applies the definition in the name of this object. One of the same name that held it before is gone: a cluster has one of a name.
+async fn apply(workflow: &Workflow, planned: &Planned, context: &Context) -> Result<Applied, ClientError> {
+    let queue = context.queue(&planned.namespace);
+    let holder = workflow.uid().as_deref().and_then(origin_of);
+    match queue.apply_as(&planned.workflow, holder.as_ref()).await {
+        Err(error) if error.code() == Some(Code::WorkflowHeld) => {
+            let name = &planned.workflow.name;
+            match queue.workflow(name).await?.holder {
+                Some(before) if owner(&before).is_some() => retire(&queue, name, &before).await?,
+                _ => return Err(error),
+            }
+            queue.apply_as(&planned.workflow, holder.as_ref()).await
+        }
+        applied => applied,
+    }
+}
+
+/// Gives up what an object held that is gone. Somebody else may have been faster.
+async fn retire(queue: &Client, name: &Name, holder: &Origin) -> Result<(), ClientError> {
+    match queue.retire(name, Some(holder)).await {
+        Err(error) if matches!(error.code(), Some(Code::WorkflowHeld | Code::WorkflowNotFound)) => Ok(()),
+        retired => retired.map(|_| ()),
+    }
 }
 
 /// The definition for the queue service, or what is wrong with the object.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::api::definition::{Activity, Definition};
 use crate::api::error::Finding;
 use crate::api::http::Applied;
-use crate::api::{DurationMs, Name, Problem, Version};
+use crate::api::{Code, DurationMs, Name, Problem, Version};
 use crate::client::ClientError;
-use crate::crd::resources::{Standing, Workflow, WorkflowStatus};
+use crate::crd::resources::{OPEN_VERSIONS_MAX, OpenVersion, Standing, Workflow, WorkflowStatus};
 use crate::crd::validate;
 use crate::operator::pool::queue_pool;
 use crate::operator::status::GRACE;
@@ -115,7 +115,11 @@ impl Verdict {
 
     /// The queue service does not want it.
     pub(super) fn refused(problem: &Problem) -> Self {
-        Self::stalled("Refused", problem.to_string())
+        match problem.code {
+            // Whoever holds it may give it up without telling us.
+            Code::WorkflowHeld => Self { look_again: Some(LOOK_AGAIN), ..Self::stalled("WorkflowHeld", problem.to_string()) },
+            _ => Self::stalled("Refused", problem.to_string()),
+        }
     }
 
     /// The queue service does not answer.
@@ -201,14 +205,19 @@ fn join(what: &str, help: &str) -> String {
     if help.is_empty() { what.to_owned() } else { format!("{what}; {help}") }
 }
 
-/// The status after a verdict. The version of which new runs are stays when there is no new one.
-pub(super) fn status(workflow: &Workflow, verdict: &Verdict, now: &str) -> WorkflowStatus {
+/// The status after a verdict. The version of which new runs are stays when there is no new one, and so do numbers of open runs.
+pub(super) fn status(workflow: &Workflow, verdict: &Verdict, open: Option<Vec<OpenVersion>>, now: &str) -> WorkflowStatus {
     let generation = workflow.metadata.generation.unwrap_or(0);
     let before = workflow.status.clone().unwrap_or_default();
     let mut next = WorkflowStatus { observed_generation: generation, ..before };
     next.conditions.stand(verdict.standing, verdict.reason, &verdict.message, generation, now);
     if let Some(version) = &verdict.version {
         (next.version, next.version_short) = (Some(version.to_string()), Some(version.short().to_owned()));
+    }
+    if let Some(mut open) = open {
+        next.open_runs = Some(open.iter().map(|version| version.open_runs).sum());
+        open.truncate(OPEN_VERSIONS_MAX);
+        next.open_versions = open;
     }
     next
 }

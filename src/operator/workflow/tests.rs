@@ -58,7 +58,7 @@ fn whatever_is_wrong_has_its_reason_and_says_what_to_do() {
         let verdict = plan(&workflow(spec.clone()), &nothing(), &installation()).unwrap_err();
         assert_eq!(verdict.reason, reason, "{spec}");
         assert!(verdict.message.contains(words), "{spec}: {}", verdict.message);
-        let next = status(&workflow(spec), &verdict, NOW);
+        let next = status(&workflow(spec), &verdict, None, NOW);
         assert!(next.conditions.is_true("Stalled") && !next.conditions.is_true("Ready"));
         assert_eq!(next.observed_generation, 3);
     }
@@ -70,7 +70,7 @@ fn what_is_missing_is_on_its_way_for_half_a_minute() {
     for (age, stalled) in [(0, false), (29, false), (30, true)] {
         let found = Found { age: Duration::from_secs(age), ..nothing() };
         let verdict = plan(&flow, &found, &installation()).unwrap_err();
-        let next = status(&flow, &verdict, NOW);
+        let next = status(&flow, &verdict, None, NOW);
         assert_eq!((next.conditions.is_true("Stalled"), next.conditions.is_true("Reconciling")), (stalled, !stalled), "{age} s");
         assert!(verdict.look_again.is_some(), "it may come without telling");
     }
@@ -81,9 +81,9 @@ fn what_is_missing_is_on_its_way_for_half_a_minute() {
 fn a_time_changes_with_its_status_only() {
     let mut flow = workflow(json!({"source": {"inline": GOOD}}));
     let applied = |version: &str| Verdict::ready(version.repeat(64).parse().unwrap());
-    flow.status = Some(status(&flow, &applied("a"), NOW));
-    assert_eq!(Some(status(&flow, &applied("a"), "2026-02-02T00:00:00Z")), flow.status);
-    let next = status(&flow, &applied("b"), "2026-02-02T00:00:00Z");
+    flow.status = Some(status(&flow, &applied("a"), None, NOW));
+    assert_eq!(Some(status(&flow, &applied("a"), None, "2026-02-02T00:00:00Z")), flow.status);
+    let next = status(&flow, &applied("b"), None, "2026-02-02T00:00:00Z");
     assert_eq!(
         (next.version_short.as_deref(), next.conditions.get("Ready").unwrap().last_transition_time.as_str()),
         (Some("bbbbbbbb"), NOW)

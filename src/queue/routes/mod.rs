@@ -26,7 +26,7 @@ use super::service::Shared;
 pub fn router(service: Shared) -> Router {
     Router::new()
         .route("/v1/namespaces/{ns}/workflows", get(workflows::list))
-        .route("/v1/namespaces/{ns}/workflows/{name}", get(workflows::get).put(workflows::put))
+        .route("/v1/namespaces/{ns}/workflows/{name}", get(workflows::get).put(workflows::put).delete(workflows::retire))
         .route("/v1/namespaces/{ns}/runs", get(runs::list).post(start::start))
         .route("/v1/namespaces/{ns}/runs/{id}", get(runs::get))
         .route("/v1/namespaces/{ns}/runs/{id}/journal", get(journal::journal))
@@ -42,6 +42,9 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/activities/{token}/heartbeat", post(activities::heartbeat))
         .route("/v1/changes", get(changes::changes))
         .route("/v1/operator/term", post(operator::term))
+        .route("/v1/operator/held", get(operator::held))
+        .route("/v1/operator/open-runs", get(operator::open_runs))
+        .route("/v1/operator/followed", get(operator::followed))
         .route("/v1/workers", get(workers::list))
         .route("/v1/worker/session", post(worker::open))
         .route("/v1/worker/session/{id}", delete(worker::goodbye))

@@ -163,6 +163,8 @@ const NUMBERED: &str = "Repeat it with the same `seq`: it is done once, and what
 const SAFE: &str = "A repeat does no harm.";
 const WAIT: (&str, &str) = ("wait", "How long to wait, such as 30s; at most 60s.");
 
+const HOLDER: (&str, &str) = ("holder", "Who asks and holds it from then on; without it: people.");
+
 fn routes(schemas: &mut Schemas) -> Vec<Route> {
     let mut of = Of(schemas, Vec::new());
     people(&mut of);
@@ -212,7 +214,18 @@ impl Of<'_> {
 
 fn people(of: &mut Of<'_>) {
     let name = "/v1/namespaces/{ns}/workflows/{name}";
-    of.send::<Workflow, http::Applied>("put", name, "Checks a definition and makes it the workflow's current version.", 200);
+    of.send::<Workflow, http::Applied>("put", name, "Checks a definition and makes it the workflow's current version.", 200).query =
+        &[HOLDER];
+    let retired = of.typed::<http::WorkflowView>();
+    of.add(
+        "delete",
+        name,
+        "Retires a workflow: no new runs, the open ones go on. Applying it again revives it.",
+        Shape::None,
+        200,
+        retired,
+    )
+    .query = &[HOLDER];
     of.get::<http::WorkflowView>(name, "A workflow with its definition.");
     of.get::<http::Workflows>("/v1/namespaces/{ns}/workflows", "All workflows of a namespace.");
     of.get::<Definition>("/v1/versions/{version}", "The definition of a version.");
@@ -233,6 +246,10 @@ fn people(of: &mut Of<'_>) {
     let path = "/v1/operator/term";
     of.add("post", path, "A term for an operator that leads: requests of lower ones are refused.", Shape::None, 200, term).repeat =
         "A repeat gives another, higher term.";
+    of.get::<http::Held>("/v1/operator/held", "Workflows of all namespaces that somebody else than people holds.");
+    of.get::<http::OpenRuns>("/v1/operator/open-runs", "How many runs of each version are open, in all namespaces.");
+    of.get::<http::Followed>("/v1/operator/followed", "Open runs with an origin, in all namespaces.").query =
+        &[("cursor", "Of the page before.")];
     let signal = of.typed::<http::Accepted>();
     let path = "/v1/namespaces/{ns}/runs/{id}/signals/{name}";
     of.add("post", path, "Sends a signal; the body is its payload.", Shape::Payload, 202, signal);

@@ -113,6 +113,11 @@ impl Service {
                 }
                 Started::Existing(record) => (None, Some(Ok((false, record)))),
                 Started::Taken(record) => (None, Some(Err(taken(run, &record, by_key)))),
+                Started::Retired(record) => {
+                    let problem = workflow_retired(&record);
+                    self.definitions.set_current(&run.namespace, record);
+                    (None, Some(Err(problem)))
+                }
                 Started::VersionChanged(record) => {
                     self.definitions.set_current(&run.namespace, record.clone());
                     current = record;
@@ -121,6 +126,9 @@ impl Service {
                 Started::WorkflowNotFound => {
                     let found = self.definitions.refresh(&*self.store, &run.namespace, &start.workflow).await?;
                     current = found.ok_or_else(missing)?;
+                    if current.retired {
+                        return Err(workflow_retired(&current).into());
+                    }
                     self.define_again(&run.namespace, &current).await?;
                     (None, None)
                 }
@@ -145,11 +153,17 @@ impl Service {
             definition,
             pool: record.pool.clone(),
             retention: DurationMs(record.retention_ms),
+            holder: (!record.holder.is_empty()).then(|| stored(&record.holder)).transpose()?,
             key: String::new(),
             now: self.clock.for_store(),
         };
         self.store.define(define).await.map(|_| ())
     }
+}
+
+fn workflow_retired(record: &WorkflowRecord) -> Problem {
+    Problem::new(Code::WorkflowRetired, format!("workflow {} is retired: it takes no new runs", record.name))
+        .next("apply it again, and it takes runs again")
 }
 
 fn taken(run: &RunKey, record: &RunRecord, by_key: bool) -> Problem {

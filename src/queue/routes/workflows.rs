@@ -1,23 +1,35 @@
-//! Definitions: `PUT` makes a version current, `GET` tells.
+//! Definitions: `PUT` makes a version current, `DELETE` retires it, `GET` tells.
 
 use axum::Json;
 use axum::extract::State;
+use serde::Deserialize;
 
 use crate::api::definition::Workflow;
 use crate::api::http::{Applied, WorkflowView, Workflows};
-use crate::api::{Code, Definition, Name, Problem};
+use crate::api::{Code, Definition, Name, Origin, Problem};
 use crate::queue::apply;
 use crate::queue::border::body::Body;
-use crate::queue::border::extract::{IdempotencyKey, Namespace, VersionPath, WorkflowPath};
+use crate::queue::border::extract::{IdempotencyKey, Namespace, Params, VersionPath, WorkflowPath};
 use crate::queue::border::problem::{Answer, Refused, workflow_not_found};
 use crate::queue::definitions;
-use crate::queue::service::Shared;
-use crate::store::op::{Define, WorkflowRecord};
+use crate::queue::service::{Service, Shared};
+use crate::queue::view::stored;
+use crate::store::StoreError;
+use crate::store::op::{Define, Defined, Retire, WorkflowRecord};
 
-/// `PUT /v1/namespaces/{ns}/workflows/{name}`. Applying the same again changes nothing.
+/// The query of a change of a workflow.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Who asks; absent: people.
+    holder: Option<Origin>,
+}
+
+/// `PUT /v1/namespaces/{ns}/workflows/{name}?holder=`. Applying the same again changes nothing. Of a workflow that is retired: revives it.
 pub async fn put(
     State(service): State<Shared>,
     path: WorkflowPath,
+    Params(query): Params<Query>,
     key: IdempotencyKey,
     Body(workflow): Body<Workflow>,
 ) -> Answer<Json<Applied>> {
@@ -29,16 +41,56 @@ pub async fn put(
         definition: workflow.definition.canonical(),
         pool: workflow.pool,
         retention: workflow.retention.unwrap_or(service.config.retention),
+        holder: query.holder,
         key: key.of("apply"),
         now: service.clock.for_store(),
     };
-    let defined = service.store.define(define).await?;
-    let record = defined.record;
-    service.definitions.set_current(&path.namespace, record.clone());
-    if !defined.unchanged {
+    let (record, unchanged) = done(&service, &path.namespace, service.store.define(define).await?)?;
+    if !unchanged {
         tracing::info!(namespace = %path.namespace, workflow = %record.name, version = record.version.short(), "applied");
     }
-    Ok(Json(Applied { name: record.name, version: record.version, pool: record.pool, unchanged: defined.unchanged }))
+    Ok(Json(Applied { name: record.name, version: record.version, pool: record.pool, unchanged }))
+}
+
+/// `DELETE /v1/namespaces/{ns}/workflows/{name}?holder=`: no new runs of it; those that are open go on. Retiring it again changes nothing.
+pub async fn retire(
+    State(service): State<Shared>,
+    path: WorkflowPath,
+    Params(query): Params<Query>,
+    key: IdempotencyKey,
+) -> Answer<Json<WorkflowView>> {
+    let (namespace, name) = (path.namespace, path.name);
+    let (key, now) = (key.of("retire"), service.clock.for_store());
+    let retire = Retire { namespace: namespace.clone(), name: name.clone(), holder: query.holder, key, now };
+    let defined = service.store.retire(retire).await?.ok_or_else(|| workflow_not_found(&namespace, &name))?;
+    let (record, unchanged) = done(&service, &namespace, defined)?;
+    if !unchanged {
+        tracing::info!(%namespace, workflow = %record.name, "retired");
+    }
+    Ok(Json(view(record)?))
+}
+
+/// What is current now and whether it was before, unless somebody else holds the workflow.
+fn done(service: &Service, namespace: &Name, defined: Defined) -> Result<(WorkflowRecord, bool), Refused> {
+    match defined {
+        Defined::Done { record, unchanged } => {
+            service.definitions.set_current(namespace, record.clone());
+            Ok((record, unchanged))
+        }
+        Defined::Held(record) => Err(workflow_held(&record).into()),
+    }
+}
+
+fn workflow_held(record: &WorkflowRecord) -> Problem {
+    let name = &record.name;
+    let (by, next) = if record.holder.is_empty() {
+        ("people, who applied it by hand".to_owned(), format!("`everloop retire {name}` gives it up; then apply it here"))
+    } else {
+        let holder = &record.holder;
+        let gone = format!("`everloop retire {name} --holder {holder}`");
+        (format!("{holder}, an object of that uid"), format!("change that object, or delete it; if it is gone for good: {gone}"))
+    };
+    Problem::new(Code::WorkflowHeld, format!("workflow {name} is held by {by}")).next(next)
 }
 
 async fn checked(name: Name, workflow: Workflow) -> Result<Workflow, Refused> {
@@ -55,13 +107,13 @@ pub async fn get(State(service): State<Shared>, path: WorkflowPath) -> Answer<Js
     let found = service.definitions.refresh(&*service.store, &path.namespace, &path.name).await?;
     let record = found.ok_or_else(|| workflow_not_found(&path.namespace, &path.name))?;
     let definition = definitions::definition(&*service.store, &record.version).await?;
-    Ok(Json(WorkflowView { definition, ..view(record) }))
+    Ok(Json(WorkflowView { definition, ..view(record)? }))
 }
 
 /// `GET /v1/namespaces/{ns}/workflows`.
 pub async fn list(State(service): State<Shared>, Namespace { name }: Namespace) -> Answer<Json<Workflows>> {
     let workflows = service.store.workflows(&name).await?;
-    Ok(Json(Workflows { workflows: workflows.into_iter().map(view).collect() }))
+    Ok(Json(Workflows { workflows: workflows.into_iter().map(view).collect::<Result<_, _>>()? }))
 }
 
 /// `GET /v1/versions/{version}`. Never changes.
@@ -74,13 +126,16 @@ pub async fn version(State(service): State<Shared>, VersionPath { version }: Ver
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-fn view(record: WorkflowRecord) -> WorkflowView {
-    WorkflowView {
+fn view(record: WorkflowRecord) -> Result<WorkflowView, StoreError> {
+    let holder = (!record.holder.is_empty()).then(|| stored(&record.holder)).transpose()?;
+    Ok(WorkflowView {
         name: record.name,
         version: record.version,
         pool: record.pool,
         retention: crate::api::DurationMs(record.retention_ms),
         defined_at: record.defined_at,
+        holder,
+        retired: record.retired,
         definition: None,
-    }
+    })
 }

@@ -95,6 +95,7 @@ async fn every_mutating_route_answers_a_repeat_like_the_first() {
     let commit = json!({"session": session, "seq": 91, "worker": "tester", "items": []});
     let cases = [
         ("put", "/v1/namespaces/{ns}/workflows/{name}", format!("{ns}/workflows/x"), definition),
+        ("delete", "/v1/namespaces/{ns}/workflows/{name}", format!("{ns}/workflows/x"), json!(null)),
         ("post", "/v1/namespaces/{ns}/runs", format!("{ns}/runs"), json!({"workflow": "w", "input": 5})),
         ("post", "/v1/namespaces/{ns}/runs/{id}/signals/{name}", format!("{ns}/runs/other/signals/go"), json!(1)),
         ("post", "/v1/namespaces/{ns}/runs/{id}/cancel", format!("{ns}/runs/other/cancel"), reason.clone()),

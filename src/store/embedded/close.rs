@@ -6,6 +6,7 @@ use super::due;
 use super::fault::Fault;
 use super::grant;
 use super::mailbox;
+use super::open;
 use super::rows::{RunRow, Tx};
 use super::tables::{Key, T};
 use crate::api::{DurationMs, RunStatus, TimeMs};
@@ -35,6 +36,8 @@ pub(super) fn close(tx: &mut Tx<'_>, row: &mut RunRow, input: Input, status: Run
     record.blocked.clear();
     let remove_at = now.plus(DurationMs(record.retention_ms));
     tx.put(T::Closed, Key::of(row.partition).time(remove_at).text(&row.name), &[])?;
+    open::ended(tx, row, &row.record.version)?;
+    open::unfollow(tx, row)?;
     tx.wake(Wake::Closed(row.key.clone()));
     changes::tell(tx, row)
 }

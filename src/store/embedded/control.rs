@@ -6,6 +6,7 @@ use super::commit::append;
 use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::mailbox;
+use super::open;
 use super::rows::Tx;
 use crate::api::RunStatus;
 use crate::machine::run::{self, Input, Phase};
@@ -55,7 +56,9 @@ pub(super) fn control(tx: &mut Tx<'_>, control: &Control) -> Result<Controlled, 
             row.record.blocked.clear();
             row.record.deaths = 0;
             if let Some(version) = version {
+                open::ended(tx, &row, &row.record.version)?;
                 row.record.version = version.to_string();
+                open::opened(tx, &row)?;
             }
             changes::tell(tx, &row)?;
         }

@@ -7,6 +7,7 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableHandle, WriteTransaction};
 
 use super::fault::Fault;
+use super::open;
 use super::rows::{Rows, Snapshot, Tx};
 use super::tables::T;
 use crate::api::TimeMs;
@@ -99,6 +100,10 @@ impl Db {
         }
         for table in T::ALL {
             transaction.open_table(table.definition())?;
+        }
+        if !there.iter().any(|name| name == T::Open.definition().name()) {
+            let mut tx = Tx::new(&transaction, TimeMs(0), 0);
+            open::recount(&mut tx)?;
         }
         transaction.commit()?;
         Ok(())

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use super::fault::Fault;
 use super::rows::{Rows, Tx};
-use super::tables::{Key, T};
+use super::tables::{Key, Parts, T};
 use crate::api::{Name, Version};
-use crate::store::op::{Define, Defined, WorkflowRecord};
+use crate::store::op::{Define, Defined, Retire, WorkflowRecord};
 
 /// The row of the last definition's number.
 const GENERATION: &[u8] = b"generation";
@@ -16,54 +16,89 @@ const KEYS_KEPT: usize = 16;
 
 /// See the port.
 pub(super) fn define(tx: &mut Tx<'_>, define: &Define) -> Result<Defined, Fault> {
+    let of = keys_of(&define.namespace, &define.name);
+    let current = workflow(tx, &define.namespace, &define.name)?;
+    if let Some(current) = &current {
+        if knows(tx, &of, &define.key)? {
+            return Ok(Defined::Done { record: current.clone(), unchanged: true });
+        }
+        if current.is_held_from(define.holder.as_ref()) {
+            return Ok(Defined::Held(current.clone()));
+        }
+    }
     if tx.get(T::Versions, define.version.as_str().as_bytes())?.is_none() {
         tx.put(T::Versions, define.version.as_str(), define.definition.as_bytes())?;
     }
-    let current = workflow(tx, &define.namespace, &define.name)?;
-    let mut known = keys(tx, define)?;
-    if let Some(current) = &current
-        && !define.key.is_empty()
-        && known.contains(&define.key)
-    {
-        return Ok(Defined { record: current.clone(), unchanged: true });
-    }
-    if let Some(current) = current
-        && current.version == define.version
-        && current.pool == define.pool
-        && current.retention_ms == define.retention.0
-    {
-        return Ok(Defined { record: current, unchanged: true });
-    }
-    let generation = tx.number(T::Meta, GENERATION)?.unwrap_or(0) + 1;
-    tx.put(T::Meta, GENERATION, &generation.to_be_bytes())?;
-    let record = WorkflowRecord {
+    let next = WorkflowRecord {
         name: define.name.clone(),
         version: define.version.clone(),
         pool: define.pool.clone(),
         retention_ms: define.retention.0,
-        generation,
+        generation: 0,
         defined_at: tx.now(define.now),
+        holder: define.holder.as_ref().map_or_else(String::new, ToString::to_string),
+        retired: false,
     };
+    replace(tx, &define.namespace, current, next, &define.key)
+}
+
+/// See the port.
+pub(super) fn retire(tx: &mut Tx<'_>, retire: &Retire) -> Result<Option<Defined>, Fault> {
+    let of = keys_of(&retire.namespace, &retire.name);
+    let Some(current) = workflow(tx, &retire.namespace, &retire.name)? else { return Ok(None) };
+    if current.retired || knows(tx, &of, &retire.key)? {
+        return Ok(Some(Defined::Done { record: current, unchanged: true }));
+    }
+    if current.is_held_from(retire.holder.as_ref()) {
+        return Ok(Some(Defined::Held(current)));
+    }
+    let next = WorkflowRecord { defined_at: tx.now(retire.now), holder: String::new(), retired: true, ..current.clone() };
+    replace(tx, &retire.namespace, Some(current), next, &retire.key).map(Some)
+}
+
+/// Makes a record current, with a generation of its own, unless it says what is so already.
+fn replace(
+    tx: &mut Tx<'_>,
+    namespace: &Name,
+    current: Option<WorkflowRecord>,
+    next: WorkflowRecord,
+    by_key: &str,
+) -> Result<Defined, Fault> {
+    if let Some(current) = current
+        && current == (WorkflowRecord { generation: current.generation, defined_at: current.defined_at, ..next.clone() })
+    {
+        return Ok(Defined::Done { record: current, unchanged: true });
+    }
+    let generation = tx.number(T::Meta, GENERATION)?.unwrap_or(0) + 1;
+    tx.put(T::Meta, GENERATION, &generation.to_be_bytes())?;
+    let record = WorkflowRecord { generation, ..next };
     let text = serde_json::to_vec(&record).map_err(|e| Fault::Damaged(e.to_string()))?;
-    tx.put(T::Workflows, key(&define.namespace, &define.name), &text)?;
-    if !define.key.is_empty() {
-        known.push(define.key.clone());
+    tx.put(T::Workflows, key(namespace, &record.name), &text)?;
+    if !by_key.is_empty() {
+        let of = keys_of(namespace, &record.name);
+        let mut known = keys(tx, &of)?;
+        known.push(by_key.to_owned());
         let kept = known.split_off(known.len().saturating_sub(KEYS_KEPT));
         let text = serde_json::to_vec(&kept).map_err(|e| Fault::Damaged(e.to_string()))?;
-        tx.put(T::Meta, keys_row(define), &text)?;
+        tx.put(T::Meta, of, &text)?;
     }
-    Ok(Defined { record, unchanged: false })
+    Ok(Defined::Done { record, unchanged: false })
+}
+
+fn knows(tx: &mut Tx<'_>, of: &str, key: &str) -> Result<bool, Fault> {
+    Ok(!key.is_empty() && keys(tx, of)?.iter().any(|known| known == key))
 }
 
 /// Idempotency keys of the workflow's last definitions, the latest last.
-fn keys(tx: &mut Tx<'_>, define: &Define) -> Result<Vec<String>, Fault> {
-    let row = tx.get(T::Meta, &keys_row(define))?;
+fn keys(tx: &mut Tx<'_>, of: &str) -> Result<Vec<String>, Fault> {
+    let row = tx.get(T::Meta, of.as_bytes())?;
     let read = |text: Vec<u8>| serde_json::from_slice(&text).map_err(|_| Fault::damaged(T::Meta, "a list of keys"));
     row.map_or_else(|| Ok(Vec::new()), read)
 }
 
-fn keys_row(define: &Define) -> Vec<u8> {
-    format!("keys of {}/{}", define.namespace, define.name).into_bytes()
+/// The row of a workflow's idempotency keys.
+fn keys_of(namespace: &Name, name: &Name) -> String {
+    format!("keys of {namespace}/{name}")
 }
 
 fn key(namespace: &Name, name: &Name) -> Key {
@@ -93,4 +128,17 @@ pub(super) fn workflows(rows: &mut impl Rows, namespace: &Name) -> Result<Vec<Wo
         ControlFlow::Continue(())
     })?;
     found.into_iter().collect()
+}
+
+/// See the port.
+pub(super) fn held(rows: &mut impl Rows) -> Result<Vec<(Name, WorkflowRecord)>, Fault> {
+    let mut found = Vec::new();
+    rows.scan_prefix(T::Workflows, &Key::global(), &mut |key, text| {
+        let namespace = Parts(key).text().and_then(|text| text.parse::<Name>().ok());
+        found.push(namespace.ok_or_else(|| Fault::damaged(T::Workflows, "a workflow")).and_then(|of| Ok((of, read(text)?))));
+        ControlFlow::Continue(())
+    })?;
+    let mut all = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+    all.retain(|(_, record)| !record.holder.is_empty());
+    Ok(all)
 }

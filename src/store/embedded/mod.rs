@@ -25,6 +25,7 @@ mod leases;
 mod lineage;
 mod list;
 mod mailbox;
+mod open;
 mod outbox;
 mod read;
 mod release;
@@ -216,6 +217,10 @@ impl Store for EmbeddedStore {
         self.write("define a workflow", move |tx| define::define(tx, &define)).await
     }
 
+    async fn retire(&self, retire: op::Retire) -> Result<Option<op::Defined>, StoreError> {
+        self.write("retire a workflow", move |tx| define::retire(tx, &retire)).await
+    }
+
     async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError> {
         self.look("read a definition", |rows| define::definition(rows, version))
     }
@@ -227,6 +232,10 @@ impl Store for EmbeddedStore {
     async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError> {
         let namespace = namespace.clone();
         self.look_long("list workflows", move |rows| define::workflows(rows, &namespace)).await
+    }
+
+    async fn held_workflows(&self) -> Result<Vec<(Name, op::WorkflowRecord)>, StoreError> {
+        self.look_long("list workflows", define::held).await
     }
 
     async fn start(&self, start: op::Start) -> Result<op::Started, StoreError> {
@@ -335,6 +344,15 @@ impl Store for EmbeddedStore {
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
         let partitions = self.info.partitions;
         self.look_long("list runs", move |rows| list::list(rows, partitions, &list)).await
+    }
+
+    async fn open_runs(&self, partition: Partition) -> Result<Vec<op::OpenRuns>, StoreError> {
+        self.look_long("count open runs", move |rows| open::open_runs(rows, partition)).await
+    }
+
+    async fn followed(&self, partition: Partition, after: Option<&RunKey>) -> Result<op::FollowedRuns, StoreError> {
+        let after = after.cloned();
+        self.look_long("list followed runs", move |rows| open::followed(rows, partition, after.as_ref())).await
     }
 
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {

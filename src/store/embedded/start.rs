@@ -4,6 +4,7 @@ use super::define;
 use super::fault::Fault;
 use super::grant::{self, Slots};
 use super::mailbox::{self, Mail};
+use super::open;
 use super::rows::{RunRow, Tx};
 use super::tables::{Key, T};
 use crate::api::TimeMs;
@@ -22,11 +23,15 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
         if !origin.is_empty() && row.record.origin.is_empty() && row.record.phase != Phase::Closed {
             row.record.format = record_format(origin);
             origin.clone_into(&mut row.record.origin);
+            open::follow(tx, &row)?;
             tx.save(&row)?;
         }
         return Ok(Started::Existing(row.record));
     }
     let Some(current) = define::workflow(tx, &start.run.namespace, &start.workflow)? else { return Ok(Started::WorkflowNotFound) };
+    if current.retired {
+        return Ok(Started::Retired(current));
+    }
     if current.version != start.version {
         return Ok(Started::VersionChanged(current));
     }
@@ -36,6 +41,8 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
     let (namespace, id) = (start.run.namespace.as_str(), start.run.id.as_str());
     tx.put(T::Started, Key::global().text(namespace).time(now).text(id), &[])?;
     tx.put(T::StartedOf, Key::global().text(namespace).text(start.workflow.as_str()).time(now).text(id), &[])?;
+    open::opened(tx, &row)?;
+    open::follow(tx, &row)?;
     mailbox::receive(tx, &mut row, Mail::of(&start.event))?;
     let grant = grant::ready(tx, &mut row, &mut slots, now)?;
     tx.save(&row)?;

@@ -76,6 +76,10 @@ tables! {
     Changes = "changes",
     /// partition: the place of the last change.
     ChangesEnd = "changes_end",
+    /// partition, namespace, workflow, version: how many runs of it are open.
+    Open = "open",
+    /// partition, run: where the open run comes from.
+    Followed = "followed",
     /// namespace, started at, id: nothing. Over all partitions, because a file has one order of runs.
     Started = "started",
     /// namespace, workflow, started at, id: nothing.

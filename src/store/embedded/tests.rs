@@ -12,8 +12,8 @@ use super::db::{self, FORMAT, Open};
 use super::space::Space;
 use super::tables::T;
 use super::{EmbeddedConfig, EmbeddedStore};
-use crate::api::{DurationMs, TimeMs, Version};
-use crate::store::op::{Define, Durability};
+use crate::api::{DurationMs, RunKey, TimeMs, Version};
+use crate::store::op::{Define, Durability, Start};
 use crate::store::{Store as _, StoreError};
 
 fn open(path: &Path, partitions: u16) -> Result<EmbeddedStore, StoreError> {
@@ -80,6 +80,43 @@ fn a_file_in_use_is_refused() {
     let _open = open(&path, 2).unwrap();
     let Err(error) = open(&path, 2) else { panic!("it is opened twice") };
     assert!(error.to_string().contains("in use"), "{error}");
+}
+
+/// A file of a program that did not count open runs yet: it is counted when it is opened.
+#[tokio::test]
+async fn open_runs_of_an_older_file_are_counted_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let run: RunKey = "default/r".parse().unwrap();
+    let place = run.partition(2);
+    let (counted, followed) = {
+        let store = open(&path, 2).unwrap();
+        store.define(definition("w")).await.unwrap();
+        let start = Start {
+            run: run.clone(),
+            uid: uuid::Uuid::now_v7().to_string().parse().unwrap(),
+            head: crate::api::Head(1),
+            workflow: "w".parse().unwrap(),
+            version: Version::of("w"),
+            event: "{}".to_owned(),
+            input_hash: "0".repeat(16),
+            origin: Some("kubernetes/o".parse().unwrap()),
+            now: TimeMs(1),
+            offer: None,
+        };
+        store.start(start).await.unwrap();
+        (store.open_runs(place).await.unwrap(), store.followed(place, None).await.unwrap())
+    };
+    assert_eq!((counted.len(), followed.runs.len()), (1, 1));
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for table in [T::Open, T::Followed] {
+        transaction.delete_table(table.definition()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(&path, 2).unwrap();
+    assert_eq!((store.open_runs(place).await.unwrap(), store.followed(place, None).await.unwrap()), (counted, followed));
 }
 
 /// How a disk fails.
@@ -158,6 +195,7 @@ fn definition(text: &str) -> Define {
         definition: text.to_owned(),
         pool: "default".parse().unwrap(),
         retention: DurationMs(1_000),
+        holder: None,
         key: String::new(),
         now: TimeMs(0),
     }

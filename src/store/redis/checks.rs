@@ -139,6 +139,8 @@ fn settings_unfit(settings: &HashMap<String, String>, durability: Durability) ->
 /// What the store says of itself.
 pub(super) struct Meta {
     pub id: String,
+    /// Else it was made before they were.
+    pub open_runs_counted: bool,
 }
 
 /// Reads it, or creates the store.
@@ -148,6 +150,7 @@ pub(super) async fn meta(connections: &Connections, partitions: u16) -> Result<M
     let call = Call::new(script, keys::META).arg(STORE_FORMAT).arg(id).arg(partitions);
     let mut fields = Fields::of(script.operation, connections.run(0, call).await?)?;
     let (format, id, found) = (fields.number_text()?, fields.text()?, fields.number_text()?);
+    let open_runs_counted = fields.flag()?;
     if format > u64::from(STORE_FORMAT) {
         let line = format!("the store has format {format}, this program knows up to {STORE_FORMAT}: use the newer everloop that wrote it");
         return Err(StoreError::Unfit(vec![line]));
@@ -156,7 +159,7 @@ pub(super) async fn meta(connections: &Connections, partitions: u16) -> Result<M
         let line = format!("the store was created with {found} partitions, not {partitions}: start with {found}, or use another database");
         return Err(StoreError::Unfit(vec![line]));
     }
-    Ok(Meta { id })
+    Ok(Meta { id, open_runs_counted })
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Definitions: define, look up.
+//! Definitions: define, retire, look up.
+
+use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 
@@ -6,31 +8,67 @@ use super::connection::Call;
 use super::decode::{Fields, damaged};
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
-use crate::api::{Name, Partition, Version};
-use crate::store::op::{Define, Defined, WorkflowRecord};
+use crate::api::{Name, Origin, Partition, TimeMs, Version};
+use crate::store::op::{Define, Defined, Retire, WorkflowRecord};
 use crate::store::port::StoreError;
 
 const LOOK_UP: &str = "look up a workflow";
 
-/// First the definition and its generation, then every partition, then the store's own list: what is there is everywhere.
+/// A definition that is to be current, or the retirement of the one that is.
 pub(super) async fn define(store: &RedisStore, define: Define) -> Result<Defined, StoreError> {
-    let (current, begun) = (keys::workflows(&define.namespace), keys::begun_workflows(&define.namespace));
-    let known = keys::workflow_keys(&define.namespace, &define.name);
+    let to = Next {
+        definition: Some((&define.version, &define.definition)),
+        pool: define.pool.as_str(),
+        retention_ms: define.retention.0,
+        holder: define.holder.as_ref(),
+        key: &define.key,
+        now: define.now,
+    };
+    let defined = replace(store, &define.namespace, &define.name, to).await?;
+    defined.ok_or_else(|| damaged("define a workflow", "a definition is missing that was just given"))
+}
+
+pub(super) async fn retire(store: &RedisStore, retire: Retire) -> Result<Option<Defined>, StoreError> {
+    let to = Next { definition: None, pool: "", retention_ms: 0, holder: retire.holder.as_ref(), key: &retire.key, now: retire.now };
+    replace(store, &retire.namespace, &retire.name, to).await
+}
+
+/// What is to be current.
+struct Next<'a> {
+    /// Absent: the current one, retired.
+    definition: Option<(&'a Version, &'a str)>,
+    pool: &'a str,
+    retention_ms: u64,
+    holder: Option<&'a Origin>,
+    key: &'a str,
+    now: TimeMs,
+}
+
+/// First the definition and its generation, then every partition, then the store's own list: what is there is everywhere.
+async fn replace(store: &RedisStore, namespace: &Name, name: &Name, next: Next<'_>) -> Result<Option<Defined>, StoreError> {
+    let (current, begun) = (keys::workflows(namespace), keys::begun_workflows(namespace));
+    let known = keys::workflow_keys(namespace, name);
     let script = &SCRIPTS.generation;
-    let call = Call::with_keys(script, &[&keys::definition(&define.version), keys::GENERATION, &current, &begun, &known])
-        .arg(encode::time(define.now))
-        .arg(&define.definition)
-        .arg(define.name.as_str())
-        .arg(define.version.as_str())
-        .arg(define.pool.as_str())
-        .arg(encode::exact(define.retention.0))
-        .arg(&define.key);
+    // A retirement keeps no definition: its key is not used.
+    let kept = next.definition.map_or_else(String::new, |(version, _)| keys::definition(version));
+    let call =
+        Call::with_keys(script, &[if kept.is_empty() { keys::GENERATION } else { &kept }, keys::GENERATION, &current, &begun, &known])
+            .arg(encode::time(next.now))
+            .arg(next.definition.map_or("", |(_, text)| text))
+            .arg(name.as_str())
+            .arg(next.definition.map_or("", |(version, _)| version.as_str()))
+            .arg(next.pool)
+            .arg(encode::exact(next.retention_ms))
+            .arg(next.key)
+            .arg(next.holder.map_or("", Origin::as_str));
     let mut answer = Fields::of(script.operation, store.connections.run(0, call).await?)?;
-    let (is_new, packed) = (answer.text()? == "new", answer.bytes()?);
-    if !is_new {
-        return Ok(Defined { record: unpack(&packed)?, unchanged: true });
-    }
-    let field = format!("{}/{}", define.namespace, define.name);
+    let packed = match answer.text()?.as_str() {
+        "missing" => return Ok(None),
+        "held" => return Ok(Some(Defined::Held(unpack(&answer.bytes()?)?))),
+        "same" => return Ok(Some(Defined::Done { record: unpack(&answer.bytes()?)?, unchanged: true })),
+        _ => answer.bytes()?,
+    };
+    let field = format!("{namespace}/{name}");
     try_join_all((0..store.info.partitions).map(|number| {
         let prefix = keys::prefix(Partition(number));
         let call = Call::with_keys(&SCRIPTS.define, &[&format!("{prefix}w"), &format!("{prefix}pools")]);
@@ -38,9 +76,9 @@ pub(super) async fn define(store: &RedisStore, define: Define) -> Result<Defined
     }))
     .await?;
     let script = &SCRIPTS.defined;
-    let call = Call::with_keys(script, &[&current, &begun, &known]).arg(define.name.as_str()).arg(&packed).arg(&define.key);
+    let call = Call::with_keys(script, &[&current, &begun, &known]).arg(name.as_str()).arg(&packed).arg(next.key);
     match store.connections.run(0, call).await? {
-        redis::Value::BulkString(bytes) => Ok(Defined { record: unpack(&bytes)?, unchanged: false }),
+        redis::Value::BulkString(bytes) => Ok(Some(Defined::Done { record: unpack(&bytes)?, unchanged: false })),
         other => Err(damaged(script.operation, format!("an answer is no record: {other:?}"))),
     }
 }
@@ -69,4 +107,21 @@ pub(super) async fn workflows(store: &RedisStore, namespace: &Name) -> Result<Ve
     let mut records = all.iter().map(|bytes| unpack(bytes)).collect::<Result<Vec<_>, _>>()?;
     records.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(records)
+}
+
+/// From one partition: a definition is in all of them before it is answered.
+pub(super) async fn held(store: &RedisStore) -> Result<Vec<(Name, WorkflowRecord)>, StoreError> {
+    const OPERATION: &str = "list workflows";
+    let mut command = redis::cmd("HGETALL");
+    command.arg(format!("{}w", keys::prefix(Partition(0))));
+    let all: BTreeMap<String, Vec<u8>> = store.connections.send(OPERATION, 0, command).await?;
+    let mut held = Vec::new();
+    for (field, bytes) in all {
+        let record = unpack(&bytes)?;
+        if !record.holder.is_empty() {
+            let namespace = field.split('/').next().and_then(|text| text.parse().ok());
+            held.push((namespace.ok_or_else(|| damaged(OPERATION, format!("{field} is no workflow")))?, record));
+        }
+    }
+    Ok(held)
 }

@@ -2,7 +2,7 @@
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `{e}:meta` | hash | format, id, partitions, created, term |
+//! | `{e}:meta` | hash | format, id, partitions, created, term, open: that open runs are counted |
 //! | `{e}:gen` | counter | generations of definitions |
 //! | `{e}:v:<version>` | string | a definition, canonical JSON |
 //! | `{e}:w:<namespace>` | hash | name to workflow record |
@@ -28,6 +28,8 @@
 //! | `{e<P>}:e:<number>` | list | what a claim on an external queue was granted, for its repeat |
 //! | `{e<P>}:f` | list | runs with an origin that have changed |
 //! | `{e<P>}:ft` | counter | how many of them were trimmed off the front |
+//! | `{e<P>}:open` | hash | `<namespace>/<workflow>/<version>` to how many runs of it are open |
+//! | `{e<P>}:fo` | sorted set | open runs with an origin `<run>\|<origin>`, by name |
 //! | `{e<P>}:c` | sorted set | closed runs by when they go |
 //! | `{e<P>}:o:<Q>` | list | messages to runs of partition Q |
 //! | `{e<P>}:on`, `:in` | hash | by partition: the number of the last message sent to it, and of the last one applied of it |

@@ -16,6 +16,7 @@ mod encode;
 mod keys;
 mod lineage;
 mod list;
+mod open;
 mod outbox;
 mod read;
 mod runs;
@@ -96,7 +97,11 @@ impl RedisStore {
         let channel = keys::channel(&meta.id);
         let watch = Watch::start(client, channel.clone()).await?;
         let info = op::StoreInfo { kind: server, id: meta.id, partitions: config.partitions, durability: config.durability };
-        Ok(Self { connections, info, channel, watch })
+        let store = Self { connections, info, channel, watch };
+        if !meta.open_runs_counted {
+            open::recount(&store).await?;
+        }
+        Ok(store)
     }
 
     fn partition_of(&self, run: &RunKey) -> Partition {
@@ -132,6 +137,10 @@ impl Store for RedisStore {
         definitions::define(self, define).await
     }
 
+    async fn retire(&self, retire: op::Retire) -> Result<Option<op::Defined>, StoreError> {
+        definitions::retire(self, retire).await
+    }
+
     async fn definition(&self, version: &Version) -> Result<Option<String>, StoreError> {
         definitions::definition(self, version).await
     }
@@ -142,6 +151,10 @@ impl Store for RedisStore {
 
     async fn workflows(&self, namespace: &Name) -> Result<Vec<op::WorkflowRecord>, StoreError> {
         definitions::workflows(self, namespace).await
+    }
+
+    async fn held_workflows(&self) -> Result<Vec<(Name, op::WorkflowRecord)>, StoreError> {
+        definitions::held(self).await
     }
 
     async fn start(&self, start: op::Start) -> Result<op::Started, StoreError> {
@@ -236,6 +249,14 @@ impl Store for RedisStore {
 
     async fn list(&self, list: op::List) -> Result<op::Listed, StoreError> {
         list::list(self, list).await
+    }
+
+    async fn open_runs(&self, partition: Partition) -> Result<Vec<op::OpenRuns>, StoreError> {
+        open::open_runs(self, partition).await
+    }
+
+    async fn followed(&self, partition: Partition, after: Option<&RunKey>) -> Result<op::FollowedRuns, StoreError> {
+        open::followed(self, partition, after).await
     }
 
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {

@@ -59,6 +59,10 @@ pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, S
         "new" => Ok(Started::New { record: answer.record()?, grant: answer.grants()?.turns.pop() }),
         "existing" => answer.record().map(Started::Existing),
         "taken" => answer.record().map(Started::Taken),
+        "retired" => {
+            let bytes = answer.bytes()?;
+            answer.unpacked(&bytes).map(Started::Retired)
+        }
         "version" => {
             let bytes = answer.bytes()?;
             answer.unpacked(&bytes).map(Started::VersionChanged)

@@ -16,11 +16,12 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
     include_str!("lua/parts/changes.lua"),
     include_str!("lua/parts/outbox.lua"),
+    include_str!("lua/parts/open.lua"),
     include_str!("lua/parts/turn.lua"),
     include_str!("lua/parts/library.lua"),
 ];
@@ -78,6 +79,7 @@ scripts! {
     journal = "read a journal", on_runs;
     changes = "read what has changed", on_runs;
     counts = "count", plain;
+    recount = "count open runs", on_runs;
     generation = "keep a definition", plain;
     define = "define a workflow", plain;
     defined = "define a workflow", plain;

@@ -8,6 +8,7 @@ mod due;
 mod lineage;
 mod mail;
 mod messages;
+mod open;
 mod optimistic;
 mod reading;
 mod sessions;

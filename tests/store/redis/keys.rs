@@ -40,3 +40,30 @@ async fn a_swept_run_leaves_no_keys() {
     keys.retain(|key| ![":w", ":pools", ":queues", ":s", ":l:s1"].iter().any(|kept| key.ends_with(kept)));
     assert_eq!(keys, Vec::<String>::new());
 }
+
+/// A store of a program that did not count open runs yet: it is counted when it is opened.
+#[tokio::test]
+async fn open_runs_of_an_older_store_are_counted_when_it_is_opened() {
+    let world = OnRedis::new().await;
+    for n in 0..20 {
+        world.start(&format!("r{n}"), 10).await;
+    }
+    let origin = Some("kubernetes/o".parse().unwrap());
+    world.store.start(Start { origin, ..world.start_of("followed", 10) }).await.unwrap();
+    let head = world.record("r0").await.head;
+    world.leased("closed", "s1", 10).await;
+    accepted(world.commit("closed", "s1", 1, closing("00000000000000aa", 3), 20, None).await);
+    assert_eq!(head, "00000000000000aa");
+    let before = world.open_runs().await;
+    assert_eq!(before.iter().map(|open| open.runs).collect::<Vec<_>>(), [21]);
+    let mut connection = world.server.connection();
+    for key in world.keys("{e?*}:open").into_iter().chain(world.keys("{e?*}:fo")) {
+        redis::cmd("DEL").arg(key).exec(&mut connection).unwrap();
+    }
+    redis::cmd("HDEL").arg("{e}:meta").arg("open").exec(&mut connection).unwrap();
+    assert_eq!(world.open_runs().await, vec![]);
+    let world = OnRedis::on(world.server, everloop::store::op::Durability::None).await;
+    assert_eq!(world.open_runs().await, before);
+    let followed = world.store.followed(place("followed"), None).await.unwrap();
+    assert_eq!(followed.runs.iter().map(|(run, _)| run.id.as_str()).collect::<Vec<_>>(), ["followed"]);
+}

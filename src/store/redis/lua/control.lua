@@ -36,7 +36,11 @@ elseif kind == 'pause' then
   tell_change(run, r)
 else
   r[WHY], r[DEATHS] = '', 0
-  if detail ~= '' then r[VERSION] = detail end
+  if detail ~= '' then
+    no_longer_open(run, r)
+    r[VERSION] = detail
+    now_open(run, r)
+  end
   tell_change(run, r)
   make_ready(run, r) -- without mail too: the rest of a turn in parts may be untaken
 end

@@ -2,9 +2,10 @@
 --
 -- ARGV[3] run  [4] uid  [5] head  [6] namespace/workflow  [7] version  [8] the event Started  [9] hash of workflow
 -- and input  [10] offer  [11] origin, empty for none
--- RETURNS {new, record, grants} | {existing, record} | {taken, record} | {version, workflow record} | {missing}
+-- RETURNS {new, record, grants} | {existing, record} | {taken, record} | {version, workflow record} | {retired, workflow record} | {missing}
 -- Keys beside those of the parts: w current versions, ix:<namespace> ids of runs, scored by their start.
 local run, workflow, version, hash, origin = ARGV[3], ARGV[6], ARGV[7], ARGV[9], ARGV[11]
+local RETIRED = 8
 local namespace, id = match(run, '^([^/]*)/(.*)$')
 local name = match(workflow, '[^/]*$')
 take_offer(ARGV[10])
@@ -14,6 +15,7 @@ if r then
   if r[WORKFLOW] ~= name or r[INPUT_HASH] ~= hash then return {'taken', pack_run(r)} end
   if origin ~= '' and r[ORIGIN] == '' and r[PHASE] ~= CLOSED then
     r[FORMAT], r[ORIGIN] = RECORD_FORMAT, origin
+    follow(run, r)
     touch(run)
     finish_up()
   end
@@ -22,6 +24,7 @@ end
 local current = call('HGET', P .. 'w', workflow)
 if not current then return {'missing'} end
 local defined = cmsgpack.unpack(current)
+if defined[RETIRED] then return {'retired', current} end
 if defined[2] ~= version then return {'version', current} end
 local pool, retention = defined[3], defined[4]
 
@@ -32,6 +35,8 @@ r = {
 runs[run] = r
 mail(run, r, ARGV[8])
 call('ZADD', P .. 'ix:' .. namespace, now, id)
+now_open(run, r)
+follow(run, r)
 make_ready(run, r)
 touch(run)
 finish_up()

@@ -81,6 +81,8 @@ local function close_run(run, r, status, never_ran)
   r[PHASE], r[CLOSED_AS], r[CLOSED_AT], r[HOLDER], r[WHY] = CLOSED, status, now, '', ''
   r[MAIL], r[MAIL_CANCEL], r[TIMERS], r[ATTEMPTS], r[BESIDE] = 0, 0, 0, {}, 0
   call('ZADD', P .. 'c', now + r[RETENTION], run)
+  no_longer_open(run, r)
+  if r[ORIGIN] ~= '' then call('ZREM', P .. 'fo', run .. '|' .. r[ORIGIN]) end
   wake('c|' .. run)
   tell_change(run, r)
 end

@@ -1,0 +1,51 @@
+//! What operators ask, beside what everybody does.
+
+use reqwest::Method;
+
+use super::path::encode;
+use super::send::Call;
+use super::{Client, ClientError, new_key};
+use crate::api::http::{Followed, FollowedRun, Held, HeldWorkflow, OpenRuns, OpenVersion, Term};
+
+impl Client {
+    /// A term for an operator that has become the leader: from now on calls of lower terms are refused. Each call gives a higher one.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn next_term(&self) -> Result<u64, ClientError> {
+        let call = Call::mutate(Method::POST, "/v1/operator/term".into(), new_key(), "application/json", "{}".into());
+        self.call::<Term>(call).await.map(|given| given.term)
+    }
+
+    /// The workflows of all namespaces that somebody else than people holds.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn held_workflows(&self) -> Result<Vec<HeldWorkflow>, ClientError> {
+        self.call::<Held>(Call::get("/v1/operator/held".into())).await.map(|held| held.workflows)
+    }
+
+    /// How many runs of each version are open, in all namespaces.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn open_runs(&self) -> Result<Vec<OpenVersion>, ClientError> {
+        self.call::<OpenRuns>(Call::get("/v1/operator/open-runs".into())).await.map(|open| open.versions)
+    }
+
+    /// All open runs with an origin, of all namespaces, page by page. One that ends meanwhile may be among them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn followed_runs(&self) -> Result<Vec<FollowedRun>, ClientError> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: Followed = self.call(Call::get(format!("/v1/operator/followed?cursor={}", encode(&cursor)))).await?;
+            all.extend(page.runs);
+            if page.cursor.is_empty() {
+                return Ok(all);
+            }
+            cursor = page.cursor;
+        }
+    }
+}
