@@ -7,6 +7,7 @@ mod control_plane;
 mod discovery;
 mod installation;
 mod leading;
+mod leaving;
 mod pools;
 #[path = "../support/process.rs"]
 mod process;
