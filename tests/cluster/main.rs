@@ -13,6 +13,7 @@ mod pools;
 mod process;
 #[path = "../support/redis.rs"]
 mod redis;
+mod relay;
 mod rules;
 mod runs;
 mod setup;
