@@ -17,13 +17,13 @@ metadata: {name: working}
 spec:
   source:
     inline: |
-      import { activity, onSignal } from "everloop";
+      import { onSignal } from "everloop";
       export default async function working() {
         let stopped = false;
         onSignal("stop", () => { stopped = true; });
         let steps = 0;
         while (!stopped) {
-          await activity.work(steps);
+          await work(steps);
           steps += 1;
         }
         return steps;
