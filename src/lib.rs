@@ -26,6 +26,7 @@ mod generated;
 pub mod machine;
 pub mod operator;
 pub mod queue;
+pub mod simulate;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -12,6 +12,7 @@ pub mod result;
 pub mod resume;
 pub mod run;
 pub mod signal;
+pub mod simulate;
 pub mod terminate;
 pub mod watch;
 pub mod workers;
