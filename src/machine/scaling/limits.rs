@@ -13,7 +13,7 @@ pub struct Settings {
     pub target: Option<DurationMs>,
     /// How long fewer pods must have sufficed before the number falls. Absent: 12 starts of a pod, see [`Limits::fall_window`].
     pub fall_window: Option<DurationMs>,
-    /// How long nothing must have been to do before the last pod goes. Absent: 30 starts of a pod, see [`Limits::zero_window`].
+    /// How long nothing must have been to do before the last pod goes. Absent: 20 starts of a pod, see [`Limits::zero_window`].
     pub zero_window: Option<DurationMs>,
     /// Pods that may be added in [`Limits::STEP`]. Absent: as many as are needed.
     pub rise_max: Option<u32>,
@@ -88,7 +88,7 @@ impl Limits {
     /// An idle pod is kept for so many starts, of this pool as measured: the slower pods start, the dearer it is to have sent one away.
     pub const FALL_STARTS: u64 = 12;
     /// The last pod is kept for longer: it is one only, and without it somebody waits for a start.
-    pub const ZERO_STARTS: u64 = 30;
+    pub const ZERO_STARTS: u64 = 20;
     /// Both windows are at least so long, unless the pool says,
     pub const WINDOW_LEAST: DurationMs = DurationMs::from_secs(60);
     /// and at most so long, which is the HPA's stabilisation window and KEDA's `cooldownPeriod`.
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(limits.target(DurationMs::from_secs(40)), DurationMs::from_secs(40));
         assert_eq!(Limits::try_from(Settings { min: Some(50), ..Settings::default() }).map(|l| l.max), Ok(50));
         // (start, fall window, zero window), in seconds.
-        for (start, fall, zero) in [(1, 60, 60), (5, 60, 150), (10, 120, 300), (90, 300, 300)] {
+        for (start, fall, zero) in [(1, 60, 60), (5, 60, 100), (10, 120, 200), (90, 300, 300)] {
             let windows = (limits.fall_window(DurationMs::from_secs(start)), limits.zero_window(DurationMs::from_secs(start)));
             assert_eq!(windows, (DurationMs::from_secs(fall), DurationMs::from_secs(zero)));
         }

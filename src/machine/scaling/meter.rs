@@ -1,26 +1,28 @@
 //! Rates and means that follow the load and cost nothing to read: exponentially decaying sums.
 //!
-//! An event counts fully when it happens and by half a half-life later, so that the estimate is a mean over about one and a half half-lives. Nothing is kept but
-//! two numbers, and what is read depends on the events and the time only, not on how often it is read.
+//! An event counts fully when it happens and half as much a half-life later. Nothing is kept but two numbers for each sum, and what is read
+//! depends on the events and the time only, not on how often it is read.
 
 use crate::api::{DurationMs, TimeMs};
 
-/// Half of what is known is forgotten after this long: short enough for a load that doubles in a minute, long enough that twenty events
-/// per second are known to a few percent.
-pub const HALF_LIFE: DurationMs = DurationMs::from_secs(20);
+/// Of a rate: short enough for a load that doubles in a minute, long enough that twenty events per second are known to a few percent.
+pub const RATE_HALF_LIFE: DurationMs = DurationMs::from_secs(20);
+/// Of a mean: what a piece of work takes changes with the code that does it, and one that took minutes among many that took none is no
+/// reason for more pods.
+pub const MEAN_HALF_LIFE: DurationMs = DurationMs::from_secs(180);
 
 /// Events per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     since: TimeMs,
-    sum: Decaying,
+    sum: Decaying<{ RATE_HALF_LIFE.0 }>,
 }
 
 /// The mean of a duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Mean {
-    total_ms: Decaying,
-    count: Decaying,
+    total_ms: Decaying<{ MEAN_HALF_LIFE.0 }>,
+    count: Decaying<{ MEAN_HALF_LIFE.0 }>,
 }
 
 impl Rate {
@@ -39,7 +41,7 @@ impl Rate {
     /// Events per second. What has been counted for less than a half-life is spread over what was counted, at least a second.
     #[must_use]
     pub fn per_second(&self, now: TimeMs) -> f64 {
-        let weight_s = real(HALF_LIFE) / 1_000.0 / std::f64::consts::LN_2;
+        let weight_s = real(RATE_HALF_LIFE) / 1_000.0 / std::f64::consts::LN_2;
         let seen_s = real(now.since(self.since)).max(1_000.0) / 1_000.0;
         // The weight of what could have been seen so far: all of it after some half-lives.
         self.sum.at(now) / (weight_s * (1.0 - (-seen_s / weight_s).exp()))
@@ -62,16 +64,16 @@ impl Mean {
     }
 }
 
-/// A sum of which half is gone after [`HALF_LIFE`].
+/// A sum of which half is gone after so many milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Decaying {
+struct Decaying<const HALF_LIFE_MS: u64> {
     value: f64,
     at: TimeMs,
 }
 
-impl Decaying {
+impl<const HALF_LIFE_MS: u64> Decaying<HALF_LIFE_MS> {
     fn at(&self, now: TimeMs) -> f64 {
-        self.value * (-real(now.since(self.at)) / real(HALF_LIFE)).exp2()
+        self.value * (-real(now.since(self.at)) / real(DurationMs(HALF_LIFE_MS))).exp2()
     }
 
     fn add(&mut self, value: f64, now: TimeMs) {
@@ -106,7 +108,7 @@ mod tests {
         let mut rate = Rate::from(TimeMs(0));
         (0..600).for_each(|s| rate.add(10, TimeMs(s * 1_000)));
         let before = rate.per_second(TimeMs(600_000));
-        let after = rate.per_second(TimeMs(600_000).plus(HALF_LIFE));
+        let after = rate.per_second(TimeMs(600_000).plus(RATE_HALF_LIFE));
         assert!((after / before - 0.5).abs() < 0.01, "{before} and {after}");
     }
 

@@ -171,6 +171,17 @@ proptest! {
         }
     }
 
+    #[test]
+    fn pods_that_cannot_start_never_outnumber_the_others_by_more_than_one(
+        settings in settings(), mut fleet in fleet(), signals in signals(), before in 0..60_u32, stuck in 1..60_u32,
+    ) {
+        let limits = limits_of(settings);
+        fleet.stuck = vec![Stuck { count: stuck, cause: Cause::Image, detail: String::new() }];
+        let able = fleet.ready + fleet.starting + fleet.draining;
+        let wanted = wanted(&limits, &fleet, &signals, before);
+        prop_assert!(wanted <= (able * 2 + 1).max(limits.min), "{wanted} with {able} that can");
+    }
+
     /// Neither clock nor count, however absurd, breaks it.
     #[test]
     fn nothing_overflows(now: u64, at: u64, backlog: u64, oldest: u64, busy: u64, mean: u64, within: u64, rate: f64) {

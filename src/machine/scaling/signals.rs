@@ -71,3 +71,26 @@ impl Signals {
         self.timers.iter().filter(soon).fold(0, |sum, due| sum.saturating_add(due.count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_form_is_stable() {
+        let load = Load { backlog: 240, oldest: DurationMs(1_500), busy: 20, arrivals_per_s: Some(12.5), ..Load::default() };
+        let timers = vec![Due { within: DurationMs::from_secs(60), count: 100 }];
+        let signals = Signals { activities: load, timers, ..Signals::default() };
+        let text = r#"{"turns":{"backlog":0,"oldest":"0s","busy":0},"activities":{"backlog":240,"oldest":"1s500ms","busy":20,"arrivalsPerS":12.5},"timers":[{"within":"1m","count":100}]}"#;
+        assert_eq!(serde_json::to_string(&signals).expect("JSON"), text);
+        assert_eq!(serde_json::from_str::<Signals>(text).expect("the same"), signals);
+    }
+
+    #[test]
+    fn timers_come_nearer_as_the_signal_ages() {
+        let signals = Signals { timers: vec![Due { within: DurationMs::from_secs(60), count: 3 }], ..Signals::default() };
+        let horizon = DurationMs::from_secs(10);
+        assert_eq!([0, 49, 50, 90].map(|age| signals.due(DurationMs::from_secs(age), horizon)), [0, 0, 3, 3]);
+        assert!(signals.idle(DurationMs(0), horizon) && !signals.idle(DurationMs::from_secs(50), horizon));
+    }
+}

@@ -112,7 +112,7 @@ fn it_falls_after_the_window_and_goes_to_zero_after_a_longer_one() {
         }
         memory = next;
     }
-    assert_eq!(seen, [(60, 1, "nothing to do; the last goes after 2m".to_owned()), (120, 0, "nothing to do".to_owned())]);
+    assert_eq!(seen, [(60, 1, "nothing to do; the last goes after 1m20s".to_owned()), (80, 0, "nothing to do".to_owned())]);
 }
 
 #[test]
