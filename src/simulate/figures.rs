@@ -14,6 +14,8 @@ pub struct Figures {
     pub done: u64,
     /// Half of the work waited at most so long: from when it came to when it was done, without the slot time that led to its end.
     pub wait_p50: DurationMs,
+    /// The mean of the same.
+    pub wait_mean: DurationMs,
     /// 99 of 100 waited at most so long.
     pub wait_p99: DurationMs,
     /// The longest wait.
@@ -88,6 +90,7 @@ impl Tally {
             policy: policy.to_owned(),
             done: self.waits.len() as u64,
             wait_p50: at(50),
+            wait_mean: DurationMs(self.waits.iter().map(|wait| wait.0).sum::<u64>() / (self.waits.len() as u64).max(1)),
             wait_p99: at(99),
             wait_max: at(100),
             pod_seconds: self.pod_time / 1_000,

@@ -44,6 +44,7 @@ impl Report {
                 self.trace.clone(),
                 f.policy.clone(),
                 short(f.wait_p50),
+                short(f.wait_mean),
                 short(f.wait_p99),
                 short(f.wait_max),
                 f.pod_seconds.to_string(),
@@ -58,8 +59,47 @@ impl Report {
 }
 
 /// The columns of [`Report::rows`].
-pub const HEADING: [&str; 10] =
-    ["trace", "policy", "wait p50", "wait p99", "longest", "pod seconds", "most pods", "flaps", "busy killed", "interrupted"];
+pub const HEADING: [&str; 11] =
+    ["trace", "policy", "wait p50", "mean", "p99", "longest", "pod seconds", "most pods", "flaps", "busy killed", "interrupted"];
+
+/// Ours beside another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The other's name.
+    pub with: String,
+    /// Its p99 of the wait, and ours.
+    pub wait_p99: (DurationMs, DurationMs),
+    /// Its pod seconds, and ours.
+    pub pod_seconds: (u64, u64),
+}
+
+impl Comparison {
+    /// Ours neither waits longer nor costs more.
+    #[must_use]
+    pub fn is_no_worse(&self) -> bool {
+        self.wait_p99.1 <= self.wait_p99.0 && self.pod_seconds.1 <= self.pod_seconds.0
+    }
+
+    /// Ours waits at most a fifth as long, and costs no more.
+    #[must_use]
+    pub fn is_five_times_shorter(&self) -> bool {
+        self.is_no_worse() && self.wait_p99.1.0.saturating_mul(5) <= self.wait_p99.0.0
+    }
+}
+
+impl Report {
+    /// Ours beside another policy; `None` when that one did not play.
+    #[must_use]
+    pub fn beside(&self, other: &str) -> Option<Comparison> {
+        let find = |name: &str| self.figures.iter().find(|figures| figures.policy == name);
+        let (ours, other) = (find(POLICIES[0])?, find(other)?);
+        Some(Comparison {
+            with: other.policy.clone(),
+            wait_p99: (other.wait_p99, ours.wait_p99),
+            pod_seconds: (other.pod_seconds, ours.pod_seconds),
+        })
+    }
+}
 
 /// Tenths of a second are enough for a person.
 fn short(duration: DurationMs) -> String {
