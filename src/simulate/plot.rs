@@ -11,7 +11,7 @@ const LEFT: f64 = 60.0;
 const TOP: f64 = 46.0;
 const GAP: f64 = 46.0;
 /// Ours first. By Okabe and Ito, so that they differ for everybody.
-const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#e69f00", "#999999"];
+const COLOURS: [&str; 5] = ["#0072b2", "#d55e00", "#e69f00", "#cc79a7", "#999999"];
 
 /// The picture of a report.
 #[must_use]

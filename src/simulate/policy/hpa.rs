@@ -22,6 +22,8 @@ pub struct Hpa {
     max: u32,
     /// Of the metric, for each pod.
     target: u64,
+    /// Of falls.
+    stabilization: DurationMs,
     recommendations: VecDeque<(TimeMs, u32)>,
     /// Pods added, and when.
     rises: VecDeque<(TimeMs, u32)>,
@@ -31,7 +33,7 @@ pub struct Hpa {
 pub const SYNC: DurationMs = DurationMs::from_secs(15);
 /// Of the ratio, around 1.
 const TOLERANCE: f64 = 0.1;
-/// Of falls.
+/// Of falls, unless `behavior.scaleDown` says otherwise.
 const STABILIZATION: DurationMs = DurationMs::from_secs(300);
 /// The period of both policies of rises.
 const PERIOD: DurationMs = DurationMs::from_secs(15);
@@ -42,7 +44,13 @@ impl Hpa {
     /// With default behaviour.
     #[must_use]
     pub fn new(min: u32, max: u32, target: u64) -> Self {
-        Self { min, max, target, recommendations: VecDeque::new(), rises: VecDeque::new() }
+        Self { min, max, target, stabilization: STABILIZATION, recommendations: VecDeque::new(), rises: VecDeque::new() }
+    }
+
+    /// With another `behavior.scaleDown.stabilizationWindowSeconds`.
+    #[must_use]
+    pub fn stabilized_for(self, stabilization: DurationMs) -> Self {
+        Self { stabilization, ..self }
     }
 
     /// One sync: the number of replicas after it.
@@ -79,7 +87,7 @@ impl Hpa {
     }
 
     fn stabilize(&mut self, desired: u32, replicas: u32, now: TimeMs) -> u32 {
-        self.recommendations.retain(|(at, _)| now.since(*at) < STABILIZATION);
+        self.recommendations.retain(|(at, _)| now.since(*at) < self.stabilization);
         let highest = self.recommendations.iter().map(|(_, pods)| *pods).max().unwrap_or(desired).max(desired);
         self.recommendations.push_back((now, desired));
         // The window of rises is 0: only this recommendation counts.

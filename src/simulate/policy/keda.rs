@@ -8,8 +8,9 @@
 //! - Between, the HPA reads the value at each of its own syncs, with `AverageValue`, from KEDA's metrics server.
 //! - The value of a list trigger is the length of the queue: what is leased is not in it.
 //!
-//! Two of them: with the defaults and a target that its owner has chosen well (each waiting piece gets a slot), and one that its owner has tuned:
-//! a poll every 5 s, and a metric that counts what is leased too, three quarters of the slots for each pod, as the better triggers can.
+//! Three of them: with the defaults, and a target that its owner has chosen well (each waiting piece gets a slot); tuned, with a poll every 5 s
+//! and a metric that counts what is leased too, three quarters of the slots for each pod, as the better triggers can; and quick, which is tuned
+//! with both windows cut from five minutes to one.
 
 use super::hpa::{Hpa, SYNC};
 use super::{Policy, Seen};
@@ -22,6 +23,7 @@ pub struct Keda {
     name: &'static str,
     min: u32,
     poll: DurationMs,
+    cooldown: DurationMs,
     /// It counts what is leased too.
     counts_busy: bool,
     hpa: Hpa,
@@ -34,6 +36,8 @@ pub struct Keda {
 const POLL: DurationMs = DurationMs::from_secs(30);
 /// `cooldownPeriod`.
 const COOLDOWN: DurationMs = DurationMs::from_secs(300);
+/// Both windows of the quick one.
+const QUICK: DurationMs = DurationMs::from_secs(60);
 
 impl Keda {
     /// Out of the box.
@@ -48,6 +52,13 @@ impl Keda {
         Self::new("keda-tuned", trace, seed, DurationMs::from_secs(5), true, (u64::from(trace.slots) * 3 / 4).max(1))
     }
 
+    /// By somebody who has seen the bill.
+    #[must_use]
+    pub fn quick(trace: &Trace, seed: u64) -> Self {
+        let tuned = Self::tuned(trace, seed);
+        Self { name: "keda-quick", cooldown: QUICK, hpa: tuned.hpa.stabilized_for(QUICK), ..tuned }
+    }
+
     fn new(name: &'static str, trace: &Trace, seed: u64, poll: DurationMs, counts_busy: bool, target: u64) -> Self {
         // Nobody's clock begins with the trace.
         let mut chance = Chance::of(seed);
@@ -55,7 +66,7 @@ impl Keda {
         // The HPA that KEDA makes has a minimum of at least 1.
         let hpa = Hpa::new(trace.min.max(1), trace.max, target);
         let (next_poll, next_sync) = (phase(poll), phase(SYNC));
-        Self { name, min: trace.min, poll, counts_busy, hpa, next_poll, next_sync, last_active: None }
+        Self { name, min: trace.min, poll, cooldown: COOLDOWN, counts_busy, hpa, next_poll, next_sync, last_active: None }
     }
 
     /// One look at the trigger.
@@ -64,7 +75,7 @@ impl Keda {
             self.last_active = Some(now);
             return if replicas == 0 { self.min.max(1) } else { replicas };
         }
-        let cold = self.last_active.is_none_or(|last| now > last.plus(COOLDOWN));
+        let cold = self.last_active.is_none_or(|last| now > last.plus(self.cooldown));
         if replicas > 0 && self.min == 0 && cold { 0 } else { replicas.max(self.min) }
     }
 }

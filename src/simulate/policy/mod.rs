@@ -46,7 +46,7 @@ pub trait Policy {
 }
 
 /// The names, in the order of the tables.
-pub const POLICIES: [&str; 4] = ["everloop", "keda", "keda-tuned", "fixed"];
+pub const POLICIES: [&str; 5] = ["everloop", "keda", "keda-tuned", "keda-quick", "fixed"];
 
 /// The policy of that name, for a trace.
 #[must_use]
@@ -55,6 +55,7 @@ pub fn policy(name: &str, trace: &Trace, items: &[Item], seed: u64) -> Option<Bo
         "everloop" => Box::new(Everloop::of(trace)),
         "keda" => Box::new(Keda::by_defaults(trace, seed)),
         "keda-tuned" => Box::new(Keda::tuned(trace, seed)),
+        "keda-quick" => Box::new(Keda::quick(trace, seed)),
         "fixed" => Box::new(Fixed::of(trace, items)),
         _ => return None,
     })
