@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("api", &[], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("machine", &["api"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest", "rand"]),
+    ("simulate", &["api", "machine"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest", "rand", "kube"]),
     ("source", &["api"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("crd", &["api", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("telemetry", &["api"], &["axum", "redis", "redb", "rquickjs"]),
