@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("client", &["api"], &["axum", "redis", "redb", "rquickjs", "kube"]),
     ("queue", &["api", "clock", "crd", "machine", "source", "store", "telemetry"], &["redis", "redb", "rquickjs"]),
     ("worker", &["api", "client", "clock", "machine", "source", "telemetry"], &["axum", "redis", "redb"]),
-    ("operator", &["api", "client", "crd", "source", "telemetry"], &["axum", "redis", "redb", "rquickjs", "reqwest"]),
+    ("operator", &["api", "client", "crd", "machine", "source", "telemetry"], &["axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("discovery", &["api"], &["axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("definitions", &["api", "crd", "source"], &["tokio", "axum", "redis", "redb", "rquickjs", "reqwest"]),
     ("dev", &["api", "client", "crd", "definitions", "queue", "source", "store", "telemetry", "worker"], &["redis", "redb", "rquickjs"]),

@@ -2,10 +2,11 @@
 
 use super::decision::{Condition, Decision};
 use super::fleet::Fleet;
+use super::heard::Heard;
 use super::limits::Limits;
 use super::memory::Memory;
 use super::need::Need;
-use super::signals::{Heard, Load, Signals};
+use crate::api::signals::{Load, Signals};
 use crate::api::{DurationMs, TimeMs};
 
 /// How far beyond a pod's start timers are looked for: a pass of the caller, a signal on its way, and a breath.

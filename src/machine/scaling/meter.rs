@@ -55,6 +55,14 @@ impl Mean {
         self.count.add(1.0, now);
     }
 
+    /// What busy slots have used since the last time, and how many pieces of work ended meanwhile. By Little's law the quotient of such sums is
+    /// the mean time of a piece, whichever of them the ended ones were.
+    pub fn add_used(&mut self, used: DurationMs, ended: u64, now: TimeMs) {
+        self.total_ms.add(real(used), now);
+        #[expect(clippy::cast_precision_loss, reason = "counts of events are far below 2^53")]
+        self.count.add(ended as f64, now);
+    }
+
     /// The mean, weighted towards the present; `None` before the first. It does not fade: both sums decay alike, and a sum that is nearly
     /// gone is refreshed by the next event.
     #[must_use]
@@ -110,6 +118,14 @@ mod tests {
         let before = rate.per_second(TimeMs(600_000));
         let after = rate.per_second(TimeMs(600_000).plus(RATE_HALF_LIFE));
         assert!((after / before - 0.5).abs() < 0.01, "{before} and {after}");
+    }
+
+    #[test]
+    fn a_mean_is_known_from_busy_slots_and_ends_alone() {
+        let mut mean = Mean::default();
+        // Ten slots are always busy with pieces of 400 ms: 25 of them end in a second.
+        (1..60).for_each(|s| mean.add_used(DurationMs(10_000), 25, TimeMs(s * 1_000)));
+        assert_eq!(mean.get(), Some(DurationMs(400)));
     }
 
     #[test]

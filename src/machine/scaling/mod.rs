@@ -26,20 +26,21 @@
 mod decide;
 mod decision;
 mod fleet;
+mod heard;
 mod limits;
 mod memory;
 pub mod meter;
 mod need;
 #[cfg(test)]
 mod properties;
-mod signals;
 #[cfg(test)]
 mod tests;
 
+pub use crate::api::signals::{Due, Load, Signals};
 pub use decide::decide;
 pub use decision::{Condition, Decision};
 pub use fleet::{Cause, Fleet, Stuck};
+pub use heard::Heard;
 pub use limits::{Limits, Settings, Slots, Unfit};
 pub use memory::Memory;
 pub use need::Need;
-pub use signals::{Due, Heard, Load, Signals};

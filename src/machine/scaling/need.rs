@@ -1,8 +1,8 @@
 //! From signals to pods: the formula, without memory.
 
 use super::limits::Limits;
-use super::signals::{Load, Signals};
 use crate::api::DurationMs;
+use crate::api::signals::{Load, Signals};
 
 /// Pods that the work needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{DurationMs, TimeMs};
+use super::time::DurationMs;
 
 /// A pool's work at one moment. The same numbers are published for those who scale a pool themselves.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signals {
     /// Turns of runs.
@@ -18,7 +18,7 @@ pub struct Signals {
 }
 
 /// Work for one kind of slot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
     /// What a free slot could take now; without what flow limits hold back.
@@ -39,22 +39,13 @@ pub struct Load {
 }
 
 /// Timers that fall due together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Due {
     /// From the signal's moment until then; zero when it is past.
     pub within: DurationMs,
     /// How many.
     pub count: u64,
-}
-
-/// A signal, and when it came.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Heard {
-    /// What the service said.
-    pub signals: Signals,
-    /// When the caller heard it, by the clock that `now` is of; not when it was sent, by another.
-    pub at: TimeMs,
 }
 
 impl Signals {
