@@ -60,7 +60,9 @@ fn steady(busy: u64, slot_mean: DurationMs) -> Signals {
 
 proptest! {
     #[test]
-    fn more_backlog_never_wants_fewer(settings in settings(), fleet in fleet(), signals in signals(), before in 0..60_u32, more in 1..1_000_u64) {
+    fn more_backlog_never_wants_fewer(
+        settings in settings(), fleet in fleet(), signals in signals(), before in 0..60_u32, more in 1..1_000_u64,
+    ) {
         let limits = limits_of(settings);
         let mut larger = signals.clone();
         larger.turns.backlog += more;
@@ -125,14 +127,17 @@ proptest! {
     #[test]
     fn reaction_time_is_bounded(slot_mean in 1..10_000_u64, start_s in 1..60_u64, target_s in 1..60_u64) {
         let (start, target) = (DurationMs::from_secs(start_s), DurationMs::from_secs(target_s));
-        let limits = limits_of(Settings { min: Some(1), max: Some(64), target: Some(target), slots: Slots { turns: 10, activities: 10 }, ..Settings::default() });
+        let slots = Slots { turns: 10, activities: 10 };
+        let limits = limits_of(Settings { min: Some(1), max: Some(64), target: Some(target), slots, ..Settings::default() });
         let mut memory = Memory::of(1, T0);
         // Six doublings, each at the first second after its time.
         let bound_s = 6 * (start_s + target_s + 1);
         for second in 0..=bound_s {
             let now = T0.plus(DurationMs::from_secs(second));
             let ready = memory.wanted();
-            let load = Load { backlog: 1, oldest: DurationMs(target.0 * 3), busy: u64::from(ready) * 10, arrivals_per_s: Some(0.0), slot_mean: Some(DurationMs(slot_mean)), slot_p95: None };
+            let (oldest, busy) = (DurationMs(target.0 * 3), u64::from(ready) * 10);
+            let slot_mean = Some(DurationMs(slot_mean));
+            let load = Load { backlog: 1, oldest, busy, arrivals_per_s: Some(0.0), slot_mean, slot_p95: None };
             let fleet = Fleet { ready, start: Some(start), ..Fleet::default() };
             let signals = Signals { activities: load, ..Signals::default() };
             memory = decide(&limits, &fleet, Some(&Heard { signals, at: now }), memory, now).1;
@@ -141,7 +146,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_unknown_or_old_holds(settings in settings(), fleet in fleet(), signals in signals(), before in 5..6_u32, age in 15_001..10_000_000_u64) {
+    fn what_is_unknown_or_old_holds(
+        settings in settings(), fleet in fleet(), signals in signals(), before in 5..6_u32, age in 15_001..10_000_000_u64,
+    ) {
         let limits = limits_of(settings);
         let heard = Heard { signals, at: T0 };
         for heard in [None, Some(&heard)] {
@@ -185,7 +192,8 @@ proptest! {
     /// Neither clock nor count, however absurd, breaks it.
     #[test]
     fn nothing_overflows(now: u64, at: u64, backlog: u64, oldest: u64, busy: u64, mean: u64, within: u64, rate: f64) {
-        let load = Load { backlog, oldest: DurationMs(oldest), busy, arrivals_per_s: Some(rate), slot_mean: Some(DurationMs(mean)), slot_p95: None };
+        let (oldest, slot_mean) = (DurationMs(oldest), Some(DurationMs(mean)));
+        let load = Load { backlog, oldest, busy, arrivals_per_s: Some(rate), slot_mean, slot_p95: None };
         let timers = vec![Due { within: DurationMs(within), count: backlog }];
         let heard = Heard { signals: Signals { turns: load, activities: load, timers }, at: TimeMs(at) };
         let fleet = Fleet { ready: u32::MAX, starting: u32::MAX, draining: u32::MAX, stuck: Vec::new(), start: Some(DurationMs(within)) };

@@ -1,6 +1,7 @@
 //! KEDA: from zero to one and back by itself, between one and the maximum by an HPA.
 //!
-//! Sources: "ScaledObject specification" (<https://keda.sh/docs/2.22/reference/scaledobject-spec/>), "Scaling Deployments" (<https://keda.sh/docs/2.22/concepts/scaling-deployments/>),
+//! Sources: "ScaledObject specification" (<https://keda.sh/docs/2.22/reference/scaledobject-spec/>), "Scaling Deployments"
+//! (<https://keda.sh/docs/2.22/concepts/scaling-deployments/>),
 //! kedacore/keda `pkg/scaling/executor/scale_scaledobjects.go`, `pkg/scalers/redis_scaler.go`.
 //!
 //! - It looks at the trigger every `pollingInterval`, 30 s. A trigger is active when its value is above the activation threshold, 0.
