@@ -64,6 +64,8 @@ pub(super) struct Context {
     place: Option<Name>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) pools: pool::Memory,
+    /// What the pools that follow their work want.
+    pub(super) auto: pool::Auto,
     /// Which runs are followed.
     pub(super) following: run::Following,
     /// How many runs are open.
@@ -84,6 +86,7 @@ impl Context {
             place,
             metrics,
             pools: pool::Memory::default(),
+            auto: pool::Auto::default(),
             following: run::Following::default(),
             open: workflow::OpenRuns::default(),
             workflow_gone: Notify::new(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use everloop::api::Name;
+use everloop::api::{Name, RunId};
 use everloop::client::{Client, ClientConfig, ListRuns, Patience};
 
 use crate::control_plane::{Namespace, bound_to_us, control_plane};
@@ -93,6 +93,16 @@ impl Installation {
         assert!(config.contains(&direct), "{config}");
         self.kubeconfig = self.folder.path().join("kubeconfig");
         std::fs::write(&self.kubeconfig, config.replace(&direct, &other)).expect("a file");
+    }
+
+    /// A worker of a pool of the installation's namespace.
+    pub fn worker(&self, pool: &str) -> Process {
+        Process::spawn("worker", everloop(self.port).args(["worker", "--pool", pool, "--loops", "1"]))
+    }
+
+    /// The run of an object.
+    pub fn run_id_of(&self, object: &str) -> RunId {
+        self.namespace.get(object).unwrap()["status"]["runId"].as_str().unwrap().parse().expect("an id")
     }
 
     /// SIGKILL.

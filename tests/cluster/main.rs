@@ -16,6 +16,7 @@ mod redis;
 mod relay;
 mod rules;
 mod runs;
+mod scaling;
 mod setup;
 mod workflows;
 

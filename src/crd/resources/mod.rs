@@ -14,7 +14,9 @@ mod workflow;
 mod workflow_run;
 
 pub use status::{Condition, Conditions, HasConditions, Standing};
-pub use worker_pool::{AllowedNamespaces, From, Mode, Scaling, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus};
+pub use worker_pool::{
+    AllowedNamespaces, DECISIONS_MAX, From, Mode, Scaling, ScalingDecision, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
+};
 pub use workflow::{KeyRef, OPEN_VERSIONS_MAX, OpenVersion, Source, Workflow, WorkflowSpec, WorkflowStatus};
 pub use workflow_run::{WorkflowRun, WorkflowRunSpec, WorkflowRunStatus};
 

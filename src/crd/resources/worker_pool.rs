@@ -25,8 +25,11 @@ use super::status::{Conditions, HasConditions};
         .message("the name must be a DNS label of at most 46 characters: its pods are named for it"),
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Busy", type_ = "integer", json_path = ".status.busy"),
+    printcolumn(name = "Backlog", type_ = "integer", json_path = ".status.backlog"),
+    printcolumn(name = "Oldest", type_ = "string", json_path = ".status.oldest"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
@@ -76,22 +79,58 @@ fn sixty() -> i64 {
     60
 }
 
-/// Who decides how many pods there are.
+/// Who decides how many pods there are, and within what bounds. The bounds are for `Auto`, and each may be left out.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("`min` is above `max`: no number of pods is both"),
+    validation = Rule::new("(has(self.mode) && self.mode == 'Auto') || !(has(self.min) || has(self.max) || has(self.target) || has(self.fallWindow) || has(self.zeroWindow) || has(self.riseMax) || has(self.fallMax))")
+        .message("bounds are for `mode: Auto`; for the other modes `spec.replicas` is the only number")
+)]
+#[serde(rename_all = "camelCase")]
 pub struct Scaling {
     /// See [`Mode`].
     #[serde(default)]
     pub mode: Mode,
+    /// Fewest pods; absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub min: Option<u32>,
+    /// Most pods; absent: 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub max: Option<u32>,
+    /// How old what waits may get; absent: 5s, or the time that a pod needs to start when that is longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub target: Option<String>,
+    /// How long fewer pods must have sufficed before the number falls; absent: 12 times what a pod needs to start, within 1 to 5 minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub fall_window: Option<String>,
+    /// How long nothing must have been to do before the last pod goes; absent: 20 times what a pod needs to start, within 1 to 5 minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub zero_window: Option<String>,
+    /// Pods that may be added within 15 seconds; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub rise_max: Option<u32>,
+    /// Pods that may be taken away within 15 seconds; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub fall_max: Option<u32>,
 }
 
-/// Who writes `spec.replicas`.
+/// Who decides the number of pods.
 #[derive(schemars::JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// Whoever writes the object.
+    /// Whoever writes `spec.replicas`.
     #[default]
     Fixed,
-    /// Another program, through `/scale`.
+    /// Another program, by `spec.replicas` through `/scale`.
     External,
+    /// The work that there is: `spec.replicas` says nothing.
+    Auto,
 }
 
 /// Namespaces whose workflows may name a pool.
@@ -177,6 +216,45 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub selector: String,
+    /// Pods that are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
+    /// With `Auto`: turns and activities that are leased; a few seconds old, as all of these numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<i64>,
+    /// With `Auto`: turns and activities that wait for a slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<i64>,
+    /// With `Auto`: how long the first of them has waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub oldest: Option<String>,
+    /// With `Auto`: why it is this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1_024))]
+    pub scaling_reason: Option<String>,
+    /// With `Auto`: the last ten changes of the number, the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = DECISIONS_MAX))]
+    pub decisions: Vec<ScalingDecision>,
+}
+
+/// Of one pool in its status.
+pub const DECISIONS_MAX: usize = 10;
+
+/// A change of the number of pods.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScalingDecision {
+    /// When, RFC 3339.
+    #[schemars(length(max = 32))]
+    pub at: String,
+    /// The number before.
+    pub from: i64,
+    /// The number since then.
+    pub to: i64,
+    /// Why.
+    #[schemars(length(max = 1_024))]
+    pub reason: String,
 }
 
 impl HasConditions for WorkerPoolStatus {

@@ -1,5 +1,6 @@
 //! `WorkerPool`: a Deployment of worker pods and what belongs to it, applied as wholes, and told about.
 
+mod auto;
 mod compare;
 mod memory;
 mod overlay;
@@ -9,12 +10,14 @@ mod tests;
 mod told;
 mod wanted;
 
+pub(super) use auto::Auto;
 pub(super) use memory::Memory;
 pub(super) use wanted::queue_pool;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::stream;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -26,12 +29,13 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
 use super::drive::drive;
 use super::status;
-use crate::crd::resources::{WorkerPool, WorkerPoolStatus};
+use crate::crd::resources::{Mode, WorkerPool, WorkerPoolStatus};
 use told::Fleet;
 
 /// A name that is taken, or a right that is missing, may change without telling us.
@@ -41,7 +45,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
     let ours = all.clone().labels(wanted::MANAGED);
+    let (triggers, triggered) = mpsc::channel(auto::TRIGGERS_MAX);
+    let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
     let controller = Controller::new(context.all::<WorkerPool>(), all.clone())
+        .reconcile_on(triggered)
         .owns(context.all::<Deployment>(), ours.clone())
         .owns(context.all::<ServiceAccount>(), ours.clone())
         .owns(context.all::<PodDisruptionBudget>(), ours)
@@ -49,7 +56,11 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
             let pool = pod.labels().get(wanted::POOL)?;
             Some(ObjectRef::new(pool).within(&pod.namespace()?))
         });
-    drive("WorkerPool", controller, reconcile, context, shutdown).await;
+    let (beside, objects) = (context.clone(), controller.store());
+    tokio::select! {
+        () = drive("WorkerPool", controller, reconcile, context, shutdown) => {}
+        () = auto::follow(&beside, objects, triggers) => {}
+    }
 }
 
 async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Action, Error> {
@@ -85,16 +96,32 @@ impl From<kube::Error> for Stop {
 /// Applies a pool's objects; how the pods are then.
 async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
     let invalid = |what: String| Stop::Say(Box::new(told::invalid(pool, &what, &status::now())), None);
-    let [account, budget, deployment] = wanted::wanted(pool, &context.config).map_err(invalid)?;
+    let following = match pool.spec.scaling.mode {
+        Mode::Auto => {
+            auto::limits(pool).map_err(invalid)?;
+            Some(context.auto.wanted(&pool.uid().unwrap_or_default()))
+        }
+        Mode::Fixed | Mode::External => None,
+    };
+    let replicas = wanted::replicas(pool, following.as_ref().map(Option::as_ref));
+    let [account, budget, deployment] = wanted::wanted(pool, replicas, &context.config).map_err(invalid)?;
     one_applied(pool, context, &ApiResource::erase::<ServiceAccount>(&()), account).await?;
     one_applied(pool, context, &ApiResource::erase::<PodDisruptionBudget>(&()), budget).await?;
     let deployment = one_applied(pool, context, &ApiResource::erase::<Deployment>(&()), deployment).await?;
     let state = deployment.data.get("status").cloned().and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
-    let mut fleet = Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None };
-    if !fleet.is_complete(pool.spec.replicas) {
+    let following = following.flatten();
+    let mut fleet = Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None, wanted: replicas, following };
+    // Pods that were not ready before may be now: then it is known how long they took.
+    let was_ready = pool.status.as_ref().map_or(0, |status| status.ready_replicas);
+    let rose = pool.spec.scaling.mode == Mode::Auto && fleet.state.ready_replicas.unwrap_or(0) > was_ready;
+    let mut start = None;
+    if !fleet.is_complete() || rose {
         let of_pool = ListParams::default().labels(&format!("{},{}={}", wanted::WORKERS, wanted::POOL, pool.name_any()));
-        fleet.trouble = pods::trouble(&context.beside::<Pod>(pool).list(&of_pool).await?.items);
+        let pods = context.beside::<Pod>(pool).list(&of_pool).await?.items;
+        fleet.trouble = pods::trouble(&pods);
+        start = if rose { pods::start(&pods) } else { None };
     }
+    context.auto.seen(&pool.uid().unwrap_or_default(), fleet.of_pods(), start);
     Ok(fleet)
 }
 

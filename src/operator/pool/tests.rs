@@ -33,7 +33,8 @@ fn config() -> Config {
 }
 
 fn deployment(spec: Value) -> Value {
-    wanted(&pool(spec), &config()).unwrap()[2].clone()
+    let pool = pool(spec);
+    wanted(&pool, pool.spec.replicas, &config()).unwrap()[2].clone()
 }
 
 fn found(object: &Value) -> DynamicObject {
@@ -42,7 +43,7 @@ fn found(object: &Value) -> DynamicObject {
 
 #[test]
 fn pods_are_as_the_restricted_standard_asks_and_belong_to_the_pool() {
-    let all = wanted(&pool(json!({"replicas": 3})), &config()).unwrap();
+    let all = wanted(&pool(json!({"replicas": 3})), 3, &config()).unwrap();
     for object in &all {
         assert_eq!(object["metadata"]["name"], "everloop-worker-big");
         assert_eq!(object["metadata"]["ownerReferences"][0]["controller"], true);
@@ -115,7 +116,13 @@ fn a_pools_state_is_its_deployments_and_its_pods() {
     ];
     for (replicas, state, reason, holds) in table {
         let pool = pool(json!({"replicas": replicas}));
-        let fleet = Fleet { generation: 0, state: serde_json::from_value(state.clone()).unwrap(), trouble: None };
+        let fleet = Fleet {
+            generation: 0,
+            state: serde_json::from_value(state.clone()).unwrap(),
+            trouble: None,
+            wanted: pool.spec.replicas,
+            following: None,
+        };
         let next = status(&pool, &fleet, "2026-01-01T00:00:00Z");
         for kind in ["Ready", "Reconciling", "Stalled"] {
             let condition = next.conditions.get(kind).unwrap();

@@ -2,9 +2,15 @@
 
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 
+use super::auto;
 use super::pods::Trouble;
 use super::wanted::selector;
+use crate::api::DurationMs;
 use crate::crd::resources::{Standing, WorkerPool, WorkerPoolStatus};
+use crate::machine::scaling::{self, Cause, Stuck};
+
+/// Of a reason in a status.
+const TEXT_CHARACTERS_MAX: usize = 512;
 
 /// How a pool's Deployment is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,15 +18,41 @@ pub(super) struct Fleet {
     pub(super) generation: i64,
     pub(super) state: DeploymentStatus,
     pub(super) trouble: Option<Trouble>,
+    /// So many pods.
+    pub(super) wanted: i32,
+    /// Why, of a pool that follows its work.
+    pub(super) following: Option<auto::Wanted>,
 }
 
 impl Fleet {
     /// Whether all pods are there, of the newest template, and ready.
-    pub(super) fn is_complete(&self, wanted: i32) -> bool {
-        let state = &self.state;
+    pub(super) fn is_complete(&self) -> bool {
+        let (state, wanted) = (&self.state, self.wanted);
         let seen = state.observed_generation.unwrap_or(0) >= self.generation;
         let numbers = [state.replicas, state.ready_replicas, state.updated_replicas];
         seen && numbers.iter().all(|number| number.unwrap_or(0) == wanted)
+    }
+
+    /// The pods by sort, for a decision.
+    pub(super) fn of_pods(&self) -> scaling::Fleet {
+        let number = |number: Option<i32>| u32::try_from(number.unwrap_or(0)).unwrap_or(0);
+        let (all, ready) = (number(self.state.replicas), number(self.state.ready_replicas));
+        let failing = self.state.conditions.iter().flatten().find(|of| of.type_ == "ReplicaFailure" && of.status == "True");
+        let mut stuck = Vec::new();
+        if let Some(failing) = failing {
+            let count = number(Some(self.wanted)).saturating_sub(all).max(1);
+            stuck.push(Stuck { count, cause: Cause::Refused, detail: failing.message.clone().unwrap_or_default() });
+        }
+        if let Some(trouble) = &self.trouble {
+            let cause = match trouble.reason {
+                "Unschedulable" => Cause::Unschedulable,
+                "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => Cause::Image,
+                _ => Cause::Crash,
+            };
+            stuck.push(Stuck { count: all.saturating_sub(ready).max(1), cause, detail: trouble.message.clone() });
+        }
+        let waiting = if self.trouble.is_some() { 0 } else { all.saturating_sub(ready) };
+        scaling::Fleet { ready, starting: waiting, stuck, draining: 0, start: None }
     }
 }
 
@@ -67,7 +99,7 @@ pub(super) fn forbidden(pool: &WorkerPool, error: &str, now: &str) -> WorkerPool
 /// What the Deployment and its pods say of the pool.
 pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolStatus {
     let state = &fleet.state;
-    let (wanted, ready, all) = (pool.spec.replicas, state.ready_replicas.unwrap_or(0), state.replicas.unwrap_or(0));
+    let (wanted, ready, all) = (fleet.wanted, state.ready_replicas.unwrap_or(0), state.replicas.unwrap_or(0));
     let condition = |kind: &str| state.conditions.iter().flatten().find(|condition| condition.type_ == kind);
     let late = condition("Progressing").filter(|condition| condition.status == "False");
     let failing = condition("ReplicaFailure").filter(|condition| condition.status == "True");
@@ -75,9 +107,9 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
     let mut next = if let Some(failing) = failing {
         let message = format!("no pod can be made: {}", failing.message.as_deref().unwrap_or("the Deployment does not say why"));
         said(pool, Standing::STALLED, "PodsRefused", &message, now)
-    } else if fleet.is_complete(wanted) && wanted == 0 {
+    } else if fleet.is_complete() && wanted == 0 {
         said(pool, Standing::READY, "ScaledToZero", "no pods, as wanted: runs of this pool wait", now)
-    } else if fleet.is_complete(wanted) {
+    } else if fleet.is_complete() {
         said(pool, Standing::READY, "PodsReady", &format!("all {wanted} pods are ready"), now)
     } else if let Some(trouble) = &fleet.trouble {
         let standing = if trouble.may_pass { Standing::RECONCILING } else { Standing::STALLED };
@@ -87,6 +119,35 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
     } else {
         said(pool, Standing::RECONCILING, "PodsStarting", &so_many, now)
     };
-    (next.replicas, next.ready_replicas) = (all, ready);
+    (next.replicas, next.ready_replicas, next.desired_replicas) = (all, ready, Some(wanted));
+    follows(&mut next, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
     next
+}
+
+/// What a pool that follows its work says beside.
+fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, generation: i64, now: &str) {
+    let Some(following) = following else {
+        (next.busy, next.backlog, next.oldest, next.scaling_reason) = (None, None, None, None);
+        next.decisions.clear();
+        if next.conditions.get("Scaling").is_some() {
+            next.conditions.set("Scaling", "False", "NotAuto", "`spec.replicas` is the number of pods", generation, now);
+        }
+        return;
+    };
+    if let Some(signals) = &following.signals {
+        let number = |turns: u64, activities: u64| i64::try_from(turns.saturating_add(activities)).ok();
+        let (turns, activities) = (&signals.turns, &signals.activities);
+        next.busy = number(turns.busy, activities.busy);
+        next.backlog = number(turns.backlog, activities.backlog);
+        // Whole seconds: the rest is over when it is read.
+        next.oldest = Some(DurationMs::from_secs(turns.oldest.max(activities.oldest).0 / 1_000).to_string());
+    }
+    let cut = |text: &str| text.chars().take(TEXT_CHARACTERS_MAX).collect::<String>();
+    next.scaling_reason = Some(cut(&following.reason));
+    next.decisions.clone_from(&following.decisions);
+    // The last one is the most urgent.
+    match following.conditions.last() {
+        Some(condition) => next.conditions.set("Scaling", "False", condition.name(), &cut(&condition.to_string()), generation, now),
+        None => next.conditions.set("Scaling", "True", "FollowsTheWork", "the number of pods follows the work", generation, now),
+    }
 }

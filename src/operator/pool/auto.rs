@@ -1,0 +1,210 @@
+//! `scaling.mode: Auto`: the queue service tells what the pools have to do, [`decide`] says how many pods that wants, and a pool whose
+//! number or condition changes is passed over. What is remembered may be lost at any time: the number in the pool's status is kept until
+//! it has been unneeded for a whole window again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::mpsc;
+
+use super::wanted::queue_pool;
+use crate::api::http::Pools;
+use crate::api::signals::Signals;
+use crate::api::{DurationMs, Name, TimeMs};
+use crate::crd::resources::{DECISIONS_MAX, Mode, Scaling, ScalingDecision, WorkerPool};
+use crate::machine::scaling::{Condition, Decision, Fleet, Heard, Limits, Memory, Settings, Slots, decide};
+use crate::operator::context::Context;
+use crate::operator::status;
+
+/// A decision is made with each signal, and so often besides: windows end.
+const DECIDE_EVERY: Duration = Duration::from_secs(1);
+/// Between two questions to the queue service, so that what changes together is one answer.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Numbers that change alone are written so often at most.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// The last measured starts of pods of which the slowest counts: about the p95.
+const STARTS_KEPT: usize = 16;
+/// Pools that wait for a pass.
+pub(super) const TRIGGERS_MAX: usize = 256;
+
+/// See the module. Pools are known by their uid.
+#[derive(Debug, Default)]
+pub(in crate::operator) struct Auto(Mutex<HashMap<String, Followed>>);
+
+/// A pool that follows its work.
+#[derive(Debug)]
+struct Followed {
+    memory: Memory,
+    heard: Option<Heard>,
+    fleet: Fleet,
+    starts: VecDeque<DurationMs>,
+    last: Option<Decision>,
+    decisions: VecDeque<ScalingDecision>,
+    told: Instant,
+}
+
+/// What a pass over the pool needs to know.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) replicas: u32,
+    pub(super) reason: String,
+    pub(super) conditions: Vec<Condition>,
+    /// The last ones, the latest first.
+    pub(super) decisions: Vec<ScalingDecision>,
+    pub(super) signals: Option<Signals>,
+}
+
+impl Auto {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Followed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last decision; absent before the first.
+    pub(super) fn wanted(&self, uid: &str) -> Option<Wanted> {
+        let pools = self.lock();
+        let followed = pools.get(uid)?;
+        let last = followed.last.as_ref()?;
+        Some(Wanted {
+            replicas: last.wanted,
+            reason: last.reason.clone(),
+            conditions: last.conditions.clone(),
+            decisions: followed.decisions.iter().cloned().collect(),
+            signals: followed.heard.as_ref().map(|heard| heard.signals.clone()),
+        })
+    }
+
+    /// How the pods are, for the next decision; `start` when one was measured.
+    pub(super) fn seen(&self, uid: &str, fleet: Fleet, start: Option<DurationMs>) {
+        if let Some(followed) = self.lock().get_mut(uid) {
+            if let Some(start) = start {
+                followed.starts.truncate(STARTS_KEPT - 1);
+                followed.starts.push_front(start);
+            }
+            followed.fleet = Fleet { start: followed.starts.iter().max().copied(), ..fleet };
+        }
+    }
+
+    /// Decides for one pool; whether it is to be passed over.
+    fn decide(&self, pool: &WorkerPool, limits: &Limits, heard: Option<Signals>, now: TimeMs) -> bool {
+        let mut pools = self.lock();
+        let before = pool.status.as_ref().and_then(|status| status.desired_replicas).and_then(|number| u32::try_from(number).ok());
+        let followed = pools.entry(pool.uid().unwrap_or_default()).or_insert_with(|| Followed {
+            memory: Memory::of(before.unwrap_or(0), now),
+            heard: None,
+            fleet: Fleet::default(),
+            starts: VecDeque::new(),
+            last: None,
+            decisions: pool.status.as_ref().map(|status| status.decisions.clone()).unwrap_or_default().into(),
+            told: Instant::now(),
+        });
+        if let Some(signals) = heard {
+            followed.heard = Some(Heard { signals, at: now });
+        }
+        let (decision, memory) = decide(limits, &followed.fleet, followed.heard.as_ref(), followed.memory.clone(), now);
+        followed.memory = memory;
+        let names = |decision: &Decision| decision.conditions.iter().map(Condition::name).collect::<Vec<_>>();
+        let is_new = followed.last.as_ref().is_none_or(|last| last.wanted != decision.wanted || names(last) != names(&decision));
+        // A load that stays gets older.
+        let works = |heard: &Heard| heard.signals != Signals::default();
+        let is_other =
+            followed.last.as_ref().is_none_or(|last| last.reason != decision.reason) || followed.heard.as_ref().is_some_and(works);
+        if decision.wanted != decision.from {
+            followed.decisions.truncate(DECISIONS_MAX - 1);
+            let (from, to) = (i64::from(decision.from), i64::from(decision.wanted));
+            followed.decisions.push_front(ScalingDecision { at: status::now(), from, to, reason: decision.reason.clone() });
+        }
+        let tells = is_new || (is_other && followed.told.elapsed() >= TELL_EVERY);
+        if tells {
+            followed.told = Instant::now();
+        }
+        followed.last = Some(decision);
+        tells
+    }
+
+    /// Forgets pools that are gone, or follow nothing any more.
+    fn keep(&self, uids: &[String]) {
+        self.lock().retain(|uid, _| uids.contains(uid));
+    }
+}
+
+/// What a pool says of its size, or why it cannot be obeyed.
+pub(super) fn limits(pool: &WorkerPool) -> Result<Limits, String> {
+    let Scaling { min, max, target, fall_window, zero_window, rise_max, fall_max, .. } = &pool.spec.scaling;
+    let duration = |text: &Option<String>, field: &str| {
+        text.as_deref().map(str::parse::<DurationMs>).transpose().map_err(|e| format!("`spec.scaling.{field}`: {e}"))
+    };
+    let slots = &pool.spec.slots;
+    let settings = Settings {
+        min: *min,
+        max: *max,
+        target: duration(target, "target")?,
+        fall_window: duration(fall_window, "fallWindow")?,
+        zero_window: duration(zero_window, "zeroWindow")?,
+        rise_max: *rise_max,
+        fall_max: *fall_max,
+        slots: Slots { turns: u32::from(slots.turns) * u32::from(slots.loops), activities: u32::from(slots.activities) },
+    };
+    Limits::try_from(settings).map_err(|unfit| format!("`spec.scaling`: {unfit}"))
+}
+
+/// Follows the work of all pools that want it, as long as it is polled.
+pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, triggers: mpsc::Sender<ObjectRef<WorkerPool>>) {
+    let (queue, began) = (context.queue(&context.config.namespace), Instant::now());
+    let mut seen = String::new();
+    loop {
+        let answer = {
+            let mut asked = std::pin::pin!(queue.pools(&seen));
+            loop {
+                tokio::select! {
+                    answer = &mut asked => break answer,
+                    () = tokio::time::sleep(DECIDE_EVERY) => all(context, &objects, None, began, &triggers).await,
+                }
+            }
+        };
+        let pause = match answer {
+            Ok(pools) => {
+                seen.clone_from(&pools.seen);
+                all(context, &objects, Some(&pools), began, &triggers).await;
+                PAUSE
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the signals of the pools cannot be read; trying again");
+                all(context, &objects, None, began, &triggers).await;
+                PAUSE_AFTER_FAILURE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Decides for every pool that follows its work. A pool that the queue service does not know has nothing to do.
+async fn all(
+    context: &Context,
+    objects: &Store<WorkerPool>,
+    pools: Option<&Pools>,
+    began: Instant,
+    triggers: &mpsc::Sender<ObjectRef<WorkerPool>>,
+) {
+    let now = TimeMs(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+    let mut followed = Vec::new();
+    for pool in objects.state() {
+        if pool.spec.scaling.mode != Mode::Auto || pool.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        followed.extend(pool.uid());
+        let (Ok(limits), Ok(name)) = (limits(&pool), pool.name_any().parse::<Name>()) else { continue };
+        let name = queue_pool(&pool.namespace().unwrap_or_default(), &name, &context.config.namespace);
+        let heard = pools.map(|pools| {
+            let known = pools.pools.iter().find(|known| known.pool == name);
+            known.map(|known| known.signals.clone()).unwrap_or_default()
+        });
+        if context.auto.decide(&pool, &limits, heard, now) && triggers.send(ObjectRef::from_obj(&*pool)).await.is_err() {
+            return;
+        }
+    }
+    context.auto.keep(&followed);
+}
