@@ -11,6 +11,8 @@
     reason = "tests: a panic is the failure, numbers are small, and what helpers make goes where an option is asked for"
 )]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod conformance;
 mod model;
 mod redis;

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 
-use super::connection::Call;
+use super::connection::{Call, Of};
 use super::decode::{Fields, damaged};
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
@@ -25,7 +25,7 @@ pub(super) async fn define(store: &RedisStore, define: Define) -> Result<Defined
         .arg(define.pool.as_str())
         .arg(encode::exact(define.retention.0))
         .arg(&define.key);
-    let mut answer = Fields::of(script.operation, store.connections.run(0, call).await?)?;
+    let mut answer = Fields::of(script.operation, store.connections.run(Of::Store, call).await?)?;
     let (is_new, packed) = (answer.text()? == "new", answer.bytes()?);
     if !is_new {
         return Ok(Defined { record: unpack(&packed)?, unchanged: true });
@@ -34,12 +34,12 @@ pub(super) async fn define(store: &RedisStore, define: Define) -> Result<Defined
     try_join_all((0..store.info.partitions).map(|number| {
         let prefix = keys::prefix(Partition(number));
         let call = Call::with_keys(&SCRIPTS.define, &[&format!("{prefix}w"), &format!("{prefix}pools")]);
-        store.connections.run(number, call.arg(&field).arg(&packed))
+        store.connections.run(Of::Partition(Partition(number)), call.arg(&field).arg(&packed))
     }))
     .await?;
     let script = &SCRIPTS.defined;
     let call = Call::with_keys(script, &[&current, &begun, &known]).arg(define.name.as_str()).arg(&packed).arg(&define.key);
-    match store.connections.run(0, call).await? {
+    match store.connections.run(Of::Store, call).await? {
         redis::Value::BulkString(bytes) => Ok(Defined { record: unpack(&bytes)?, unchanged: false }),
         other => Err(damaged(script.operation, format!("an answer is no record: {other:?}"))),
     }
@@ -52,20 +52,20 @@ fn unpack(bytes: &[u8]) -> Result<WorkflowRecord, StoreError> {
 pub(super) async fn definition(store: &RedisStore, version: &Version) -> Result<Option<String>, StoreError> {
     let mut command = redis::cmd("GET");
     command.arg(keys::definition(version));
-    store.connections.send("look up a version", 0, command).await
+    store.connections.send("look up a version", Of::Store, command).await
 }
 
 pub(super) async fn workflow(store: &RedisStore, namespace: &Name, name: &Name) -> Result<Option<WorkflowRecord>, StoreError> {
     let mut command = redis::cmd("HGET");
     command.arg(keys::workflows(namespace)).arg(name.as_str());
-    let bytes: Option<Vec<u8>> = store.connections.send(LOOK_UP, 0, command).await?;
+    let bytes: Option<Vec<u8>> = store.connections.send(LOOK_UP, Of::Store, command).await?;
     bytes.map(|bytes| unpack(&bytes)).transpose()
 }
 
 pub(super) async fn workflows(store: &RedisStore, namespace: &Name) -> Result<Vec<WorkflowRecord>, StoreError> {
     let mut command = redis::cmd("HVALS");
     command.arg(keys::workflows(namespace));
-    let all: Vec<Vec<u8>> = store.connections.send("list workflows", 0, command).await?;
+    let all: Vec<Vec<u8>> = store.connections.send("list workflows", Of::Store, command).await?;
     let mut records = all.iter().map(|bytes| unpack(bytes)).collect::<Result<Vec<_>, _>>()?;
     records.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(records)

@@ -3,6 +3,7 @@
 mod costs;
 mod keys;
 mod servers;
+mod tls;
 
 use std::ops::Deref;
 use std::sync::Arc;
