@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod durability;
 mod examples;
+mod failover;
 mod fleet;
 mod full_disk;
 mod lost_grants;
@@ -20,6 +21,8 @@ mod probes;
 #[path = "../support/process.rs"]
 mod process;
 mod reload;
+#[path = "../support/sentinel.rs"]
+mod sentinel;
 mod shop;
 mod shutdown;
 mod tour;

@@ -15,7 +15,11 @@
 mod certificates;
 mod conformance;
 mod model;
+#[path = "../support/process.rs"]
+mod process;
 mod redis;
+#[path = "../support/sentinel.rs"]
+mod sentinel;
 #[path = "../support/redis.rs"]
 mod server;
 mod stores;

@@ -8,7 +8,8 @@ use everloop::store::redis::{RedisAccess, RedisConfig, RedisStore};
 use everloop::store::{EmbeddedConfig, EmbeddedStore, Store};
 
 use crate::certificates::Authority;
-use crate::server::{MEMORY, RedisServer, free_port};
+use crate::process::free_port;
+use crate::server::{MEMORY, RedisServer};
 
 /// Partitions of every store under test.
 pub const PARTITIONS: u16 = 2;

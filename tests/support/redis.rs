@@ -25,11 +25,6 @@ pub fn valkey() -> String {
         .expect("EVERLOOP_TEST_VALKEY is not set: run the tests by `make test`, which installs valkey-server")
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
-
 impl RedisServer {
     /// Starts Redis and waits until it answers.
     pub fn start(arguments: &[&str]) -> Self {

@@ -119,15 +119,12 @@ async fn server(
     durability: Durability,
     fail_over: bool,
 ) -> Result<(String, Vec<String>), StoreError> {
-    let section = async |name: &str| {
-        let mut command = redis::cmd("INFO");
-        command.arg(name);
-        connections.send_to::<String>(OPERATION, node, command).await
-    };
-    let info = section("server").await?;
+    let mut command = redis::cmd("INFO");
+    command.arg("server");
+    let info: String = connections.send_to(OPERATION, node, command).await?;
     let (kind, mut unfit) = kind(&info);
     if !fail_over {
-        unfit.extend(place_unfit(connections, node, &info, &section("replication").await?).await?);
+        unfit.extend(place_unfit(connections, node, &info).await?);
     }
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg(&SETTINGS);
@@ -144,14 +141,9 @@ async fn server(
 }
 
 /// A server at an address of its own must be all there is.
-async fn place_unfit(connections: &Connections, node: &Node, server: &str, replication: &str) -> Result<Vec<String>, StoreError> {
+async fn place_unfit(connections: &Connections, node: &Node, server: &str) -> Result<Vec<String>, StoreError> {
     let has = |info: &str, line: &str| info.lines().any(|found| found.trim() == line);
     let mut unfit = Vec::new();
-    if has(replication, "role:slave") {
-        unfit.push(
-            "the server is a replica: give the address of its primary, or of Sentinel, as redis+sentinel://HOST:26379/NAME".to_owned(),
-        );
-    }
     if has(server, "redis_mode:cluster") || has(server, "server_mode:cluster") {
         let mut command = redis::cmd("CLUSTER");
         command.arg("INFO");

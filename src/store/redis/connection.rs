@@ -271,7 +271,12 @@ impl Connections {
             let detail = format!("{server}, which Sentinel names, is no primary yet");
             return Err(StoreError::Unavailable { operation, detail });
         }
-        load_scripts(&mut connection).await.map_err(failed)?;
+        load_scripts(&mut connection).await.map_err(|error| match &self.nodes {
+            Nodes::One(_) if error.code() == Some("READONLY") && !node.is_looked_for() => StoreError::Unfit(vec![format!(
+                "{server} is a replica: give the address of its primary, or of Sentinel, as redis+sentinel://HOST:26379/NAME"
+            )]),
+            _ => failed(error),
+        })?;
         if let Some(expected) = self.store.get() {
             let found = self.store_of(operation, &server, &mut connection).await?;
             self.compare(operation, &server, expected, found.as_deref())?;

@@ -2,6 +2,7 @@
 
 mod costs;
 mod keys;
+mod sentinel;
 mod servers;
 mod tls;
 

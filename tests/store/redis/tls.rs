@@ -74,7 +74,7 @@ async fn a_server_that_wants_a_certificate_of_ours_gets_it() {
 #[tokio::test]
 async fn tls_and_none_are_told_apart() {
     let server = tls(&["127.0.0.1"], &[]);
-    let plain = crate::server::free_port().to_string();
+    let plain = crate::process::free_port().to_string();
     redis::cmd("CONFIG").arg(&["SET", "port", &plain]).exec(&mut server.server.connection()).unwrap();
     let over_tls = with(&server, |config| config.url = format!("rediss://everloop@127.0.0.1:{plain}"));
     let said = RedisStore::open(over_tls).await.unwrap_err().to_string();
