@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::checker;
+use crate::cluster::{self, Cluster};
 use crate::crash::{LIMIT, acknowledged};
 use crate::fleet::Fleet;
 use crate::sentinel::{FIT, SENTINEL_PASSWORD, Watched, until};
@@ -46,4 +47,34 @@ async fn the_service_goes_on_after_a_failover_by_sentinel() {
     until("it is a replica", || redis.info(0).is_some_and(|info| info.contains("master_link_status:up")));
     drive(vec![fleet.server(0), fleet.server(1)], log.clone(), "again", 40).await;
     checker::check(&fleet.server(0), &shop, &acknowledged(&log), LIMIT).await;
+}
+
+/// Likewise in a cluster, where the server with the store's own keys dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_goes_on_after_a_failover_in_a_cluster() {
+    let mut redis = Cluster::start(1, &cluster::FIT);
+    let dies = redis.primary_of("{e}:meta");
+    let takes_over = redis.replica_of(dies);
+    let shop = Shop::open().await;
+    let mut fleet = Fleet::on(redis.url(), 2, vec![("EVERLOOP_DURABILITY", "failover".to_owned())]).await;
+    apply_all(&fleet, &shop).await;
+    fleet.add_worker_with(0, &[], &[]);
+    fleet.add_worker_with(1, &[], &[]);
+    let (log, servers) = (Log::default(), vec![fleet.server(0), fleet.server(1)]);
+    drive(servers.clone(), log.clone(), "before", 40).await;
+    let client = reqwest::Client::new();
+    for n in 0..20 {
+        let (id, ms) = (format!("sleeps-{n}"), 3_000 + n * 100);
+        start(&client, &servers, &log, "sleeper", &id, json!({"ms": ms}), Expected::Slept { ms }).await;
+    }
+    checker::all_closed(&fleet.server(0), &acknowledged(&log)[..40], LIMIT).await;
+    redis.wait_for_replica(dies);
+    redis.kill_server(dies);
+    let driven = tokio::spawn(drive(servers, log.clone(), "after", 120));
+    until("the replica takes over", || redis.is_primary(takes_over));
+    // It takes nothing before it has a replica itself.
+    redis.start_server(dies);
+    until("the old primary follows", || redis.follows(dies));
+    driven.await.expect("the client");
+    checker::check(&fleet.server(1), &shop, &acknowledged(&log), LIMIT).await;
 }

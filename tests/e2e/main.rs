@@ -6,6 +6,8 @@ mod activities;
 mod bad_input;
 mod bombs;
 mod checker;
+#[path = "../support/cluster.rs"]
+mod cluster;
 mod commands;
 mod crash;
 mod demo;

@@ -13,6 +13,8 @@
 
 #[path = "../support/certificates.rs"]
 mod certificates;
+#[path = "../support/cluster.rs"]
+mod cluster;
 mod conformance;
 mod model;
 #[path = "../support/process.rs"]

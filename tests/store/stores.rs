@@ -8,6 +8,7 @@ use everloop::store::redis::{RedisAccess, RedisConfig, RedisStore};
 use everloop::store::{EmbeddedConfig, EmbeddedStore, Store};
 
 use crate::certificates::Authority;
+use crate::cluster::Cluster;
 use crate::process::free_port;
 use crate::server::{MEMORY, RedisServer};
 
@@ -118,6 +119,14 @@ impl TlsServer {
     }
 }
 
+/// An empty store in a cluster that others have used before.
+pub async fn emptied_cluster(cluster: &Cluster) -> Opened {
+    cluster.empty();
+    let config = RedisConfig { durability: Durability::None, partitions: PARTITIONS, ..RedisConfig::new(cluster.url()) };
+    let store = RedisStore::open(config).await.expect("a store in an empty cluster");
+    Opened { store: Arc::new(store), keep: Box::new(()) }
+}
+
 /// An empty store on a server that others have used before.
 pub async fn emptied(server: &RedisServer) -> Opened {
     let config = RedisConfig { durability: Durability::None, partitions: PARTITIONS, ..RedisConfig::new(server.url()) };
@@ -144,6 +153,13 @@ macro_rules! on_every_store {
             async fn all_of_it_holds_over_tls() {
                 let tls = $crate::stores::tls(&["127.0.0.1"], &[]);
                 $(super::$case($crate::world::World::on($crate::stores::emptied_with(&tls.server, tls.config()).await).await).await;)*
+            }
+        }
+        mod cluster_of_three {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn all_of_it_holds_in_a_cluster() {
+                let cluster = $crate::cluster::Cluster::start(0, &[]);
+                $(super::$case($crate::world::World::on($crate::stores::emptied_cluster(&cluster).await).await).await;)*
             }
         }
         mod cluster {

@@ -1,5 +1,6 @@
 //! What holds for Redis alone: which servers are fit, what operations cost there, which keys stay.
 
+mod cluster;
 mod costs;
 mod keys;
 mod sentinel;
