@@ -1,6 +1,8 @@
 //! The chart without a node: Helm renders it, and a real API server takes what it renders, refuses what is wrong, and is upgraded,
 //! rolled back and left. Pods stay pending; what they do is tested where there is a node.
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 #[path = "../cluster/control_plane.rs"]
 #[allow(dead_code, reason = "other test programs do more with their control plane")]
 mod control_plane;

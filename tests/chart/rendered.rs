@@ -12,6 +12,22 @@ const MATRIX: &[(&str, &[&str])] = &[
     ("some namespaces", &["watchNamespaces=[\"chart-shop\",\"chart-kitchen\"]"]),
     ("a Redis elsewhere", &["redis.bundled=false", "redis.external.url=\"redis://redis.data:6379/3\""]),
     ("a Redis whose address is secret", &["redis.bundled=false", "redis.external.existingSecret.name=\"redis-address\""]),
+    (
+        "a Redis elsewhere over TLS",
+        &[
+            "redis.bundled=false",
+            "redis.external={\"url\":\"rediss://ann@redis.data:6379\",\"password\":{\"secretName\":\"redis\"},\"tls\":{\"ca\":{\"secretName\":\"redis\"},\"client\":{\"secretName\":\"ours\"}}}",
+        ],
+    ),
+    (
+        "Sentinel",
+        &[
+            "redis.bundled=false",
+            "durability=\"failover\"",
+            "redis.external={\"url\":\"rediss+sentinel://a:26379,b:26379/main\",\"sentinelPassword\":{\"secretName\":\"sentinel\"}}",
+        ],
+    ),
+    ("a Redis Cluster", &["redis.bundled=false", "durability=\"failover\"", "redis.external.url=\"redis+cluster://a:6379,b:6379\""]),
     ("no volume, a password of one's own", &["redis.storage.enabled=false", "redis.password={\"create\":false,\"secretName\":\"mine\"}"]),
     ("a storage class, another durability", &["redis.storage={\"className\":\"fast\",\"size\":\"100Gi\"}", "durability=\"everysec\""]),
     ("policies", &["networkPolicy.enabled=true", "networkPolicy.queueFrom=[{\"podSelector\":{}},{\"namespaceSelector\":{}}]"]),

@@ -11,20 +11,31 @@ use crate::store::redis::RedisAccess;
 #[derive(Debug, Clone, Default, Args)]
 pub struct RedisOptions {
     /// File with the password of Redis, when it is not in the address; the user stands there: `redis://USER@HOST`.
-    #[arg(long, env = "EVERLOOP_REDIS_PASSWORD_FILE", value_name = "FILE", hide_env_values = true)]
-    pub redis_password_file: Option<PathBuf>,
+    #[arg(long = "redis-password-file", env = "EVERLOOP_REDIS_PASSWORD_FILE", value_name = "FILE", hide_env_values = true)]
+    pub password: Option<PathBuf>,
     /// File with the password of Sentinel itself, when it has one.
-    #[arg(long, env = "EVERLOOP_REDIS_SENTINEL_PASSWORD_FILE", value_name = "FILE", hide_env_values = true)]
-    pub redis_sentinel_password_file: Option<PathBuf>,
+    #[arg(
+        long = "redis-sentinel-password-file",
+        env = "EVERLOOP_REDIS_SENTINEL_PASSWORD_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub sentinel_password: Option<PathBuf>,
     /// File with the certificates (PEM) of those who may have signed Redis's, for `rediss://` [default: the machine's].
-    #[arg(long, env = "EVERLOOP_REDIS_CA_FILE", value_name = "FILE", hide_env_values = true)]
-    pub redis_ca_file: Option<PathBuf>,
+    #[arg(long = "redis-ca-file", env = "EVERLOOP_REDIS_CA_FILE", value_name = "FILE", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
     /// File with our certificate (PEM), for a Redis that asks for one.
-    #[arg(long, env = "EVERLOOP_REDIS_CERT_FILE", value_name = "FILE", hide_env_values = true, requires = "redis_key_file")]
-    pub redis_cert_file: Option<PathBuf>,
+    #[arg(
+        long = "redis-cert-file",
+        env = "EVERLOOP_REDIS_CERT_FILE",
+        value_name = "FILE",
+        hide_env_values = true,
+        requires = "certificate_key"
+    )]
+    pub certificate: Option<PathBuf>,
     /// File with its key (PEM).
-    #[arg(long, env = "EVERLOOP_REDIS_KEY_FILE", value_name = "FILE", hide_env_values = true, requires = "redis_cert_file")]
-    pub redis_key_file: Option<PathBuf>,
+    #[arg(long = "redis-key-file", env = "EVERLOOP_REDIS_KEY_FILE", value_name = "FILE", hide_env_values = true, requires = "certificate")]
+    pub certificate_key: Option<PathBuf>,
 }
 
 impl RedisOptions {
@@ -33,10 +44,10 @@ impl RedisOptions {
         let password = |file: &Option<PathBuf>| file.as_deref().map(password).transpose();
         let bytes = |file: &Option<PathBuf>| file.as_deref().map(read).transpose();
         Ok(RedisAccess {
-            password: password(&self.redis_password_file)?,
-            sentinel_password: password(&self.redis_sentinel_password_file)?,
-            ca: bytes(&self.redis_ca_file)?,
-            client: bytes(&self.redis_cert_file)?.zip(bytes(&self.redis_key_file)?),
+            password: password(&self.password)?,
+            sentinel_password: password(&self.sentinel_password)?,
+            ca: bytes(&self.ca)?,
+            client: bytes(&self.certificate)?.zip(bytes(&self.certificate_key)?),
         })
     }
 }

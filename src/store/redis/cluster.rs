@@ -109,8 +109,8 @@ impl Cluster {
                 Ok(Ok(answer)) => match ranges(&answer, host) {
                     Some(ranges) if !ranges.is_empty() => return self.nodes(known, ranges),
                     _ => {
-                        last =
-                            Some(StoreError::Unavailable { operation: OPERATION, detail: format!("{server} knows no server with slots") })
+                        let detail = format!("{server} knows no server with slots");
+                        last = Some(StoreError::Unavailable { operation: OPERATION, detail });
                     }
                 },
                 Ok(Err(error)) => last = Some(failed(&error)),
@@ -127,13 +127,11 @@ impl Cluster {
     fn nodes(&self, known: &Map, ranges: Ranges) -> Result<Map, StoreError> {
         let mut map = Map::default();
         for (first, last, address) in ranges {
-            let node = match map.nodes.get(&address).or_else(|| known.nodes.get(&address)) {
-                Some(node) => Arc::clone(node),
-                None => {
-                    let client = self.access.client(&address.0, address.1);
-                    let client = client.map_err(|e| connect_error(OPERATION, &format!("{}:{}", address.0, address.1), &e))?;
-                    Arc::new(Node::new(Target::Server(client), self.connections))
-                }
+            let node = if let Some(node) = map.nodes.get(&address).or_else(|| known.nodes.get(&address)) {
+                Arc::clone(node)
+            } else {
+                let client = self.access.client(&address.0, address.1).map_err(|e| connect_error(OPERATION, &address.0, &e))?;
+                Arc::new(Node::new(Target::Server(client), self.connections))
             };
             map.nodes.insert(address, Arc::clone(&node));
             map.ranges.push((first, last, node));

@@ -60,18 +60,16 @@ pub(super) fn connect_error(operation: &'static str, server: &str, error: &Redis
     if said.contains("InvalidContentType") || said.contains("corrupt message") {
         return unfit(format!("{server} does not speak TLS ({said}): give its port of TLS, or write redis in place of rediss"));
     }
-    match error.code() {
-        Some(_) => store_error(operation, error),
-        None => {
-            // A server without TLS waits for more, and one with it ends a connection that is without.
-            let perhaps = match (error.is_timeout(), server.ends_with(OVER_TLS)) {
-                (true, true) => "; does it speak TLS on this port?",
-                (false, false) if error.is_connection_dropped() => "; does it want TLS, as rediss://?",
-                _ => "",
-            };
-            StoreError::Unavailable { operation, detail: format!("{server}: {said}{perhaps}") }
-        }
+    if error.code().is_some() {
+        return store_error(operation, error);
     }
+    // A server without TLS waits for more, and one with it ends a connection that is without.
+    let perhaps = match (error.is_timeout(), server.ends_with(OVER_TLS)) {
+        (true, true) => "; does it speak TLS on this port?",
+        (false, false) if error.is_connection_dropped() => "; does it want TLS, as rediss://?",
+        _ => "",
+    };
+    StoreError::Unavailable { operation, detail: format!("{server}: {said}{perhaps}") }
 }
 
 #[cfg(test)]

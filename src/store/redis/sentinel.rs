@@ -61,7 +61,7 @@ impl Sentinels {
 
 impl fmt::Display for Sentinels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<String> = self.clients.iter().map(|client| named(&client)).collect();
+        let hosts: Vec<String> = self.clients.iter().map(named).collect();
         write!(f, "{} at {}", self.name, hosts.join(", "))
     }
 }
