@@ -93,9 +93,11 @@ impl Cluster {
         (0..PRIMARIES).rfind(|primary| BEGINS[*primary] <= slot).expect("the first begins at 0")
     }
 
-    /// Its replica, when there are replicas.
+    /// Its replica.
     pub fn replica_of(&self, primary: usize) -> usize {
-        primary + PRIMARIES
+        let replica = primary + PRIMARIES;
+        assert!(replica < self.servers.len(), "the cluster has no replicas");
+        replica
     }
 
     pub fn is_primary(&self, server: usize) -> bool {
