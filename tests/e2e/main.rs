@@ -5,6 +5,8 @@
 mod activities;
 mod bad_input;
 mod bombs;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod checker;
 #[path = "../support/cluster.rs"]
 mod cluster;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificates::Authority;
 use crate::process::{Process, free_port};
 
 /// The name by which Sentinel knows the primary.
@@ -24,6 +25,8 @@ pub const FIT: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "always", "-
 /// Three servers and three Sentinels, which agree by two.
 pub struct Watched {
     pub folder: tempfile::TempDir,
+    /// Signs for all of them, when they speak TLS and nothing else.
+    pub authority: Option<Authority>,
     servers: Vec<(u16, Option<Process>)>,
     sentinels: Vec<(u16, Process)>,
 }
@@ -31,8 +34,18 @@ pub struct Watched {
 impl Watched {
     /// The first server is the primary. `more` are arguments of both.
     pub fn start(more: &[&str]) -> Self {
+        Self::start_with(more, None)
+    }
+
+    /// Likewise, all over TLS.
+    pub fn start_over_tls(more: &[&str]) -> Self {
+        Self::start_with(more, Some(Authority::new()))
+    }
+
+    fn start_with(more: &[&str], authority: Option<Authority>) -> Self {
         let mut watched = Self {
             folder: tempfile::tempdir().expect("a folder for the test"),
+            authority,
             servers: (0..SERVERS).map(|_| (free_port(), None)).collect(),
             sentinels: Vec::new(),
         };
@@ -49,7 +62,7 @@ impl Watched {
         }
         until("the Sentinels know the replicas and each other", || {
             watched.sentinels.iter().all(|(port, _)| {
-                let known = ask(*port, SENTINEL_PASSWORD, &["INFO", "sentinel"]).unwrap_or_default();
+                let known = watched.ask(*port, SENTINEL_PASSWORD, &["INFO", "sentinel"]).unwrap_or_default();
                 known.contains("slaves=2,sentinels=3")
             })
         });
@@ -59,7 +72,8 @@ impl Watched {
     /// The address of the store.
     pub fn url(&self) -> String {
         let sentinels: Vec<String> = self.sentinels.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
-        format!("redis+sentinel://:{PASSWORD}@{}/{NAME}", sentinels.join(","))
+        let scheme = if self.authority.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}+sentinel://:{PASSWORD}@{}/{NAME}", sentinels.join(","))
     }
 
     /// The address of a replica, as if it were all there is.
@@ -69,7 +83,7 @@ impl Watched {
 
     /// What a server says of its replication, when it answers.
     pub fn info(&self, server: usize) -> Option<String> {
-        ask(self.servers[server].0, PASSWORD, &["INFO", "replication"])
+        self.ask(self.servers[server].0, PASSWORD, &["INFO", "replication"])
     }
 
     /// The server that is the primary, when one is.
@@ -91,7 +105,7 @@ impl Watched {
 
     /// A plain connection to a server.
     pub fn connection(&self, server: usize) -> redis::Connection {
-        connect(self.servers[server].0, PASSWORD).expect("the server answers")
+        self.connect(self.servers[server].0, PASSWORD).expect("the server answers")
     }
 
     fn is_primary(&self, server: usize) -> bool {
@@ -108,7 +122,8 @@ impl Watched {
         let port = self.servers[server].0.to_string();
         let folder = self.make_folder(&format!("server-{server}"));
         let mut command = Command::new("redis-server");
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--masterauth", PASSWORD]);
+        command.args(self.listening(&port).iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]));
+        command.args(["--bind", "127.0.0.1", "--requirepass", PASSWORD, "--masterauth", PASSWORD]);
         command.args(["--save", "", "--repl-diskless-sync-delay", "0", "--dir"]).arg(folder).args(more);
         let process = spawn("redis-server", &mut command);
         self.servers[server].1 = Some(process);
@@ -118,8 +133,9 @@ impl Watched {
     fn start_sentinel(&mut self, primary: u16) {
         let port = free_port();
         let file = self.make_folder(&format!("sentinel-{}", self.sentinels.len())).join("sentinel.conf");
+        let listening: String = self.listening(&port.to_string()).iter().map(|(name, value)| format!("{name} {value}\n")).collect();
         let text = format!(
-            "port {port}\nbind 127.0.0.1\nrequirepass {SENTINEL_PASSWORD}\nsentinel sentinel-pass {SENTINEL_PASSWORD}\n\
+            "{listening}bind 127.0.0.1\nrequirepass {SENTINEL_PASSWORD}\nsentinel sentinel-pass {SENTINEL_PASSWORD}\n\
              sentinel monitor {NAME} 127.0.0.1 {primary} 2\nsentinel auth-pass {NAME} {PASSWORD}\n\
              sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {NAME} 5000\n"
         );
@@ -127,7 +143,40 @@ impl Watched {
         std::fs::write(&file, text).expect("a file");
         let process = spawn("sentinel", Command::new("redis-server").arg(&file).arg("--sentinel"));
         self.sentinels.push((port, process));
-        until("a Sentinel answers", || ask(port, SENTINEL_PASSWORD, &["INFO", "sentinel"]).is_some());
+        until("a Sentinel answers", || self.ask(port, SENTINEL_PASSWORD, &["INFO", "sentinel"]).is_some());
+    }
+
+    /// Where a process listens, as settings.
+    fn listening(&self, port: &str) -> Vec<(&'static str, String)> {
+        let Some(authority) = &self.authority else { return vec![("port", port.to_owned())] };
+        let certificate = authority.sign("server", &["127.0.0.1"]);
+        let path = |path: &std::path::Path| path.display().to_string();
+        vec![
+            ("port", "0".to_owned()),
+            ("tls-port", port.to_owned()),
+            ("tls-cert-file", path(&certificate.certificate)),
+            ("tls-key-file", path(&certificate.key)),
+            ("tls-ca-cert-file", path(&authority.file())),
+            ("tls-replication", "yes".to_owned()),
+            ("tls-auth-clients", "optional".to_owned()),
+        ]
+    }
+
+    fn connect(&self, port: u16, password: &str) -> redis::RedisResult<redis::Connection> {
+        let client = match &self.authority {
+            None => redis::Client::open(format!("redis://:{password}@127.0.0.1:{port}"))?,
+            Some(authority) => {
+                let root_cert = Some(std::fs::read(authority.file()).expect("the authority"));
+                let certificates = redis::TlsCertificates { root_cert, client_tls: None };
+                redis::Client::build_with_tls(format!("rediss://:{password}@127.0.0.1:{port}"), certificates)?
+            }
+        };
+        client.get_connection_with_timeout(Duration::from_secs(2))
+    }
+
+    fn ask(&self, port: u16, password: &str, command: &[&str]) -> Option<String> {
+        let mut connection = self.connect(port, password).ok()?;
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).ok()
     }
 
     fn make_folder(&self, name: &str) -> PathBuf {
@@ -140,15 +189,6 @@ impl Watched {
 fn spawn(name: &str, command: &mut Command) -> Process {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     Process::of(name, child.unwrap_or_else(|e| panic!("redis-server does not start ({e}): apt-get install redis-server")))
-}
-
-fn connect(port: u16, password: &str) -> redis::RedisResult<redis::Connection> {
-    redis::Client::open(format!("redis://:{password}@127.0.0.1:{port}"))?.get_connection_with_timeout(Duration::from_secs(2))
-}
-
-fn ask(port: u16, password: &str, command: &[&str]) -> Option<String> {
-    let mut connection = connect(port, password).ok()?;
-    redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).ok()
 }
 
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -11,7 +11,8 @@ use crate::stores::{Opened, PARTITIONS};
 use crate::world::*;
 
 fn config(servers: &Watched, durability: Durability) -> RedisConfig {
-    let access = RedisAccess { sentinel_password: Some(SENTINEL_PASSWORD.to_owned()), ..RedisAccess::default() };
+    let ca = servers.authority.as_ref().map(|authority| std::fs::read(authority.file()).unwrap());
+    let access = RedisAccess { sentinel_password: Some(SENTINEL_PASSWORD.to_owned()), ca, ..RedisAccess::default() };
     RedisConfig { durability, partitions: PARTITIONS, access, ..RedisConfig::new(servers.url()) }
 }
 
@@ -50,7 +51,23 @@ async fn what_a_failover_may_lose_is_said_before_anything_is_promised() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failover_calls_go_to_the_new_primary() {
-    let mut servers = Watched::start(&FIT);
+    goes_on_at_the_new_primary(Watched::start(&FIT)).await;
+}
+
+/// The Sentinels, the servers and the replication between them speak TLS alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failover_calls_go_to_the_new_primary_over_tls() {
+    let servers = Watched::start_over_tls(&FIT);
+    let without = RedisConfig {
+        access: RedisAccess { ca: None, ..config(&servers, Durability::Failover).access },
+        ..config(&servers, Durability::Failover)
+    };
+    let said = unfit(without).await;
+    assert!(said.contains("Sentinel at 127.0.0.1") && said.contains("--redis-ca-file"), "{said}");
+    goes_on_at_the_new_primary(servers).await;
+}
+
+async fn goes_on_at_the_new_primary(mut servers: Watched) {
     let store = RedisStore::open(config(&servers, Durability::Failover)).await.unwrap();
     let world = World::on(Opened { store: std::sync::Arc::new(store), keep: Box::new(()) }).await;
     let mut watch = world.store.watch();
