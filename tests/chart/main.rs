@@ -15,5 +15,14 @@ mod process;
 mod refused;
 mod rendered;
 
+/// The definitions of the resources are the cluster's: held by the test that deletes them, and by those that send them and take no
+/// warning, such as the one of a definition that is being deleted.
+static DEFINITIONS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// Waits for them. That another test failed meanwhile is its own matter.
+fn definitions_of_the_cluster() -> std::sync::MutexGuard<'static, ()> {
+    DEFINITIONS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// The API server knows nothing of Everloop but what a test brings.
 const APPLIED: &[&str] = &[];

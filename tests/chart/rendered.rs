@@ -101,6 +101,7 @@ fn restricted_namespace(name: &str) {
 
 #[test]
 fn a_real_api_server_takes_all_of_it_with_many_values() {
+    let _held = crate::definitions_of_the_cluster();
     monitors();
     for namespace in ["chart-matrix", "chart-shop", "chart-kitchen"] {
         restricted_namespace(namespace);
@@ -115,6 +116,7 @@ fn a_real_api_server_takes_all_of_it_with_many_values() {
 
 #[test]
 fn the_samples_of_values_are_taken_too() {
+    let _held = crate::definitions_of_the_cluster();
     monitors();
     for namespace in ["chart-samples", "shop", "kitchen"] {
         restricted_namespace(namespace);
@@ -128,6 +130,7 @@ fn the_samples_of_values_are_taken_too() {
 
 #[test]
 fn the_manifest_without_helm_is_taken_too() {
+    let _held = crate::definitions_of_the_cluster();
     restricted_namespace("chart-manifest");
     for file in ["deploy/install.yaml", "deploy/release-runs.yaml"] {
         let manifest =
