@@ -17,6 +17,8 @@ use crate::machine::turn::{EntryText, NewAttempt, NewSignal, NewTimer};
 pub enum Durability {
     /// On the disk before it is acknowledged.
     Strict,
+    /// Likewise, on servers of which another may take over: it may lack the last that was acknowledged.
+    Failover,
     /// On the disk within about a second: a crash of the machine or of the store may lose that much.
     Everysec,
     /// In memory only.
@@ -29,6 +31,7 @@ impl Durability {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Strict => "strict",
+            Self::Failover => "failover",
             Self::Everysec => "everysec",
             Self::None => "none",
         }

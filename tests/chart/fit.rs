@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::certificates::Authority;
 use crate::control_plane::bound_to_us;
 use crate::helm::{find, objects, render};
 use crate::process::{Process, free_port};
@@ -91,16 +92,72 @@ fn the_bundled_redis_is_one_that_the_queue_service_accepts() {
     }
 }
 
+/// Values for a Redis elsewhere with all that there is to give.
+fn external(url: &str) -> String {
+    let sentinel = if url.contains("sentinel") { r#""sentinelPassword":{"secretName":"sentinel"},"# } else { "" };
+    format!(
+        r#"redis={{"bundled":false,"external":{{"url":"{url}",{sentinel}"password":{{"secretName":"login","key":"word"}},"tls":{{"ca":{{"secretName":"authority"}},"client":{{"secretName":"ours"}}}}}}}}"#
+    )
+}
+
+/// The pod's files are made as the kubelet would make them: from Secrets by name and key.
+#[test]
+fn an_external_redis_with_certificates_and_a_password_is_reached_as_the_chart_says() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let (server, ours) = (authority.sign("server", &["localhost"]), authority.sign("ours", &["everloop"]));
+    let (redis_port, queue_port) = (free_port(), free_port());
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", "0", "--tls-port", &redis_port.to_string(), "--tls-auth-clients", "yes"]);
+    command.arg("--tls-cert-file").arg(&server.certificate).arg("--tls-key-file").arg(&server.key);
+    command.arg("--tls-ca-cert-file").arg(authority.file()).arg("--dir").arg(folder.path());
+    command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--user", "default", "off"]);
+    // As the service says, when it is forbidden something.
+    command.args(["--user", "ann", "on", &format!(">{PASSWORD}"), "~{e*", "&everloop:*", "+@all", "-@dangerous", "+info", "+config|get"]);
+    let _redis = Process::spawn("redis-server", bound_to_us(command.stdout(std::process::Stdio::null())));
+    until("Redis listens", || std::net::TcpStream::connect(("127.0.0.1", redis_port)).is_ok());
+
+    let rendering = objects(&render(&["--set-json", &external(&format!("rediss://ann@localhost:{redis_port}"))]));
+    let pod = &find(&rendering, "Deployment", "everloop-queue")["spec"]["template"]["spec"];
+    let read = |path: &std::path::Path| std::fs::read(path).expect("a file");
+    let secrets = BTreeMap::from([
+        (("login", "word"), PASSWORD.as_bytes().to_vec()),
+        (("authority", "ca.crt"), read(&authority.file())),
+        (("ours", "tls.crt"), read(&ours.certificate)),
+        (("ours", "tls.key"), read(&ours.key)),
+    ]);
+    let mount = pod["containers"][0]["volumeMounts"][0]["mountPath"].as_str().expect("a mount");
+    for source in pod["volumes"][0]["projected"]["sources"].as_array().expect("sources") {
+        for item in source["secret"]["items"].as_array().expect("items") {
+            let key = (source["secret"]["name"].as_str().expect("a name"), item["key"].as_str().expect("a key"));
+            std::fs::write(folder.path().join(item["path"].as_str().expect("a path")), &secrets[&key]).expect("a file");
+        }
+    }
+
+    let queue = container(&rendering, "Deployment", "everloop-queue");
+    let here = |value: &String| value.replace(mount, &folder.path().display().to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+    command.args(&queue.arguments).envs(queue.variables.iter().map(|(name, value)| (name, here(value))));
+    command.stdout(std::process::Stdio::null()).env("EVERLOOP_LISTEN", format!("127.0.0.1:{queue_port}"));
+    let mut queue = Process::spawn("queue", bound_to_us(&mut command));
+    until("the queue service is ready", || {
+        assert!(queue.is_alive(), "the queue service has ended; it says why above");
+        answer(queue_port, "/readyz").is_some_and(|answer| answer.contains("200 OK") && answer.contains(r#""durability":"strict""#))
+    });
+}
+
 /// A misspelt variable would be ignored in silence.
 #[test]
 fn the_program_reads_every_variable_that_the_pods_have() {
     /// Of the chart's own, and of all roles.
     const ELSEWHERE: [&str; 2] = ["EVERLOOP_REDIS_PASSWORD", "EVERLOOP_LOG"];
-    let rendering = objects(&render(&["--set", "watchNamespaces={shop}"]));
-    for (kind, name, reference) in [("Deployment", "everloop-queue", "queue"), ("Deployment", "everloop-operator", "operator")] {
+    let bundled = objects(&render(&["--set", "watchNamespaces={shop}"]));
+    let external = objects(&render(&["--set", "durability=failover", "--set-json", &external("rediss+sentinel://ann@s:26379/main")]));
+    for (rendering, name, reference) in
+        [(&bundled, "everloop-queue", "queue"), (&external, "everloop-queue", "queue"), (&bundled, "everloop-operator", "operator")]
+    {
         let help = Command::new(env!("CARGO_BIN_EXE_everloop")).args([reference, "--help"]).output().expect("it runs");
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
-        for variable in container(&rendering, kind, name).variables.keys().map(String::as_str) {
+        for variable in container(rendering, "Deployment", name).variables.keys().map(String::as_str) {
             if ELSEWHERE.contains(&variable) {
                 continue;
             }

@@ -103,6 +103,7 @@ fn without_helm() {
 
 #[test]
 fn installed_upgraded_rolled_back_and_taken_away() {
+    let _held = crate::definitions_of_the_cluster();
     let chart = chart();
     let folder = tempfile::tempdir().expect("a folder");
 

@@ -12,7 +12,7 @@ fn wrong_values_are_refused_with_what_to_write_instead() {
         (r#"queue.replicas="two""#, "at '/queue/replicas': got string, want integer"),
         ("queue.partitions=5000", "at '/queue/partitions': maximum: got 5,000, want 4,096"),
         (r#"queue.retention="1 week""#, "at '/queue/retention'"),
-        (r#"durability="none""#, "at '/durability': value must be one of 'strict', 'everysec'"),
+        (r#"durability="none""#, "at '/durability': value must be one of 'strict', 'failover', 'everysec'"),
         (r#"logLevel="loud""#, "at '/logLevel': value must be one of 'error', 'warn', 'info', 'debug', 'trace'"),
         (r#"watchNamespaces=["A_b"]"#, "at '/watchNamespaces/0'"),
         (r#"watchNamespaces=["a","a"]"#, "at '/watchNamespaces': items at 0 and 1 are equal"),
@@ -21,8 +21,22 @@ fn wrong_values_are_refused_with_what_to_write_instead() {
         (r#"redis.maxMemory="1Gi""#, "at '/redis/maxMemory'"),
         ("redis.bundled=false", "set redis.external.url=redis://HOST:6379/0, or redis.external.existingSecret.name"),
         (r#"redis.external.url="redis://other:6379""#, "set redis.bundled=false to use the external Redis"),
-        (r#"redis={"bundled":false,"external":{"url":"rediss://other:6379"}}"#, "TLS, Sentinel and Cluster are not there yet"),
-        (r#"redis={"bundled":false,"external":{"url":"redis://:secret@other:6379"}}"#, "put the whole address into a Secret"),
+        (r#"redis.external.tls.ca.secretName="ca""#, "set redis.bundled=false to use the external Redis"),
+        (r#"durability="failover""#, "the bundled Redis has none: set durability=strict"),
+        (r#"redis={"bundled":false,"external":{"url":"http://other:6379"}}"#, "with rediss in place of redis for TLS"),
+        (r#"redis={"bundled":false,"external":{"url":"redis://:secret@other:6379"}}"#, "put the whole address into one"),
+        (r#"redis={"bundled":false,"external":{"url":"rediss://ann:p@ss@other"}}"#, "set redis.external.password.secretName"),
+        (r#"redis={"bundled":false,"external":{"url":"redis://ann@other"}}"#, "has a user and no password"),
+        (
+            r#"redis={"bundled":false,"external":{"url":"redis://other","tls":{"ca":{"secretName":"ca"}}}}"#,
+            "write rediss in place of redis",
+        ),
+        (
+            r#"redis={"bundled":false,"external":{"url":"redis://other","sentinelPassword":{"secretName":"s"}}}"#,
+            "write redis+sentinel://HOST:PORT/NAME",
+        ),
+        (r#"redis={"bundled":false,"external":{"url":"redis+sentinel://s:26379/main"}}"#, "set durability=failover"),
+        (r#"redis={"bundled":false,"external":{"url":"rediss+cluster://c:6379"}}"#, "set durability=failover"),
         (r#"redis={"bundled":false,"external":{"url":"redis://other","existingSecret":{"name":"other"}}}"#, "keep one of them"),
     ] {
         let output = offline(&["template", "everloop", &chart(), "--namespace", "everloop", "--set-json", values]);

@@ -12,6 +12,22 @@ const MATRIX: &[(&str, &[&str])] = &[
     ("some namespaces", &["watchNamespaces=[\"chart-shop\",\"chart-kitchen\"]"]),
     ("a Redis elsewhere", &["redis.bundled=false", "redis.external.url=\"redis://redis.data:6379/3\""]),
     ("a Redis whose address is secret", &["redis.bundled=false", "redis.external.existingSecret.name=\"redis-address\""]),
+    (
+        "a Redis elsewhere over TLS",
+        &[
+            "redis.bundled=false",
+            "redis.external={\"url\":\"rediss://ann@redis.data:6379\",\"password\":{\"secretName\":\"redis\"},\"tls\":{\"ca\":{\"secretName\":\"redis\"},\"client\":{\"secretName\":\"ours\"}}}",
+        ],
+    ),
+    (
+        "Sentinel",
+        &[
+            "redis.bundled=false",
+            "durability=\"failover\"",
+            "redis.external={\"url\":\"rediss+sentinel://a:26379,b:26379/main\",\"sentinelPassword\":{\"secretName\":\"sentinel\"}}",
+        ],
+    ),
+    ("a Redis Cluster", &["redis.bundled=false", "durability=\"failover\"", "redis.external.url=\"redis+cluster://a:6379,b:6379\""]),
     ("no volume, a password of one's own", &["redis.storage.enabled=false", "redis.password={\"create\":false,\"secretName\":\"mine\"}"]),
     ("a storage class, another durability", &["redis.storage={\"className\":\"fast\",\"size\":\"100Gi\"}", "durability=\"everysec\""]),
     ("policies", &["networkPolicy.enabled=true", "networkPolicy.queueFrom=[{\"podSelector\":{}},{\"namespaceSelector\":{}}]"]),
@@ -85,6 +101,7 @@ fn restricted_namespace(name: &str) {
 
 #[test]
 fn a_real_api_server_takes_all_of_it_with_many_values() {
+    let _held = crate::definitions_of_the_cluster();
     monitors();
     for namespace in ["chart-matrix", "chart-shop", "chart-kitchen"] {
         restricted_namespace(namespace);
@@ -99,6 +116,7 @@ fn a_real_api_server_takes_all_of_it_with_many_values() {
 
 #[test]
 fn the_samples_of_values_are_taken_too() {
+    let _held = crate::definitions_of_the_cluster();
     monitors();
     for namespace in ["chart-samples", "shop", "kitchen"] {
         restricted_namespace(namespace);
@@ -112,6 +130,7 @@ fn the_samples_of_values_are_taken_too() {
 
 #[test]
 fn the_manifest_without_helm_is_taken_too() {
+    let _held = crate::definitions_of_the_cluster();
     restricted_namespace("chart-manifest");
     for file in ["deploy/install.yaml", "deploy/release-runs.yaml"] {
         let manifest =

@@ -15,6 +15,8 @@ pub enum StoreKind {
     File,
     Redis,
     Valkey,
+    /// Servers that are not the fleet's.
+    Elsewhere,
 }
 
 pub struct Fleet {
@@ -26,6 +28,8 @@ pub struct Fleet {
     pub services: Vec<Option<Process>>,
     pub ports: Vec<u16>,
     pub workers: BTreeMap<String, Process>,
+    /// Variables of every service.
+    variables: Vec<(&'static str, String)>,
     started: u32,
 }
 
@@ -37,7 +41,25 @@ impl Fleet {
         let store_url = match kind {
             StoreKind::File => format!("file:{}", folder.path().join("store.redb").display()),
             StoreKind::Redis | StoreKind::Valkey => format!("redis://127.0.0.1:{redis_port}/0"),
+            StoreKind::Elsewhere => panic!("its address is given"),
         };
+        Self::start_in(kind, folder, store_url, redis_port, services, Vec::new()).await
+    }
+
+    /// A store that is there, and `services` replicas of the queue service with these variables.
+    pub async fn on(store_url: String, services: usize, variables: Vec<(&'static str, String)>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        Self::start_in(StoreKind::Elsewhere, folder, store_url, 0, services, variables).await
+    }
+
+    async fn start_in(
+        kind: StoreKind,
+        folder: tempfile::TempDir,
+        store_url: String,
+        redis_port: u16,
+        services: usize,
+        variables: Vec<(&'static str, String)>,
+    ) -> Self {
         let mut fleet = Self {
             kind,
             folder,
@@ -47,6 +69,7 @@ impl Fleet {
             services: Vec::new(),
             ports: Vec::new(),
             workers: BTreeMap::new(),
+            variables,
             started: 0,
         };
         fleet.start_redis();
@@ -63,7 +86,7 @@ impl Fleet {
 
     pub fn start_redis(&mut self) {
         let program = match self.kind {
-            StoreKind::File => return,
+            StoreKind::File | StoreKind::Elsewhere => return,
             StoreKind::Redis => PathBuf::from("redis-server"),
             StoreKind::Valkey => PathBuf::from(
                 std::env::var("EVERLOOP_TEST_VALKEY")
@@ -112,7 +135,7 @@ impl Fleet {
         let name = format!("queue-{i}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
         command.args(["queue", "--listen", &format!("127.0.0.1:{}", self.ports[i]), "--store", &self.store_url, "--session-ttl", "2s"]);
-        command.envs(env.iter().copied()).stdout(Stdio::null()).stderr(self.log(&name));
+        command.envs(self.variables.iter().cloned()).envs(env.iter().copied()).stdout(Stdio::null()).stderr(self.log(&name));
         self.services[i] = Some(Process::spawn(&name, &mut command));
     }
 

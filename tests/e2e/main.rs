@@ -5,12 +5,17 @@
 mod activities;
 mod bad_input;
 mod bombs;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod checker;
+#[path = "../support/cluster.rs"]
+mod cluster;
 mod commands;
 mod crash;
 mod demo;
 mod durability;
 mod examples;
+mod failover;
 mod fleet;
 mod full_disk;
 mod lost_grants;
@@ -20,6 +25,8 @@ mod probes;
 #[path = "../support/process.rs"]
 mod process;
 mod reload;
+#[path = "../support/sentinel.rs"]
+mod sentinel;
 mod shop;
 mod shutdown;
 mod tour;

@@ -11,9 +11,17 @@
     reason = "tests: a panic is the failure, numbers are small, and what helpers make goes where an option is asked for"
 )]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[path = "../support/cluster.rs"]
+mod cluster;
 mod conformance;
 mod model;
+#[path = "../support/process.rs"]
+mod process;
 mod redis;
+#[path = "../support/sentinel.rs"]
+mod sentinel;
 #[path = "../support/redis.rs"]
 mod server;
 mod stores;

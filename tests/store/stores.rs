@@ -4,9 +4,12 @@ use std::any::Any;
 use std::sync::Arc;
 
 use everloop::store::op::Durability;
-use everloop::store::redis::{RedisConfig, RedisStore};
+use everloop::store::redis::{RedisAccess, RedisConfig, RedisStore};
 use everloop::store::{EmbeddedConfig, EmbeddedStore, Store};
 
+use crate::certificates::Authority;
+use crate::cluster::Cluster;
+use crate::process::free_port;
 use crate::server::{MEMORY, RedisServer};
 
 /// Partitions of every store under test.
@@ -57,10 +60,8 @@ pub async fn valkey() -> Opened {
 
 /// A Redis that is a cluster of one, where a call must stay within one slot. It takes seconds to begin, so cases share it.
 pub fn cluster() -> RedisServer {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     // The bus of a cluster wants a port of its own, by default 10000 higher, which may be none.
-    let bus = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    let (port, bus) = (port.to_string(), bus.to_string());
+    let (port, bus) = (free_port().to_string(), free_port().to_string());
     let server =
         RedisServer::start(&["--save", "", "--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", &port, "--cluster-port", &bus]);
     let mut connection = server.connection();
@@ -73,10 +74,68 @@ pub fn cluster() -> RedisServer {
     server
 }
 
+/// A Redis that speaks TLS, asks for a password, and is shared by cases.
+pub struct TlsServer {
+    pub server: RedisServer,
+    pub authority: Authority,
+    pub port: u16,
+}
+
+/// Its password.
+pub const PASSWORD: &str = "s3cret/of@the#test";
+
+/// Starts one whose certificate is for these names; `more` are arguments of the server.
+pub fn tls(hosts: &[&str], more: &[&str]) -> TlsServer {
+    let (authority, port) = (Authority::new(), free_port());
+    let certificate = authority.sign("server", hosts);
+    let path = |path: &std::path::Path| path.display().to_string();
+    let arguments = [
+        ("--bind", "127.0.0.1".to_owned()),
+        ("--tls-port", port.to_string()),
+        ("--tls-cert-file", path(&certificate.certificate)),
+        ("--tls-key-file", path(&certificate.key)),
+        ("--tls-ca-cert-file", path(&authority.file())),
+        ("--tls-auth-clients", "no".to_owned()),
+        ("--save", String::new()),
+    ];
+    let arguments = arguments.iter().flat_map(|(name, value)| [*name, value]).chain(more.iter().copied()).collect::<Vec<_>>();
+    let server = RedisServer::start(&arguments);
+    // By its socket, where the test itself is known without a password: a user of its own has one.
+    let rules = ["SETUSER", "everloop", "on", &format!(">{PASSWORD}"), "~*", "&*", "+@all"];
+    ::redis::cmd("ACL").arg(&rules).exec(&mut server.connection()).expect("a user");
+    TlsServer { server, authority, port }
+}
+
+impl TlsServer {
+    /// How a store reaches it.
+    pub fn config(&self) -> RedisConfig {
+        let access = RedisAccess {
+            password: Some(PASSWORD.to_owned()),
+            ca: Some(std::fs::read(self.authority.file()).expect("the authority")),
+            ..RedisAccess::default()
+        };
+        let url = format!("rediss://everloop@127.0.0.1:{}", self.port);
+        RedisConfig { durability: Durability::None, partitions: PARTITIONS, access, ..RedisConfig::new(url) }
+    }
+}
+
+/// An empty store in a cluster that others have used before.
+pub async fn emptied_cluster(cluster: &Cluster) -> Opened {
+    cluster.empty();
+    let config = RedisConfig { durability: Durability::None, partitions: PARTITIONS, ..RedisConfig::new(cluster.url()) };
+    let store = RedisStore::open(config).await.expect("a store in an empty cluster");
+    Opened { store: Arc::new(store), keep: Box::new(()) }
+}
+
 /// An empty store on a server that others have used before.
 pub async fn emptied(server: &RedisServer) -> Opened {
-    ::redis::cmd("FLUSHALL").exec(&mut server.connection()).expect("an empty server");
     let config = RedisConfig { durability: Durability::None, partitions: PARTITIONS, ..RedisConfig::new(server.url()) };
+    emptied_with(server, config).await
+}
+
+/// Likewise, reached in some way.
+pub async fn emptied_with(server: &RedisServer, config: RedisConfig) -> Opened {
+    ::redis::cmd("FLUSHALL").exec(&mut server.connection()).expect("an empty server");
     let store = RedisStore::open(config).await.expect("a store on an empty server");
     Opened { store: Arc::new(store), keep: Box::new(()) }
 }
@@ -89,6 +148,20 @@ macro_rules! on_every_store {
         on_every_store!(@on file: $($case),*);
         on_every_store!(@on redis: $($case),*);
         on_every_store!(@on valkey: $($case),*);
+        mod tls {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn all_of_it_holds_over_tls() {
+                let tls = $crate::stores::tls(&["127.0.0.1"], &[]);
+                $(super::$case($crate::world::World::on($crate::stores::emptied_with(&tls.server, tls.config()).await).await).await;)*
+            }
+        }
+        mod cluster_of_three {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn all_of_it_holds_in_a_cluster() {
+                let cluster = $crate::cluster::Cluster::start(0, &[]);
+                $(super::$case($crate::world::World::on($crate::stores::emptied_cluster(&cluster).await).await).await;)*
+            }
+        }
         mod cluster {
             #[tokio::test(flavor = "multi_thread")]
             async fn rule_20_each_call_stays_within_one_slot() {

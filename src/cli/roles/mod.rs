@@ -5,6 +5,7 @@ mod listen;
 pub mod operator;
 mod probes;
 pub mod queue;
+mod redis;
 pub mod setup;
 mod store;
 pub mod worker;

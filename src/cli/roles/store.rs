@@ -1,4 +1,6 @@
 //! `--store` and `--durability`: which store, opened or explained.
+//!
+//! What the address of a Redis does not say is in `redis`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::redis::RedisOptions;
 use crate::cli::error::{CliError, Exit, RoleCode};
 use crate::store::crash::CrashStore;
 use crate::store::op::Durability;
@@ -17,8 +20,8 @@ use crate::telemetry::crash;
 /// Options of every role that opens a store, but for the place, whose default differs.
 #[derive(Debug, Clone, Args)]
 pub struct StoreOptions {
-    /// What an acknowledgement is worth: `strict` survives kill -9 and power loss; `everysec` may lose the last second;
-    /// `none` promises nothing [default: strict, and none in memory].
+    /// What an acknowledgement is worth: `strict` survives kill -9 and power loss; `failover` likewise, but a Redis that takes over
+    /// may lack the last; `everysec` may lose the last second; `none` promises nothing [default: strict, and none in memory].
     #[arg(long, env = "EVERLOOP_DURABILITY", value_name = "MODE", hide_env_values = true)]
     pub durability: Option<DurabilityArg>,
     /// Partitions of a store that is made by this call; an existing one must have as many [default: 16].
@@ -27,12 +30,15 @@ pub struct StoreOptions {
     /// MiB of the disk under a file that are kept for what has begun: with less, new runs, definitions and signals are refused.
     #[arg(long, env = "EVERLOOP_KEEP_FREE", value_name = "MIB", default_value_t = 64, hide_env_values = true, value_parser = clap::value_parser!(u32))]
     pub keep_free: u32,
+    #[command(flatten)]
+    pub redis: RedisOptions,
 }
 
 /// [`Durability`] as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DurabilityArg {
     Strict,
+    Failover,
     Everysec,
     None,
 }
@@ -41,11 +47,15 @@ impl From<DurabilityArg> for Durability {
     fn from(arg: DurabilityArg) -> Self {
         match arg {
             DurabilityArg::Strict => Self::Strict,
+            DurabilityArg::Failover => Self::Failover,
             DurabilityArg::Everysec => Self::Everysec,
             DurabilityArg::None => Self::None,
         }
     }
 }
+
+/// How the address of a Redis begins; `RedisStore` reads the rest.
+const REDIS_SCHEMES: [&str; 7] = ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix"];
 
 /// Where the truth is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +74,10 @@ impl FromStr for StorePlace {
         match text {
             "memory" => Ok(Self::Memory),
             _ if text.strip_prefix("file:").is_some_and(|path| !path.is_empty()) => Ok(Self::File(text["file:".len()..].into())),
-            _ if ["redis://", "unix://"].iter().any(|scheme| text.starts_with(scheme)) => Ok(Self::Redis(text.to_owned())),
-            _ => Err("write memory, file:PATH or redis://HOST:PORT".into()),
+            _ if text.split_once("://").is_some_and(|(scheme, _)| REDIS_SCHEMES.contains(&scheme)) => Ok(Self::Redis(text.to_owned())),
+            _ => Err("write memory, file:PATH or redis://HOST:PORT; or redis+sentinel://HOST:PORT/NAME, redis+cluster://HOST:PORT, \
+                      with rediss in place of redis for TLS"
+                .into()),
         }
     }
 }
@@ -103,6 +115,10 @@ async fn open_plainly(place: &StorePlace, options: &StoreOptions) -> Result<Arc<
                 "use --store file:PATH, or leave out --durability",
             )),
         },
+        StorePlace::File(_) if wanted == Some(Durability::Failover) => Err(CliError::input(
+            "a file does not fail over: there is nothing that could take over",
+            "leave out --durability, or write --durability strict",
+        )),
         StorePlace::File(path) => {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder).map_err(|e| CliError::io(&format!("make the folder {}", folder.display()), &e))?;
@@ -113,6 +129,7 @@ async fn open_plainly(place: &StorePlace, options: &StoreOptions) -> Result<Arc<
         }
         StorePlace::Redis(url) => {
             let mut config = RedisConfig::new(url);
+            config.access = options.redis.access()?;
             config.durability = durability;
             config.partitions = options.partitions.unwrap_or(config.partitions);
             Ok(Arc::new(RedisStore::open(config).await.map_err(|e| explain(place, &e))?))
@@ -126,7 +143,7 @@ fn explain(place: &StorePlace, error: &StoreError) -> CliError {
         (_, StoreError::Full { .. }) => "make room on its disk".to_owned(),
         (_, StoreError::Damaged { .. }) => "use the program version that wrote it, or name another store".to_owned(),
         (StorePlace::Redis(_), _) => {
-            "see that it runs and that --store (EVERLOOP_STORE) is its address; `redis-cli -u URL ping` asks it".to_owned()
+            "see that it runs and that --store (EVERLOOP_STORE) is its address; `redis-cli -h HOST -p PORT ping` asks it".to_owned()
         }
         _ => "see that no other queue service has the file open, and that it may be written; or name another store".to_owned(),
     };
@@ -149,10 +166,11 @@ mod tests {
             ("file:./a.redb", "file:./a.redb"),
             ("redis://127.0.0.1:6379/1", "redis://127.0.0.1:6379/1"),
             ("redis://user:p@ss@host:6379", "redis://***@host:6379"),
+            ("rediss+sentinel://:secret@a:1,b:2/main", "rediss+sentinel://***@a:1,b:2/main"),
         ] {
             assert_eq!(text.parse::<StorePlace>().unwrap().to_string(), shown);
         }
-        for bad in ["", "file:", "disk", "http://x", "/tmp/x.redb"] {
+        for bad in ["", "file:", "disk", "http://x", "redis+star://x", "/tmp/x.redb"] {
             assert!(bad.parse::<StorePlace>().is_err(), "{bad}");
         }
     }

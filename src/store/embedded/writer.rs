@@ -89,7 +89,7 @@ impl Writer {
             let due = unflushed.is_some_and(|since| since.elapsed() >= self.flush_after());
             match first {
                 Ok(first) => {
-                    let durable = self.durability == Durability::Strict || due;
+                    let durable = self.flush_after().is_zero() || due;
                     let mut batch = vec![first];
                     while batch.len() < BATCH_MAX
                         && let Ok(next) = self.inbox.try_recv()
@@ -116,7 +116,7 @@ impl Writer {
     /// How long an acknowledged change may stand in memory only.
     fn flush_after(&self) -> Duration {
         match self.durability {
-            Durability::Strict => Duration::ZERO,
+            Durability::Strict | Durability::Failover => Duration::ZERO,
             Durability::Everysec => Duration::from_secs(1),
             // Promised is nothing; but redb cannot reuse pages before a durable commit.
             Durability::None => Duration::from_secs(10),

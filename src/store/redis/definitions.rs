@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 
-use super::connection::Call;
+use super::connection::{Call, Of};
 use super::decode::{Fields, damaged};
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
@@ -61,7 +61,7 @@ async fn replace(store: &RedisStore, namespace: &Name, name: &Name, next: Next<'
             .arg(encode::exact(next.retention_ms))
             .arg(next.key)
             .arg(next.holder.map_or("", Origin::as_str));
-    let mut answer = Fields::of(script.operation, store.connections.run(0, call).await?)?;
+    let mut answer = Fields::of(script.operation, store.connections.run(Of::Store, call).await?)?;
     let packed = match answer.text()?.as_str() {
         "missing" => return Ok(None),
         "held" => return Ok(Some(Defined::Held(unpack(&answer.bytes()?)?))),
@@ -72,12 +72,12 @@ async fn replace(store: &RedisStore, namespace: &Name, name: &Name, next: Next<'
     try_join_all((0..store.info.partitions).map(|number| {
         let prefix = keys::prefix(Partition(number));
         let call = Call::with_keys(&SCRIPTS.define, &[&format!("{prefix}w"), &format!("{prefix}pools")]);
-        store.connections.run(number, call.arg(&field).arg(&packed))
+        store.connections.run(Of::Partition(Partition(number)), call.arg(&field).arg(&packed))
     }))
     .await?;
     let script = &SCRIPTS.defined;
     let call = Call::with_keys(script, &[&current, &begun, &known]).arg(name.as_str()).arg(&packed).arg(next.key);
-    match store.connections.run(0, call).await? {
+    match store.connections.run(Of::Store, call).await? {
         redis::Value::BulkString(bytes) => Ok(Some(Defined::Done { record: unpack(&bytes)?, unchanged: false })),
         other => Err(damaged(script.operation, format!("an answer is no record: {other:?}"))),
     }
@@ -90,20 +90,20 @@ fn unpack(bytes: &[u8]) -> Result<WorkflowRecord, StoreError> {
 pub(super) async fn definition(store: &RedisStore, version: &Version) -> Result<Option<String>, StoreError> {
     let mut command = redis::cmd("GET");
     command.arg(keys::definition(version));
-    store.connections.send("look up a version", 0, command).await
+    store.connections.send("look up a version", Of::Store, command).await
 }
 
 pub(super) async fn workflow(store: &RedisStore, namespace: &Name, name: &Name) -> Result<Option<WorkflowRecord>, StoreError> {
     let mut command = redis::cmd("HGET");
     command.arg(keys::workflows(namespace)).arg(name.as_str());
-    let bytes: Option<Vec<u8>> = store.connections.send(LOOK_UP, 0, command).await?;
+    let bytes: Option<Vec<u8>> = store.connections.send(LOOK_UP, Of::Store, command).await?;
     bytes.map(|bytes| unpack(&bytes)).transpose()
 }
 
 pub(super) async fn workflows(store: &RedisStore, namespace: &Name) -> Result<Vec<WorkflowRecord>, StoreError> {
     let mut command = redis::cmd("HVALS");
     command.arg(keys::workflows(namespace));
-    let all: Vec<Vec<u8>> = store.connections.send("list workflows", 0, command).await?;
+    let all: Vec<Vec<u8>> = store.connections.send("list workflows", Of::Store, command).await?;
     let mut records = all.iter().map(|bytes| unpack(bytes)).collect::<Result<Vec<_>, _>>()?;
     records.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(records)
@@ -114,7 +114,7 @@ pub(super) async fn held(store: &RedisStore) -> Result<Vec<(Name, WorkflowRecord
     const OPERATION: &str = "list workflows";
     let mut command = redis::cmd("HGETALL");
     command.arg(format!("{}w", keys::prefix(Partition(0))));
-    let all: BTreeMap<String, Vec<u8>> = store.connections.send(OPERATION, 0, command).await?;
+    let all: BTreeMap<String, Vec<u8>> = store.connections.send(OPERATION, Of::Partition(Partition(0)), command).await?;
     let mut held = Vec::new();
     for (field, bytes) in all {
         let record = unpack(&bytes)?;

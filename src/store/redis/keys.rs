@@ -41,8 +41,16 @@ use crate::api::{Name, Partition, Version};
 pub(super) const META: &str = "{e}:meta";
 pub(super) const GENERATION: &str = "{e}:gen";
 
+/// The hash tag of the store's own keys.
+pub(super) const TAG: &str = "e";
+
+/// The hash tag of a partition's keys.
+pub(super) fn tag(partition: Partition) -> String {
+    format!("e{}", partition.0)
+}
+
 pub(super) fn prefix(partition: Partition) -> String {
-    format!("{{e{}}}:", partition.0)
+    format!("{{{}}}:", tag(partition))
 }
 
 pub(super) fn definition(version: &Version) -> String {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
 
+use super::connection::Of;
 use super::decode::damaged;
 use super::{RedisStore, keys};
 use crate::api::limits::LIST_PAGE_MAX;
@@ -55,7 +56,7 @@ impl Index {
                 None => command.arg("+inf"),
             };
             command.arg("-inf").arg("WITHSCORES").arg("LIMIT").arg(offset).arg(INDEX_PAGE);
-            let members: Vec<(String, f64)> = store.connections.send(OPERATION, self.partition.0, command).await?;
+            let members: Vec<(String, f64)> = store.connections.send(OPERATION, Of::Partition(self.partition), command).await?;
             self.exhausted = members.len() < INDEX_PAGE;
             offset += members.len();
             for (id, started_at) in members {
@@ -159,7 +160,7 @@ async fn records(store: &RedisStore, namespace: &Name, places: &[(Partition, Pla
         for at in &mine {
             command.arg(format!("{prefix}r:{namespace}/{}", places[*at].1.id));
         }
-        let records: Vec<Option<Vec<u8>>> = store.connections.send(OPERATION, number, command).await?;
+        let records: Vec<Option<Vec<u8>>> = store.connections.send(OPERATION, Of::Partition(Partition(number)), command).await?;
         Ok::<_, StoreError>((mine, records))
     });
     for (mine, records) in try_join_all(reads).await? {

@@ -2,12 +2,14 @@
 //!
 //! Owns the keys (`keys`), the scripts (`lua/`, put together in `scripts`), the connections and the checks of the server.
 //! Invariants: every key of a call begins with the prefix of one partition (or of the store's own data), so all carry one hash
-//! tag; scripts check everything before their first write; payloads pass as text and are stored once; what was sent and not
+//! tag, and each goes to the server that has that tag's slot; scripts check everything before their first write; payloads pass as text and are stored once; what was sent and not
 //! answered is *unknown* and never sent again from here. Everything is in keys, so a replay of the AOF brings it back.
-//! Deliberately absent: decisions (they are arguments), Redis Cluster's own client, `WAITAOF` for replicas.
+//! Deliberately absent: decisions (they are arguments), `WAITAOF` for replicas, and the crate's own clients for Sentinel and
+//! Cluster: those send a call again when its connection has broken.
 
 mod attempts;
 mod checks;
+mod cluster;
 mod connection;
 mod decode;
 mod definitions;
@@ -17,21 +19,27 @@ mod keys;
 mod lineage;
 mod list;
 mod load;
+mod node;
 mod open;
 mod outbox;
 mod read;
+mod refusal;
 mod runs;
 mod scripts;
+mod sentinel;
+mod servers;
 mod sessions;
 mod turns;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use self::connection::Connections;
+pub use self::servers::RedisAccess;
 use self::watch::Watch;
 use super::op;
 use super::port::{Store, StoreError};
@@ -44,13 +52,16 @@ pub const STORE_FORMAT: u32 = 1;
 /// How to reach a Redis and what is asked of it.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// `redis://[user:password@]host[:port][/db]` or `unix:///path`.
+    /// `redis://[user:password@]host[:port][/db]`, `redis+sentinel://[user:password@]host[:port],.../name[/db]`,
+    /// `redis+cluster://[user:password@]host[:port],...`, each with `rediss` for TLS, or `unix:///path`.
     pub url: String,
+    /// Passwords and certificates that are not in it.
+    pub access: RedisAccess,
     /// What an acknowledgement promises; the server is checked for it.
     pub durability: op::Durability,
     /// Partitions of a store that is created; of an existing one they must be the same. At least 1.
     pub partitions: u16,
-    /// Pipelined connections, at least 1. About four per server.
+    /// Pipelined connections to each server, at least 1. About four.
     pub connections: usize,
     /// How long an answer may take until the outcome is unknown.
     pub response_timeout: Duration,
@@ -62,6 +73,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            access: RedisAccess::default(),
             durability: op::Durability::Strict,
             partitions: 16,
             connections: 4,
@@ -72,14 +84,14 @@ impl RedisConfig {
 
 /// The store in a Redis or Valkey server. Cheap to share behind an `Arc`; dropping it ends its subscription.
 pub struct RedisStore {
-    connections: Connections,
+    connections: Arc<Connections>,
     info: op::StoreInfo,
     channel: String,
     watch: Watch,
 }
 
 impl RedisStore {
-    /// Connects, waits while the server loads its data, checks it, and reads or creates the store.
+    /// Connects, waits while the servers load their data, checks them, and reads or creates the store.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be reached; [`StoreError::Unfit`] with a line for each thing to change.
@@ -88,15 +100,16 @@ impl RedisStore {
         if config.partitions == 0 {
             return Err(unfit("the number of partitions is 0: give at least 1".to_owned()));
         }
-        let client = connection::client(&config.url)
-            .map_err(|e| unfit(format!("the address of the store is not one ({e}): write redis://host:6379/0 or unix:///path")))?;
-        let connections = Connections::new(client.clone(), config.connections, config.response_timeout);
-        checks::loaded(&client).await?;
-        let server = checks::server(&connections, config.durability).await?;
+        let servers = servers::servers(&config).map_err(unfit)?;
+        let fail_over = servers.fail_over();
+        let connections = Arc::new(Connections::new(servers, config.connections, config.response_timeout));
+        checks::loaded(&connections).await?;
+        let server = checks::servers(&connections, config.durability, fail_over).await?;
         checks::forget_other_libraries(&connections).await?;
         let meta = checks::meta(&connections, config.partitions).await?;
+        connections.expect(&meta.id);
         let channel = keys::channel(&meta.id);
-        let watch = Watch::start(client, channel.clone()).await?;
+        let watch = Watch::start(Arc::clone(&connections), channel.clone()).await?;
         let info = op::StoreInfo { kind: server, id: meta.id, partitions: config.partitions, durability: config.durability };
         let store = Self { connections, info, channel, watch };
         if !meta.open_runs_counted {

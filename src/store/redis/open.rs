@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 
+use super::connection::Of;
 use super::decode::damaged;
 use super::scripts::SCRIPTS;
 use super::{RedisStore, keys};
@@ -20,7 +21,7 @@ const SEPARATOR: char = '|';
 pub(super) async fn open_runs(store: &RedisStore, partition: Partition) -> Result<Vec<OpenRuns>, StoreError> {
     let mut command = redis::cmd("HGETALL");
     command.arg(format!("{}open", keys::prefix(partition)));
-    let all: BTreeMap<String, u64> = store.connections.send(COUNT, partition.0, command).await?;
+    let all: BTreeMap<String, u64> = store.connections.send(COUNT, Of::Partition(partition), command).await?;
     let mut counted = all.into_iter().map(|(field, runs)| read(&field, runs)).collect::<Result<Vec<_>, _>>()?;
     counted.sort();
     Ok(counted)
@@ -41,7 +42,7 @@ pub(super) async fn followed(store: &RedisStore, partition: Partition, after: Op
     // Behind every origin of that run.
     command.arg(after.map_or_else(|| "-".to_owned(), |run| format!("({run}{SEPARATOR}~"))).arg("+");
     command.arg("LIMIT").arg(0).arg(FOLLOWED_PAGE_MAX + 1);
-    let mut members: Vec<String> = store.connections.send(LIST, partition.0, command).await?;
+    let mut members: Vec<String> = store.connections.send(LIST, Of::Partition(partition), command).await?;
     let more = members.len() > FOLLOWED_PAGE_MAX;
     members.truncate(FOLLOWED_PAGE_MAX);
     let read = |member: String| {
@@ -65,5 +66,5 @@ pub(super) async fn recount(store: &RedisStore) -> Result<(), StoreError> {
     .await?;
     let mut command = redis::cmd("HSET");
     command.arg(keys::META).arg("open").arg(1);
-    store.connections.send::<()>(COUNT, 0, command).await
+    store.connections.send::<()>(COUNT, Of::Store, command).await
 }

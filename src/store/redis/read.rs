@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::connection::Call;
+use super::connection::{Call, Of};
 use super::decode::Fields;
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
@@ -15,7 +15,7 @@ use crate::store::op::{Change, Changes, Counts, JournalPage, RunState};
 use crate::store::port::StoreError;
 
 pub(super) async fn now(store: &RedisStore) -> Result<TimeMs, StoreError> {
-    let (secs, micros): (u64, u64) = store.connections.send("read the clock", 0, redis::cmd("TIME")).await?;
+    let (secs, micros): (u64, u64) = store.connections.send("read the clock", Of::Store, redis::cmd("TIME")).await?;
     Ok(TimeMs(secs * 1000 + micros / 1000))
 }
 

@@ -1,6 +1,6 @@
 //! Operations on runs from outside: start, deliver, control.
 
-use super::connection::Call;
+use super::connection::{Call, Of};
 use super::decode::{Fields, damaged};
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode, keys};
@@ -23,7 +23,7 @@ impl RedisStore {
         partition: crate::api::Partition,
         call: Call,
     ) -> Result<Fields, StoreError> {
-        Fields::of(script.operation, self.connections.run(partition.0, call).await?)
+        Fields::of(script.operation, self.connections.run(Of::Partition(partition), call).await?)
     }
 
     /// Runs it; the answer is 1 or 0.
@@ -33,7 +33,7 @@ impl RedisStore {
         partition: crate::api::Partition,
         call: Call,
     ) -> Result<bool, StoreError> {
-        match self.connections.run(partition.0, call).await? {
+        match self.connections.run(Of::Partition(partition), call).await? {
             redis::Value::Int(answer) => Ok(answer == 1),
             other => Err(damaged(script.operation, format!("an answer is no number: {other:?}"))),
         }

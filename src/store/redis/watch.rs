@@ -1,13 +1,14 @@
 //! What the scripts publish, for those who wait: one subscription per store, renewed for as long as the store is open.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::Client;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use super::connection::store_error;
+use super::connection::Connections;
+use super::refusal::{connect_error, named};
 use crate::api::Partition;
 use crate::store::op::Wake;
 use crate::store::port::StoreError;
@@ -28,10 +29,10 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Subscribed when it returns.
-    pub async fn start(client: Client, channel: String) -> Result<Self, StoreError> {
+    pub async fn start(connections: Arc<Connections>, channel: String) -> Result<Self, StoreError> {
         let (sender, _) = broadcast::channel(WAKES_BUFFERED);
-        let first = subscribe(&client, &channel).await?;
-        let task = tokio::spawn(forward(client, channel, sender.clone(), first));
+        let first = subscribe(&connections, &channel).await?;
+        let task = tokio::spawn(forward(connections, channel, sender.clone(), first));
         Ok(Self { sender, task })
     }
 
@@ -46,19 +47,23 @@ impl Drop for Watch {
     }
 }
 
-async fn subscribe(client: &Client, channel: &str) -> Result<redis::aio::PubSub, StoreError> {
+async fn subscribe(connections: &Connections, channel: &str) -> Result<redis::aio::PubSub, StoreError> {
     let work = async {
-        let mut subscription = client.get_async_pubsub().await?;
-        subscription.subscribe(channel).await?;
-        Ok(subscription)
+        let client = connections.publisher().await?;
+        let subscribed = async {
+            let mut subscription = client.get_async_pubsub().await?;
+            subscription.subscribe(channel).await?;
+            Ok(subscription)
+        };
+        subscribed.await.map_err(|e: redis::RedisError| connect_error(OPERATION, &named(&client), &e))
     };
     match tokio::time::timeout(SUBSCRIBE_TIMEOUT, work).await {
-        Ok(result) => result.map_err(|e: redis::RedisError| store_error(OPERATION, &e)),
+        Ok(result) => result,
         Err(_) => Err(StoreError::Unavailable { operation: OPERATION, detail: "no answer in time".to_owned() }),
     }
 }
 
-async fn forward(client: Client, channel: String, sender: broadcast::Sender<Wake>, first: redis::aio::PubSub) {
+async fn forward(connections: Arc<Connections>, channel: String, sender: broadcast::Sender<Wake>, first: redis::aio::PubSub) {
     let mut subscription = first;
     loop {
         let mut messages = subscription.into_on_message();
@@ -70,10 +75,11 @@ async fn forward(client: Client, channel: String, sender: broadcast::Sender<Wake
         }
         tracing::warn!("the subscription to the store was lost; subscribing again");
         subscription = loop {
-            match subscribe(&client, &channel).await {
+            match subscribe(&connections, &channel).await {
                 Ok(subscription) => break subscription,
                 Err(error) => tracing::debug!(%error, "not subscribed yet"),
             }
+            connections.publisher_is_lost();
             tokio::time::sleep(AGAIN).await;
         };
         let _ = sender.send(Wake::All);

@@ -1,8 +1,11 @@
 //! What holds for Redis alone: which servers are fit, what operations cost there, which keys stay.
 
+mod cluster;
 mod costs;
 mod keys;
+mod sentinel;
 mod servers;
+mod tls;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -49,6 +49,29 @@ async fn a_server_that_hides_its_settings_is_used() {
     RedisStore::open(config(&server, Durability::Strict)).await.unwrap();
 }
 
+/// A server that lost everything, or that another has taken since, gets nothing of this store.
+#[tokio::test]
+async fn a_server_with_another_store_is_not_taken_for_it() {
+    let mut world = OnRedis::new().await;
+    world.store.start(world.start_of("a", 10)).await.unwrap();
+    let id = world.store.info().id;
+    world.server.kill_and_restart();
+    let refused = async |found: &str| {
+        let call = async || match world.store.start(world.start_of("a", 10)).await {
+            Err(StoreError::Unavailable { detail, .. }) => detail,
+            other => panic!("{other:?}"),
+        };
+        // The first call meets the connection that has broken.
+        let (first, second) = (call().await, call().await);
+        let detail = if first.contains(found) { first } else { second };
+        assert!(detail.contains(found) && detail.contains(&id) && detail.contains("restart this process"), "{detail}");
+    };
+    refused("has no store").await;
+    let other = RedisStore::open(config(&world.server, Durability::None)).await.unwrap();
+    refused(&other.info().id).await;
+    assert_eq!(other.run(&run("a")).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9() {
     let mut world = OnRedis::on(RedisServer::start(&FIT), Durability::Strict).await;
