@@ -8,6 +8,7 @@ mod fit;
 mod generated;
 mod helm;
 mod lifecycle;
+mod policies;
 #[path = "../support/process.rs"]
 mod process;
 mod refused;

@@ -35,7 +35,7 @@ const MATRIX: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn with(values: &[&str]) -> String {
+pub fn with(values: &[&str]) -> String {
     let arguments: Vec<&str> = values.iter().flat_map(|value| ["--set-json", value]).collect();
     render(&arguments)
 }
