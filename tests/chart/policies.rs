@@ -30,7 +30,7 @@ fn lets_in(policy: &Value, namespace: &str, labels: &Value) -> bool {
     })
 }
 
-fn worker() -> Value {
+pub fn worker() -> Value {
     json!({"app.kubernetes.io/name": "everloop", "app.kubernetes.io/component": "worker", "everloop.dev/pool": "default"})
 }
 
