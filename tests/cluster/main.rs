@@ -12,6 +12,7 @@ mod pools;
 mod process;
 #[path = "../support/redis.rs"]
 mod redis;
+mod rights;
 mod rules;
 mod runs;
 mod setup;
