@@ -11,7 +11,7 @@
 //! cannot lose.
 //!
 //! The layers, downwards only: [`cli`], [`dev`] | [`queue`], [`worker`], [`operator`] | [`store`], [`client`], [`crd`], [`discovery`] | [`machine`], [`source`],
-//! [`telemetry`], [`clock`] | [`api`]. `tests/layers.rs` holds them.
+//! [`telemetry`], [`clock`] | [`api`]; [`simulate`] stands on [`machine`] alone. `tests/layers.rs` holds them.
 
 pub mod api;
 pub mod cli;
@@ -26,6 +26,7 @@ mod generated;
 pub mod machine;
 pub mod operator;
 pub mod queue;
+pub mod simulate;
 pub mod source;
 pub mod store;
 pub mod telemetry;

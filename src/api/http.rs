@@ -7,6 +7,7 @@ use super::ids::{Attempt, Name, Origin, RunId, Version};
 use super::journal::Entry;
 use super::json::Json;
 use super::run::RunView;
+use super::signals::Signals;
 use super::time::{DurationMs, TimeMs};
 
 /// Answer of `PUT /v1/namespaces/{ns}/workflows/{name}`.
@@ -71,6 +72,25 @@ pub struct HeldWorkflow {
     pub name: Name,
     /// Who holds it.
     pub holder: Origin,
+}
+
+/// Answer of `GET /v1/pools?seen=&wait=`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Pools {
+    /// The mark of these numbers, for the next request.
+    pub seen: String,
+    /// Every pool that a workflow ever named, by name.
+    pub pools: Vec<PoolLoad>,
+}
+
+/// What one pool has to do: answer of `GET /v1/pools/{pool}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PoolLoad {
+    /// Its name.
+    pub pool: Name,
+    /// What waits, is leased and falls due.
+    #[serde(flatten)]
+    pub signals: Signals,
 }
 
 /// Answer of `GET /v1/operator/open-runs`.

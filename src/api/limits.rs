@@ -18,6 +18,10 @@ pub const CHANGES_KEPT: u64 = 2_048;
 pub const CHANGES_TRIMMED: u64 = 256;
 /// Changes of one partition in one answer.
 pub const CHANGES_PAGE_MAX: usize = 256;
+/// Timers are told so long ahead to those who start workers in time for them.
+pub const TIMERS_AHEAD: DurationMs = DurationMs::from_secs(300);
+/// Timers of one partition in one answer.
+pub const TIMERS_TOLD_MAX: usize = 64;
 /// Open runs with an origin in one answer.
 pub const FOLLOWED_PAGE_MAX: usize = 1_000;
 /// About so many bytes of results and errors are in one answer of the feed.

@@ -12,6 +12,7 @@ pub mod json;
 pub mod limits;
 pub mod run;
 mod schema;
+pub mod signals;
 pub mod time;
 pub mod worker;
 

@@ -44,6 +44,12 @@ impl DurationMs {
         Self(secs * 1000)
     }
 
+    /// Both after another; stops at the largest value instead of wrapping.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// As the standard library has it.
     #[must_use]
     pub const fn to_std(self) -> std::time::Duration {

@@ -69,6 +69,8 @@ pub enum Command {
     Operator(roles::operator::OperatorArgs),
     /// Show that nothing is lost: 500 orders, three workers, and two of the processes killed in the middle.
     Demo(demo::DemoArgs),
+    /// Play traces of work against ways to scale a pool; touches no server.
+    Simulate(commands::simulate::SimulateArgs),
     /// Print a completion script for a shell.
     Completion(commands::completion::CompletionArgs),
     /// A step of an installation, for the Jobs of the chart.

@@ -75,6 +75,7 @@ async fn dispatch(cli: Cli, program: Program) -> Result<Exit, CliError> {
     match cli.command {
         Command::Check(args) => commands::check::run(&options, &args),
         Command::Completion(args) => commands::completion::run(&args),
+        Command::Simulate(args) => commands::simulate::run(&options, &args),
         Command::Dev(args) => roles::dev::run(&options, args).await,
         Command::Queue(args) => roles::queue::run(args).await,
         Command::Operator(args) => roles::operator::run(&options, args).await,

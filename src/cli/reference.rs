@@ -21,16 +21,20 @@ fn markdown() -> String {
     text += "## Global options\n\n";
     options(&mut text, cli.get_arguments().filter(|arg| arg.is_global_set()));
     for command in cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
-        section(&mut text, command);
+        let parts: Vec<_> = command.get_subcommands().filter(|part| part.get_name() != "help").collect();
+        match parts.as_slice() {
+            [] => section(&mut text, command, command.get_name()),
+            parts => parts.iter().for_each(|part| section(&mut text, part, &format!("{} {}", command.get_name(), part.get_name()))),
+        }
     }
     text.trim_end().to_owned() + "\n"
 }
 
-fn section(text: &mut String, command: &Command) {
+fn section(text: &mut String, command: &Command, name: &str) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let _ = writeln!(text, "## `everloop {}`\n\n{}\n\n```\n{usage}\n```\n", command.get_name(), plain(&about));
+    let _ = writeln!(text, "## `everloop {name}`\n\n{}\n\n```\n{usage}\n```\n", plain(&about));
     options(text, command.get_arguments().filter(|arg| !arg.is_global_set()));
     if let Some(after) = command.get_after_help() {
         let _ = writeln!(text, "```\n{after}\n```\n");

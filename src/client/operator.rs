@@ -5,7 +5,11 @@ use reqwest::Method;
 use super::path::encode;
 use super::send::Call;
 use super::{Client, ClientError, new_key};
-use crate::api::http::{Followed, FollowedRun, Held, HeldWorkflow, OpenRuns, OpenVersion, Term};
+use crate::api::DurationMs;
+use crate::api::http::{Followed, FollowedRun, Held, HeldWorkflow, OpenRuns, OpenVersion, Pools, Term};
+
+/// The signals of pools are repeated after so long when nothing changes.
+const POOLS_WAIT: DurationMs = DurationMs::from_secs(5);
 
 impl Client {
     /// A term for an operator that has become the leader: from now on calls of lower terms are refused. Each call gives a higher one.
@@ -23,6 +27,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn held_workflows(&self) -> Result<Vec<HeldWorkflow>, ClientError> {
         self.call::<Held>(Call::get("/v1/operator/held".into())).await.map(|held| held.workflows)
+    }
+
+    /// What the pools have to do, when that is another thing than what the mark `seen` stands for, or after some seconds.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pools(&self, seen: &str) -> Result<Pools, ClientError> {
+        self.call(Call::get(format!("/v1/pools?seen={}&wait={POOLS_WAIT}", encode(seen))).waiting(POOLS_WAIT)).await
     }
 
     /// How many runs of each version are open, in all namespaces.

@@ -10,4 +10,5 @@ pub mod message;
 pub mod record;
 pub mod retry;
 pub mod run;
+pub mod scaling;
 pub mod turn;

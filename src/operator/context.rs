@@ -45,6 +45,11 @@ pub(super) fn refusal(error: &ClientError) -> Option<&Problem> {
     }
 }
 
+/// A refusal in words for a condition: what, and what to do.
+pub(super) fn in_words(problem: &Problem) -> String {
+    if problem.next.is_empty() { problem.to_string() } else { format!("{problem}; {}", problem.next) }
+}
+
 /// The store is another one, or another operator leads: nothing is for us to say, and this operator is about to stop.
 pub(super) fn is_over(error: &ClientError) -> bool {
     matches!(error.code(), Some(Code::StoreChanged | Code::OldTerm))

@@ -91,6 +91,7 @@ macro_rules! around_store {
             open_runs(partition: Partition) -> Vec<op::OpenRuns>;
             followed(partition: Partition, after: Option<&RunKey>) -> op::FollowedRuns;
             counts(partition: Partition) -> op::Counts;
+            load(partition: Partition, now: TimeMs) -> op::Load;
         }
     };
     ($type:ty; $($name:ident($($arg:ident: $arg_type:ty),*) -> $answer:ty;)*) => {

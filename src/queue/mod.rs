@@ -15,6 +15,7 @@ mod facts;
 mod feeds;
 mod gate;
 mod grants;
+mod loads;
 mod loops;
 mod metered;
 mod outcome;

@@ -13,6 +13,7 @@ use super::definitions::Definitions;
 use super::facts::Facts;
 use super::feeds::Feeds;
 use super::gate::Gate;
+use super::loads::Loads;
 use super::loops::timers::Due;
 use super::metered::Metered;
 use super::sessions::Sessions;
@@ -50,6 +51,8 @@ pub struct Service {
     pub watchers: Watchers,
     /// Requests that wait for changes of any run that is followed.
     pub feeds: Feeds,
+    /// What the pools have to do.
+    pub loads: Loads,
     /// Sessions that talk to this replica.
     pub sessions: Sessions,
     /// When the timers of each partition are due next.
@@ -85,6 +88,7 @@ impl Service {
             waiters: Waiters::default(),
             watchers: Watchers::default(),
             feeds: Feeds::new(info.partitions),
+            loads: Loads::default(),
             sessions: Sessions::default(),
             outgoing: (0..info.partitions).map(|_| Notify::new()).collect(),
             due: (0..info.partitions).map(|_| Due::default()).collect(),

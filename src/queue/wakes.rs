@@ -29,7 +29,10 @@ pub async fn run(service: Shared) {
 impl Service {
     fn wake(&self, wake: Wake) {
         match wake {
-            Wake::Pool { partition, pool } => self.stations.wake(&stations::pool(&pool), partition),
+            Wake::Pool { partition, pool } => {
+                self.stations.wake(&stations::pool(&pool), partition);
+                self.loads.tell();
+            }
             Wake::Queue { partition, queue } => self.stations.wake(&stations::queue(&queue), partition),
             Wake::Closed(run) => self.watchers.tell(&run, News::End),
             Wake::Changed(partition) => self.feeds.tell(partition),
@@ -38,6 +41,7 @@ impl Service {
                 self.stations.wake_all();
                 self.watchers.tell_all();
                 self.feeds.tell_all();
+                self.loads.tell();
                 for due in &self.due {
                     due.look();
                 }

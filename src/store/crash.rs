@@ -136,6 +136,9 @@ impl Store for CrashStore {
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {
         self.0.counts(partition).await
     }
+    async fn load(&self, partition: Partition, now: TimeMs) -> Result<op::Load, StoreError> {
+        self.0.load(partition, now).await
+    }
     fn watch(&self) -> broadcast::Receiver<op::Wake> {
         self.0.watch()
     }

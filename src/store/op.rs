@@ -1,5 +1,6 @@
 //! Arguments and answers of the port's operations: plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -772,13 +773,49 @@ pub struct FollowedRuns {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Ready turns, by pool.
-    pub ready_turns: std::collections::BTreeMap<String, u64>,
+    pub ready_turns: BTreeMap<String, u64>,
     /// Queued attempts, by queue (`pool:<name>` or `queue:<namespace>/<name>`).
-    pub queued_attempts: std::collections::BTreeMap<String, u64>,
+    pub queued_attempts: BTreeMap<String, u64>,
     /// Leases, by session.
-    pub leases: std::collections::BTreeMap<String, u64>,
+    pub leases: BTreeMap<String, u64>,
     /// Timers and back-offs that are to fall due.
     pub due: u64,
+}
+
+/// The work of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Ready turns, by pool.
+    pub turns: BTreeMap<String, Waiting>,
+    /// Queued attempts of activities that workers run, by pool.
+    pub attempts: BTreeMap<String, Waiting>,
+    /// What is leased, by session.
+    pub leases: BTreeMap<SessionId, Leased>,
+    /// Attempts that were settled, by pool: rises for ever.
+    pub settled: BTreeMap<String, u64>,
+    /// The next timers and back-offs of open runs within [`crate::api::limits::TIMERS_AHEAD`], soonest first, with their pool; at most
+    /// [`crate::api::limits::TIMERS_TOLD_MAX`].
+    pub due: Vec<(TimeMs, String)>,
+    /// The store's clock.
+    pub now: TimeMs,
+}
+
+/// What waits for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many, at least 1.
+    pub count: u64,
+    /// Since when the first of them waits.
+    pub since: TimeMs,
+}
+
+/// The busy slots of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leased {
+    /// Turns.
+    pub turns: u64,
+    /// Attempts.
+    pub attempts: u64,
 }
 
 /// Something that somebody may wait for.

@@ -181,6 +181,10 @@ pub trait Store: Send + Sync + 'static {
     /// Lengths of queues and numbers of leases, of one partition.
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError>;
 
+    /// What waits, is leased and falls due in one partition, by pool and session: what a fleet of workers is scaled by. Lengths of queues
+    /// are kept by the operations, not counted here.
+    async fn load(&self, partition: Partition, now: TimeMs) -> Result<op::Load, StoreError>;
+
     /// What has become ready or closed and was not granted in the operation itself. May miss some (a lost connection, a slow
     /// reader): who waits also looks by itself every few seconds.
     fn watch(&self) -> broadcast::Receiver<op::Wake>;

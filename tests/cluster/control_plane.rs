@@ -119,6 +119,11 @@ impl ControlPlane {
         self.kubeconfig_of(namespace, "operator")
     }
 
+    /// The port of the API server.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A kubeconfig of a service account.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         let token = self.kubectl(&["-n", namespace, "create", "token", account]);

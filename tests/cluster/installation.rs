@@ -86,6 +86,15 @@ impl Installation {
         Process::spawn(name, command.env("KUBECONFIG", &self.kubeconfig))
     }
 
+    /// Operators that start from now on find the API server at another port.
+    pub fn find_api_server_at(&mut self, port: u16) {
+        let config = std::fs::read_to_string(&self.kubeconfig).expect("a kubeconfig");
+        let (direct, other) = (format!("127.0.0.1:{}", control_plane().port()), format!("127.0.0.1:{port}"));
+        assert!(config.contains(&direct), "{config}");
+        self.kubeconfig = self.folder.path().join("kubeconfig");
+        std::fs::write(&self.kubeconfig, config.replace(&direct, &other)).expect("a file");
+    }
+
     /// SIGKILL.
     pub fn kill_operator(&mut self) {
         self.operator = None;

@@ -1,12 +1,15 @@
 //! Several operators: one works, another takes over, and none does harm.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use everloop::api::{Json, RunStatus};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::control_plane::{Namespace, control_plane};
 use crate::installation::{Installation, Operator, a_run, a_workflow, ask};
+use crate::relay::Relay;
 
 /// Long enough for a machine that is busy with other tests, short enough to wait for.
 const LEASE: &str = "--lease=3s";
@@ -118,4 +121,44 @@ async fn the_default_pool_is_made_once() {
     namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
     namespace.condition("elw/flow", "Reconciling", "True", "PoolNotFound");
     assert!(namespace.get("elp/default").is_none(), "a pool that was deleted stays deleted");
+}
+
+/// For far longer than the Lease: runs go on, the operator stays, and when the API server is back it leads and tells all.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_for_long_stops_no_run_and_all_is_told_when_it_is_back() {
+    let (mut installation, mut first, second) = two_operators("api-server-away");
+    drop(second);
+    first.process.kill();
+    let mut relay = Relay::to(control_plane().port()).await;
+    installation.find_api_server_at(relay.port);
+    let mut operator = Operator::start(&installation, "first", &[LEASE]);
+    until_metric(&operator, "everloop_operator_leading 1");
+    let waits = a_workflow("waits", "return await signal('go');").replace("{ sleep }", "{ signal }");
+    installation.namespace.apply(&waits).unwrap();
+    installation.namespace.apply(&(a_run("ends", "waits", "") + &a_run("deleted", "waits", ""))).unwrap();
+    for run in ["elr/ends", "elr/deleted"] {
+        installation.namespace.condition(run, "Closed", "False", "Running");
+    }
+    let id = |object: &str| installation.namespace.get(object).unwrap()["status"]["runId"].as_str().unwrap().parse().unwrap();
+    let (ends, deleted) = (id("elr/ends"), id("elr/deleted"));
+
+    relay.cut().await;
+    until_metric(&operator, "everloop_operator_leading 0");
+    let client = installation.client();
+    client.signal(&ends, "go", &Json::of(&7)).await.unwrap();
+    assert_eq!(client.wait(&ends).await.unwrap().status, RunStatus::Completed, "runs need no API server");
+    installation.namespace.kubectl(&["delete", "elr/deleted", "--wait=false"]);
+    installation.namespace.apply(&a_run("late", "waits", "")).unwrap();
+    // Several Leases.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(operator.process.is_alive() && ask(operator.port, "/healthz").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(!client.run(&deleted).await.unwrap().status.is_closed(), "nobody could tell it");
+
+    relay.mend().await;
+    until_metric(&operator, "everloop_operator_leading 1");
+    installation.namespace.condition("elr/ends", "Succeeded", "True", "Completed");
+    assert_eq!(installation.namespace.get("elr/ends").unwrap()["status"]["result"], "7");
+    assert_eq!(client.wait(&deleted).await.unwrap().status, RunStatus::Cancelled);
+    installation.namespace.condition("elr/late", "Closed", "False", "Running");
+    assert_eq!(installation.runs().await.len(), 3, "one run for each object");
 }

@@ -7,11 +7,13 @@ mod control_plane;
 mod discovery;
 mod installation;
 mod leading;
+mod leaving;
 mod pools;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/redis.rs"]
 mod redis;
+mod relay;
 mod rights;
 mod rules;
 mod runs;

@@ -11,13 +11,17 @@ async fn every_example_is_applied_and_said_to_be_ready() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     installation.namespace.kubectl(&["apply", "-f", &folder.display().to_string()]);
     installation.namespace.kubectl(&["wait", "--for=condition=Ready", "workflows", "--all", "--timeout=60s"]);
+    control_plane().until("open runs are counted", || {
+        let all = installation.namespace.get("workflows").unwrap();
+        all["items"].as_array().unwrap().iter().all(|object| object["status"]["openRuns"] == 0)
+    });
     let table = installation.namespace.kubectl(&["get", "workflows"]);
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["NAME", "READY", "VERSION", "POOL", "REASON", "AGE"]);
+    assert_eq!(lines[0], ["NAME", "READY", "VERSION", "POOL", "OPEN", "REASON", "AGE"]);
     let known = installation.client().workflows().await.unwrap().workflows;
     assert_eq!(known.len(), lines.len() - 1);
     for (line, known) in lines[1..].iter().zip(known) {
-        assert_eq!(line[..5], [known.name.as_str(), "True", known.version.short(), "default", "Applied"], "{table}");
+        assert_eq!(line[..6], [known.name.as_str(), "True", known.version.short(), "default", "0", "Applied"], "{table}");
     }
 }
 

@@ -125,6 +125,29 @@ async fn a_run_is_started_watched_signalled_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retired_workflow_takes_no_new_runs_and_is_revived_by_applying_it() {
+    at_a_terminal(|person| {
+        person.gets(DONE, &["run", "waiting", "--id", "lunch", "--input", "@input.json"]);
+        let retired = person.types(&["retire", "waiting"]);
+        assert!(retired.code == DONE && retired.err.contains("waiting is retired"), "{}", retired.err);
+        let listed = person.gets(DONE, &["workflows"]);
+        assert!(listed.contains("retired"), "{listed}");
+        let refused = person.types(&["run", "waiting"]);
+        assert!(
+            refused.code != DONE && refused.err.contains("WorkflowRetired") && refused.err.contains("apply it again"),
+            "{}",
+            refused.err
+        );
+        person.gets(DONE, &["signal", "lunch", "answer", "1"]);
+        person.gets(DONE, &["result", "lunch", "--wait"]);
+        person.gets(DONE, &["apply", "-f", "waiting.yaml"]);
+        person.gets(DONE, &["run", "waiting", "--id", "dinner", "--input", "@input.json"]);
+        assert!(person.types(&["retire", "nothing"]).err.contains("WorkflowNotFound"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_fail_are_cancelled_terminated_paused_and_resumed() {
     at_a_terminal(|person| {
         for id in ["fails", "cancelled", "terminated", "paused"] {

@@ -160,13 +160,28 @@ impl Cluster {
         };
         let id = self.kubectl(&["--namespace", namespace, "get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].containerID}"]);
         let id = id.strip_prefix("containerd://").expect("a container of containerd");
-        let killed = Command::new("ctr")
-            .args(["--address".as_ref(), folder.join("containerd.sock").as_os_str()])
-            .args(["--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", id])
-            .output()
-            .expect("ctr runs: `make tools` installs containerd");
-        assert!(killed.status.success(), "the container of {pod} is not killed: {}", String::from_utf8_lossy(&killed.stderr));
+        ctr(folder, &["tasks", "kill", "--signal", "SIGKILL", id]);
     }
+
+    /// Our image under another name, as a new release has it; in somebody else's cluster the image as it is.
+    pub fn another_image(&self) -> String {
+        let Some(folder) = &self.folder else { return EVERLOOP.to_owned() };
+        let next = format!("{EVERLOOP}-next");
+        ctr(folder, &["images", "tag", "--force", EVERLOOP, &next]);
+        next
+    }
+}
+
+/// Tells our containerd.
+#[track_caller]
+fn ctr(folder: &Path, arguments: &[&str]) {
+    let done = Command::new("ctr")
+        .args(["--address".as_ref(), folder.join("containerd.sock").as_os_str()])
+        .args(["--namespace", "k8s.io"])
+        .args(arguments)
+        .output()
+        .expect("ctr runs: `make tools` installs containerd");
+    assert!(done.status.success(), "ctr {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// What a GET answers, once it answers with 200: an address of a service leads somewhere a moment after its pods are ready.

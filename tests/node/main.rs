@@ -14,3 +14,4 @@ mod namespace;
 mod orders;
 #[path = "../support/process.rs"]
 mod process;
+mod rolling;

@@ -359,6 +359,24 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
     }
 }
 
+/// The load, after a look that it is what is counted; without clocks, and without the moments that a preference for a session shifts.
+async fn load(store: &dyn Store, partition: everloop::api::Partition, counts: &Counts) -> Load {
+    let mut load = store.load(partition, TimeMs(u64::MAX >> 12)).await.unwrap();
+    let numbers =
+        |waiting: &std::collections::BTreeMap<String, Waiting>| waiting.iter().map(|(pool, of)| (pool.clone(), of.count)).collect();
+    let turns: std::collections::BTreeMap<String, u64> = numbers(&load.turns);
+    let attempts: std::collections::BTreeMap<String, u64> = numbers(&load.attempts);
+    assert_eq!(turns, counts.ready_turns);
+    let of_pools = counts.queued_attempts.iter().filter_map(|(queue, n)| Some((queue.strip_prefix("pool:")?.to_owned(), *n)));
+    assert_eq!(attempts, of_pools.collect());
+    for (session, leased) in &load.leases {
+        let leases = store.leases(partition, session).await.unwrap();
+        assert_eq!((leases.turns.len() as u64, leases.attempts.len() as u64), (leased.turns, leased.attempts), "{session}");
+    }
+    load.now = TimeMs(0);
+    load
+}
+
 /// The open runs as the store counts and lists them, after a look that they are what the records say.
 async fn open(store: &dyn Store) -> String {
     let (mut counted, mut followed) = (Vec::new(), Vec::new());
@@ -396,6 +414,7 @@ async fn visible(store: &dyn Store) -> Vec<String> {
     for partition in partitions() {
         let counts = store.counts(partition).await.unwrap();
         all.push(format!("{partition:?} {counts:?}"));
+        all.push(format!("{partition:?} {:?}", load(store, partition, &counts).await));
         let changes = match store.changes(partition, Some(0)).await.unwrap() {
             Changes::Told { place, runs, more } => {
                 let bare = |change: Change| (change.run, change.record.map(bare), change.last);

@@ -13,6 +13,7 @@ pub mod resume;
 pub mod retire;
 pub mod run;
 pub mod signal;
+pub mod simulate;
 pub mod terminate;
 pub mod watch;
 pub mod workers;

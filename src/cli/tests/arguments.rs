@@ -33,6 +33,7 @@ fn every_command_of_the_design_is_there() {
         "pause order-1",
         "resume order-1 --version current",
         "workers",
+        "simulate pool --trace steady --trace ./mine.trace --seed 7 --svg plots -o json",
         "dev",
         "dev -f a.yaml -f b --store memory --listen 127.0.0.1:0",
         "queue --store file:/x.redb --durability everysec --session-ttl 5s",

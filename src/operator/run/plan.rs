@@ -8,6 +8,7 @@ use crate::api::http::StartRun;
 use crate::api::{Code, Json, Name, Origin, Problem, RunId, RunStatus, RunView};
 use crate::client::ClientError;
 use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
+use crate::operator::context::in_words;
 use crate::operator::orphans::{ORIGIN, origin_of};
 use crate::operator::status::{GRACE, since, time};
 
@@ -222,10 +223,10 @@ fn cut(mut text: String) -> String {
 /// The status after a refusal, and when to try again.
 pub(super) fn refused(run: &WorkflowRun, problem: &Problem, now: &str) -> (WorkflowRunStatus, Option<Duration>) {
     let accepted = run.status.as_ref().is_some_and(|status| status.accepted_at.is_some());
-    let missing = problem.code == Code::WorkflowNotFound;
+    let missing = matches!(problem.code, Code::WorkflowNotFound | Code::WorkflowRetired);
     let message = match problem.code {
         Code::RunNotFound if accepted => "the run was accepted and the store does not know it any more: it was removed after its retention, or the store is another one; it is not started again".to_owned(),
-        _ => problem.to_string(),
+        _ => in_words(problem),
     };
     if missing && since(run.metadata.creation_timestamp.as_ref()) < GRACE {
         let mut next = standing(run, Standing::RECONCILING, problem.code.as_str(), &message, now);

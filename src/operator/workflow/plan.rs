@@ -10,6 +10,7 @@ use crate::api::{Code, DurationMs, Name, Problem, Version};
 use crate::client::ClientError;
 use crate::crd::resources::{OPEN_VERSIONS_MAX, OpenVersion, Standing, Workflow, WorkflowStatus};
 use crate::crd::validate;
+use crate::operator::context::in_words;
 use crate::operator::pool::queue_pool;
 use crate::operator::status::GRACE;
 
@@ -117,8 +118,8 @@ impl Verdict {
     pub(super) fn refused(problem: &Problem) -> Self {
         match problem.code {
             // Whoever holds it may give it up without telling us.
-            Code::WorkflowHeld => Self { look_again: Some(LOOK_AGAIN), ..Self::stalled("WorkflowHeld", problem.to_string()) },
-            _ => Self::stalled("Refused", problem.to_string()),
+            Code::WorkflowHeld => Self { look_again: Some(LOOK_AGAIN), ..Self::stalled("WorkflowHeld", in_words(problem)) },
+            _ => Self::stalled("Refused", in_words(problem)),
         }
     }
 

@@ -54,6 +54,8 @@ from_path! {
     SignalPath(name: String = |path: &[_]| signal_name(text(path, "name")?));
     /// `.../queues/{queue}`.
     QueuePath(namespace: Name = |path: &[_]| part(path, "ns"), queue: Name = |path: &[_]| part(path, "queue"));
+    /// `/v1/pools/{pool}`.
+    PoolPath(pool: Name = |path: &[_]| part(path, "pool"));
     /// `/v1/versions/{version}`.
     VersionPath(version: Version = |path: &[_]| part(path, "version"));
     /// `/v1/worker/session/{id}`.

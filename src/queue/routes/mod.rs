@@ -8,6 +8,7 @@ mod health;
 mod journal;
 pub mod openapi;
 mod operator;
+mod pools;
 mod queues;
 mod runs;
 mod signals;
@@ -45,6 +46,8 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/operator/held", get(operator::held))
         .route("/v1/operator/open-runs", get(operator::open_runs))
         .route("/v1/operator/followed", get(operator::followed))
+        .route("/v1/pools", get(pools::list))
+        .route("/v1/pools/{pool}", get(pools::get))
         .route("/v1/workers", get(workers::list))
         .route("/v1/worker/session", post(worker::open))
         .route("/v1/worker/session/{id}", delete(worker::goodbye))

@@ -250,6 +250,9 @@ fn people(of: &mut Of<'_>) {
     of.get::<http::OpenRuns>("/v1/operator/open-runs", "How many runs of each version are open, in all namespaces.");
     of.get::<http::Followed>("/v1/operator/followed", "Open runs with an origin, in all namespaces.").query =
         &[("cursor", "Of the page before.")];
+    of.get::<http::Pools>("/v1/pools", "What the pools have to do; with `seen` and `wait` when that has changed.").query =
+        &[("seen", "The mark of the answer before."), WAIT];
+    of.get::<http::PoolLoad>("/v1/pools/{pool}", "What one pool has to do.");
     let signal = of.typed::<http::Accepted>();
     let path = "/v1/namespaces/{ns}/runs/{id}/signals/{name}";
     of.add("post", path, "Sends a signal; the body is its payload.", Shape::Payload, 202, signal);

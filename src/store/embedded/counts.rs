@@ -26,7 +26,7 @@ pub(super) fn counts(rows: &mut impl Rows, partition: Partition) -> Result<Count
 }
 
 /// Rows of a partition by the first text of their key.
-fn by_first(rows: &mut impl Rows, table: T, partition: Partition) -> Result<BTreeMap<String, u64>, Fault> {
+pub(super) fn by_first(rows: &mut impl Rows, table: T, partition: Partition) -> Result<BTreeMap<String, u64>, Fault> {
     let (mut counts, mut damaged) = (BTreeMap::<String, u64>::new(), false);
     rows.scan_prefix(table, &Key::of(partition), &mut |key, _| {
         let mut parts = Parts(key);

@@ -4,6 +4,7 @@ use super::attempts;
 use super::commit::{Names, TakenBy, applied_at, apply, still_leased};
 use super::fault::Fault;
 use super::grant::{self, Slots};
+use super::load;
 use super::mailbox::{self, Mail};
 use super::rows::Tx;
 use super::sessions;
@@ -51,6 +52,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
         }
     };
     let mut slots = Slots::of(tx, row.partition, finish.offer.as_ref())?;
+    load::settled(tx, &row, index)?;
     attempts::settle(tx, &mut row, index)?;
     let mut refused = None;
     if let Some(turn) = &finish.turn {

@@ -24,6 +24,7 @@ mod grant;
 mod leases;
 mod lineage;
 mod list;
+mod load;
 mod mailbox;
 mod open;
 mod outbox;
@@ -357,6 +358,11 @@ impl Store for EmbeddedStore {
 
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {
         self.look_long("count", move |rows| counts::counts(rows, partition)).await
+    }
+
+    async fn load(&self, partition: Partition, now: TimeMs) -> Result<op::Load, StoreError> {
+        let now = now.min(self.clock.now());
+        self.look_long("read the load", move |rows| load::load(rows, partition, now)).await
     }
 
     fn watch(&self) -> broadcast::Receiver<op::Wake> {

@@ -78,6 +78,8 @@ tables! {
     ChangesEnd = "changes_end",
     /// partition, namespace, workflow, version: how many runs of it are open.
     Open = "open",
+    /// partition, pool: how many attempts were settled.
+    Settled = "settled",
     /// partition, run: where the open run comes from.
     Followed = "followed",
     /// namespace, started at, id: nothing. Over all partitions, because a file has one order of runs.

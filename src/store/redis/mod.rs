@@ -16,6 +16,7 @@ mod encode;
 mod keys;
 mod lineage;
 mod list;
+mod load;
 mod open;
 mod outbox;
 mod read;
@@ -261,6 +262,10 @@ impl Store for RedisStore {
 
     async fn counts(&self, partition: Partition) -> Result<op::Counts, StoreError> {
         read::counts(self, partition).await
+    }
+
+    async fn load(&self, partition: Partition, now: TimeMs) -> Result<op::Load, StoreError> {
+        load::load(self, partition, now).await
     }
 
     fn watch(&self) -> broadcast::Receiver<op::Wake> {

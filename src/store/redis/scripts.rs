@@ -79,6 +79,7 @@ scripts! {
     journal = "read a journal", on_runs;
     changes = "read what has changed", on_runs;
     counts = "count", plain;
+    load = "read the load", on_runs;
     recount = "count open runs", on_runs;
     generation = "keep a definition", plain;
     define = "define a workflow", plain;

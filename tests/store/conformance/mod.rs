@@ -6,6 +6,7 @@ mod control;
 mod definitions;
 mod due;
 mod lineage;
+mod load;
 mod mail;
 mod messages;
 mod open;

@@ -44,6 +44,7 @@ if not settled then
 end
 
 if a[STATE] ~= HELD then forget_attempt(run, r, a) end
+if a[QUEUE] == '' then call('HINCRBY', P .. 'settled', r[POOL], 1) end
 drop(run, r, a, place)
 
 local verdict = ''

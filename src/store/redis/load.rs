@@ -1,0 +1,28 @@
+//! What waits, is leased and falls due.
+
+use std::collections::BTreeMap;
+
+use super::RedisStore;
+use super::decode::Fields;
+use super::scripts::SCRIPTS;
+use crate::api::limits::{TIMERS_AHEAD, TIMERS_TOLD_MAX};
+use crate::api::{Partition, TimeMs};
+use crate::store::op::{Leased, Load, Waiting};
+use crate::store::port::StoreError;
+
+pub(super) async fn load(store: &RedisStore, partition: Partition, now: TimeMs) -> Result<Load, StoreError> {
+    let script = &SCRIPTS.load;
+    let call = store.call(script, partition, now).arg(TIMERS_AHEAD.0).arg(TIMERS_TOLD_MAX);
+    let mut answer = store.fields(script, partition, call).await?;
+    let (turns, attempts) = (waiting(answer.list()?)?, waiting(answer.list()?)?);
+    let leases = answer.list()?.all(|list| Ok((list.parsed()?, Leased { turns: list.number()?, attempts: list.number()? })))?;
+    let settled = answer.list()?.all(|pair| Ok((pair.text()?, pair.number_text()?)))?;
+    let due = answer.list()?.all(|pair| Ok((pair.time()?, pair.text()?)))?;
+    let (leases, settled) = (leases.into_iter().collect(), settled.into_iter().collect());
+    Ok(Load { turns, attempts, leases, settled, due, now: answer.time()? })
+}
+
+fn waiting(list: Fields) -> Result<BTreeMap<String, Waiting>, StoreError> {
+    let all = list.all(|of| Ok((of.text()?, Waiting { count: of.number()?, since: of.time()? })))?;
+    Ok(all.into_iter().collect())
+}

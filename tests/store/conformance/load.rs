@@ -1,0 +1,100 @@
+//! What a fleet of workers is scaled by.
+
+use std::collections::BTreeMap;
+
+use everloop::api::TimeMs;
+use everloop::api::limits::TIMERS_TOLD_MAX;
+use everloop::store::op::*;
+
+use crate::on_every_store;
+use crate::world::*;
+
+on_every_store!(
+    what_waits_is_told_by_pool_with_since_when,
+    what_is_leased_is_told_by_session_until_it_has_ended,
+    settled_attempts_are_counted_once,
+    the_next_timers_of_open_runs_are_told_with_their_pool,
+);
+
+async fn load(world: &World, id: &str) -> Load {
+    world.store.load(place(id), TimeMs(u64::MAX >> 12)).await.unwrap()
+}
+
+fn of_pool(count: u64, since: u64) -> BTreeMap<String, Waiting> {
+    BTreeMap::from([(POOL.to_owned(), Waiting { count, since: TimeMs(since) })])
+}
+
+async fn what_waits_is_told_by_pool_with_since_when(world: World) {
+    assert_eq!(load(&world, "p/0").await.turns, BTreeMap::new());
+    for (n, at) in [30, 10, 20].into_iter().enumerate() {
+        world.start(&format!("p/{n}"), at).await;
+    }
+    assert_eq!(load(&world, "p/0").await.turns, of_pool(3, 10));
+    let first = world.leased("p/3", "s1", 40).await;
+    let queued = NewAttemptsOf { pool: 2, others: 1 };
+    accepted(world.commit("p/3", "s1", 1, queued.turn(&first.record.head), 50, None).await);
+    let load = load(&world, "p/0").await;
+    assert_eq!(load.attempts, of_pool(2, 50), "those of external queues are no pool's work");
+}
+
+/// A turn that queues attempts of the pool and of an external queue.
+struct NewAttemptsOf {
+    pool: u32,
+    others: u32,
+}
+
+impl NewAttemptsOf {
+    fn turn(&self, base: &str) -> Turn {
+        let commands: Vec<u32> = (0..self.pool + self.others).collect();
+        let mut turn = scheduling(base, 9, &commands);
+        for new in turn.schedule.iter_mut().skip(self.pool as usize) {
+            new.queue = "shop/drivers".to_owned();
+        }
+        turn
+    }
+}
+
+async fn what_is_leased_is_told_by_session_until_it_has_ended(world: World) {
+    world.running("p/0", "s1", &[0, 1], 10).await;
+    world.leased("p/1", "s1", 20).await;
+    world.leased("p/2", "s2", 20).await;
+    let leased = |turns, attempts| Leased { turns, attempts };
+    let both = BTreeMap::from([(session("s1"), leased(1, 2)), (session("s2"), leased(1, 0))]);
+    assert_eq!(load(&world, "p/0").await.leases, both);
+    for partition in partitions() {
+        world.store.end_session(partition, &session("s1"), &Ending::Goodbye, TimeMs(30)).await.unwrap();
+    }
+    let after = load(&world, "p/0").await;
+    assert_eq!(after.leases, BTreeMap::from([(session("s2"), leased(1, 0))]));
+    assert_eq!((after.turns[POOL].count, after.attempts[POOL].count), (1, 2), "they wait again");
+}
+
+async fn settled_attempts_are_counted_once(world: World) {
+    let grants = world.running("p/0", "s1", &[0, 1], 10).await;
+    let finish = world.finish_of(&grants[0], completed(0));
+    world.store.finish(finish.clone()).await.unwrap();
+    world.store.finish(finish).await.unwrap();
+    let again = Outcome::Retry { at: TimeMs(40), error: "Error: again".into() };
+    world.store.finish(Finish { outcome: again, ..world.finish_of(&grants[1], String::new()) }).await.unwrap();
+    assert_eq!(load(&world, "p/0").await.settled, BTreeMap::from([(POOL.to_owned(), 1)]));
+}
+
+async fn the_next_timers_of_open_runs_are_told_with_their_pool(world: World) {
+    for n in 0..3 {
+        let id = format!("p/{n}");
+        let first = world.leased(&id, "s1", 10).await;
+        let timers = vec![timer(0, 500 - n * 100), timer(1, 2_000)];
+        let turn = Turn { timers, next_command: 2, ..turn(&first.record.head, 9) };
+        accepted(world.commit(&id, "s1", 1, turn, 20, None).await);
+    }
+    let terminate = ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() };
+    assert!(matches!(world.control("p/1", terminate, 10, 30).await, Controlled::Done(_)));
+    let due = load(&world, "p/0").await.due;
+    let told: Vec<u64> = due.iter().map(|(at, _)| at.0).collect();
+    assert_eq!(told, [300, 500, 2_000, 2_000]);
+    assert!(due.iter().all(|(_, pool)| pool == POOL));
+    let first = world.leased("p/9", "s1", 40).await;
+    let timers = (0..200).map(|n| timer(n, 5_000)).collect();
+    accepted(world.commit("p/9", "s1", 1, Turn { timers, next_command: 200, ..turn(&first.record.head, 11) }, 50, None).await);
+    assert_eq!(load(&world, "p/0").await.due.len(), TIMERS_TOLD_MAX, "a bounded number");
+}
