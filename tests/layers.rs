@@ -107,21 +107,23 @@ fn every_error_code_is_documented() {
 
 /// A test that is gone, or was renamed, takes its promise out of the page.
 #[test]
-fn every_test_that_the_guarantees_name_exists() {
+fn every_test_that_the_pages_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/guarantees.md")).expect("docs/guarantees.md");
     let mut code = String::new();
     for folder in ["src", "tests"] {
         let mut sources = Vec::new();
         files(&root.join(folder), &mut sources);
         sources.iter().for_each(|path| code += &fs::read_to_string(path).expect("a source file"));
     }
-    let rows = page.lines().filter(|line| line.starts_with("| "));
-    let quoted = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
-    let named: Vec<&str> = quoted.filter(|text| text.matches('_').count() >= 2).collect();
-    assert!(named.len() > 60, "the page names its tests");
-    let missing: Vec<_> = named.iter().filter(|test| !code.contains(&format!("fn {test}("))).collect();
-    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:#?}");
+    for (name, at_least) in [("docs/guarantees.md", 60), ("docs/kubernetes.md", 30)] {
+        let page = fs::read_to_string(root.join(name)).expect("a page");
+        let rows = page.lines().filter(|line| line.starts_with("| "));
+        let quoted = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+        let tests: Vec<&str> = quoted.filter(|text| text.matches('_').count() >= 2).collect();
+        assert!(tests.len() > at_least, "{name} names its tests");
+        let missing: Vec<_> = tests.iter().filter(|test| !code.contains(&format!("fn {test}("))).collect();
+        assert!(missing.is_empty(), "{name} names tests that do not exist: {missing:#?}");
+    }
 }
 
 /// What the engine forbids when it runs is found by `check` and `apply` too, by the same names.

@@ -42,13 +42,17 @@ pub async fn run(listener: TcpListener, store: Arc<dyn Store>, config: Config, s
     let _ends_with_us = shutdown.clone().drop_guard();
     let drain = config.drain;
     let service = Service::new(store, config, shutdown.clone());
-    if let Err(error) = service.measure_clock().await {
-        tracing::warn!(%error, "the store does not answer yet");
-    }
+    // How many open runs there are is told, so that whoever expects another store sees it.
+    let open_runs = async {
+        service.measure_clock().await?;
+        service.open_runs().await
+    };
+    let open_runs = open_runs.await.inspect_err(|error| tracing::warn!(%error, "the store does not answer yet")).ok();
     let tasks = TaskTracker::new();
     loops::spawn(&service, &tasks);
     tasks.close();
-    tracing::info!(address, store = service.info.kind, partitions = service.info.partitions, "queue service listens");
+    let info = &service.info;
+    tracing::info!(address, store = info.kind, id = info.id, partitions = info.partitions, open_runs, "queue service listens");
 
     let open = accept(listener, &service, &shutdown).await.map_err(|source| Error::Serve { address, source })?;
     if tokio::time::timeout(drain, open.shutdown()).await.is_err() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -118,6 +119,15 @@ impl Service {
         let now = self.store.now().await?;
         self.clock.measured(now, asked, Instant::now());
         Ok(())
+    }
+
+    /// How many runs are open.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn open_runs(&self) -> Result<u64, StoreError> {
+        let counted = try_join_all(self.partitions().map(|partition| self.store.open_runs(partition))).await?;
+        Ok(counted.into_iter().flatten().map(|version| version.runs).sum())
     }
 
     /// A session's deadline when it is renewed now.

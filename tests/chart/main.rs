@@ -1,6 +1,7 @@
 //! The chart without a node: Helm renders it, and a real API server takes what it renders, refuses what is wrong, and is upgraded,
 //! rolled back and left. Pods stay pending; what they do is tested where there is a node.
 
+mod beside;
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../cluster/control_plane.rs"]
@@ -10,10 +11,16 @@ mod fit;
 mod generated;
 mod helm;
 mod lifecycle;
+mod page;
+mod people;
+mod policies;
 #[path = "../support/process.rs"]
 mod process;
 mod refused;
 mod rendered;
+mod unchangeable;
+mod waiting;
+mod without_helm;
 
 /// The definitions of the resources are the cluster's: held by the test that deletes them, and by those that send them and take no
 /// warning, such as the one of a definition that is being deleted.

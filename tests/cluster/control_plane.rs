@@ -10,6 +10,15 @@ use serde_json::Value;
 
 use crate::process::{Process, free_port};
 
+/// Who asked for what; a watch when it begins.
+const AUDIT: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: Metadata, userGroups: [system:serviceaccounts]}
+  - {level: None}
+";
+
 /// What this starts ends with us, in whatever way we end.
 pub fn bound_to_us(command: &mut Command) -> &mut Command {
     use std::os::unix::process::CommandExt as _;
@@ -52,6 +61,7 @@ impl ControlPlane {
         assert!(plane.command("key").arg(&key).status().expect("kube runs").success());
         std::fs::write(plane.path("tokens.csv"), "admin,admin,admin,\"system:masters\"\n").expect("a file");
         std::fs::write(plane.kubeconfig(), kubeconfig(api, "admin")).expect("a file");
+        std::fs::write(plane.path("audit.yaml"), AUDIT).expect("a file");
         let etcd_url = format!("http://127.0.0.1:{etcd}");
         let mut command = plane.command("etcd");
         command.arg(plane.path("etcd")).arg(&etcd_url).arg(format!("http://127.0.0.1:{peers}"));
@@ -60,6 +70,10 @@ impl ControlPlane {
         command
             .args(["--bind-address=127.0.0.1", "--authorization-mode=RBAC", "--endpoint-reconciler-type=none"])
             .args(["--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/16"])
+            // Whoever makes an object that holds up the deletion of its owner needs a right over the owner, as on OpenShift.
+            .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
+            .arg(format!("--audit-policy-file={}", plane.path("audit.yaml").display()))
+            .arg(format!("--audit-log-path={}", plane.audit_log().display()))
             .args([format!("--etcd-servers={etcd_url}"), format!("--secure-port={api}")])
             .arg(format!("--cert-dir={}", plane.path("certificates").display()))
             .arg(format!("--token-auth-file={}", plane.path("tokens.csv").display()))
@@ -85,6 +99,11 @@ impl ControlPlane {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What service accounts have asked the API server, a line of JSON each.
+    pub fn audit_log(&self) -> PathBuf {
+        self.path("audit.log")
     }
 
     pub fn kubeconfig(&self) -> PathBuf {

@@ -14,6 +14,7 @@ mod process;
 #[path = "../support/redis.rs"]
 mod redis;
 mod relay;
+mod rights;
 mod rules;
 mod runs;
 mod scaling;

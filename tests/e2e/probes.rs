@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
@@ -53,6 +53,30 @@ async fn a_worker_is_ready_while_it_takes_on_work() {
     assert_eq!(status(port, "/healthz").await, Some(200), "it is not killed for draining");
     request.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1").await.expect("it waits");
     assert_eq!(worker.wait(Duration::from_secs(30)), Some(0));
+}
+
+/// So that a new installation is seen to go on with what an earlier one has left, or to begin with nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_tells_which_store_it_found_and_how_many_runs_are_open_in_it() {
+    for kind in [StoreKind::File, StoreKind::Redis] {
+        let mut fleet = Fleet::start(kind, 1).await;
+        fleet.apply("waits", "export default async function main() { await new Promise(() => {}); }", json!({})).await;
+        let (client, server) = (reqwest::Client::new(), fleet.server(0));
+        for id in ["one", "two", "three"] {
+            let start = json!({"workflow": "waits", "id": id});
+            let started = client.post(format!("{server}/v1/namespaces/default/runs")).json(&start).send().await.expect("an answer");
+            assert_eq!(started.status(), 201);
+        }
+        let ended = client.post(format!("{server}/v1/namespaces/default/runs/three/terminate")).json(&json!({})).send().await;
+        assert!(ended.expect("an answer").status().is_success());
+        let ready: Value = reqwest::get(format!("{server}/readyz")).await.expect("an answer").json().await.expect("JSON");
+        fleet.restart_service(0).await;
+        let log = fleet.log_text("queue-0");
+        let told: Vec<_> = log.lines().filter(|line| line.contains("queue service listens")).collect();
+        let id = ready["store_id"].as_str().expect("an id");
+        assert!(told.len() == 2 && told.iter().all(|line| line.contains(id)), "{kind:?}: {log}");
+        assert!(told[0].contains("open_runs=0") && told[1].contains("open_runs=2"), "{kind:?}: {told:#?}");
+    }
 }
 
 /// In a cluster both start at once: the service is alive and not ready until Redis has come.

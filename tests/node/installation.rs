@@ -39,7 +39,8 @@ pub fn everloop() -> &'static Namespace {
 pub fn install(namespace: &Namespace) {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/everloop");
     let values = VALUES.iter().flat_map(|value| ["--set", value]);
-    let arguments: Vec<&str> = ["install", "everloop", chart, "--namespace", NAMESPACE].into_iter().chain(values).collect();
+    let install = ["install", "everloop", chart, "--namespace", NAMESPACE, "--wait", "--timeout", "5m"];
+    let arguments: Vec<&str> = install.into_iter().chain(values).collect();
     cluster().helm(&arguments);
     until_ready(namespace);
 }

@@ -22,7 +22,7 @@ async fn orders_outlive_an_upgrade_a_rolled_pool_and_a_rollback() {
         let env = queue["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
         env.iter().find(|env| env["name"] == "EVERLOOP_LOG").and_then(|env| env["value"].as_str()).unwrap_or_default().to_owned()
     };
-    cluster().helm(&["upgrade", "everloop", CHART, "--namespace", NAMESPACE, "--reuse-values", "--set", "logLevel=warn"]);
+    cluster().helm(&["upgrade", "everloop", CHART, "--namespace", NAMESPACE, "--reset-then-reuse-values", "--set", "logLevel=warn"]);
     assert_eq!(log_level(), "warn");
     until_ready(everloop);
     let before = everloop.pods("app.kubernetes.io/component=worker");
