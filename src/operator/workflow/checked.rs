@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use crate::api::definition::Definition;
 use crate::api::error::Finding;
@@ -21,8 +22,13 @@ pub(super) const ARGUMENT: &str = "check-source";
 /// The longest source takes some 100 ms.
 const CPU_SECONDS: u64 = 10;
 const WAIT: Duration = Duration::from_secs(30);
-/// Address space: the program and its allocator's reserve, and far more than the longest source needs.
-const MEMORY_BYTES: u64 = 2 << 30;
+/// What one may allocate: the longest source of usual code needs two thirds of it. Together with [`AT_ONCE`] well under the memory that
+/// the operator's pod has, since the kernel ends the whole pod when that is used up.
+const MEMORY_BYTES: u64 = 80 << 20;
+/// Sources that are read at once.
+const AT_ONCE: usize = 2;
+
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// What is wrong with a definition, or how the process that read it ended.
 ///
@@ -30,8 +36,13 @@ const MEMORY_BYTES: u64 = 2 << 30;
 /// There is no such process.
 pub(super) async fn findings(definition: &Definition) -> std::io::Result<Result<Vec<Finding>, String>> {
     let text = serde_json::to_vec(definition)?;
+    let _place = PLACES.acquire().await;
     let mut child = Command::new(std::env::current_exe()?)
         .arg(ARGUMENT)
+        // Its allocator takes from the system what is asked for, and not at first a reserve that is larger than the bound.
+        .env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1")
+        // Who is out of memory has none to print a backtrace, and waits for ever.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -46,7 +57,8 @@ pub(super) async fn findings(definition: &Definition) -> std::io::Result<Result<
     };
     let output = output?;
     if !output.status.success() {
-        return Ok(Err(format!("the process that read it ended by {}", output.status)));
+        let bounds = format!("with {} MiB of memory and {CPU_SECONDS} s of time", MEMORY_BYTES >> 20);
+        return Ok(Err(format!("the process that read it, {bounds}, ended by {}", output.status)));
     }
     Ok(Ok(serde_json::from_slice(&output.stdout)?))
 }
@@ -60,7 +72,7 @@ pub fn serve() -> std::io::Result<()> {
     std::io::stdin().read_to_end(&mut text)?;
     let definition: Definition = serde_json::from_slice(&text)?;
     // A system that grants none of them is no reason to check nothing.
-    for (resource, limit) in [(Resource::Cpu, CPU_SECONDS), (Resource::As, MEMORY_BYTES), (Resource::Core, 0)] {
+    for (resource, limit) in [(Resource::Cpu, CPU_SECONDS), (Resource::Data, MEMORY_BYTES), (Resource::Core, 0)] {
         let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: getrlimit(resource).maximum });
     }
     crash::reading(&definition.source);
