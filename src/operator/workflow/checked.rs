@@ -3,11 +3,14 @@
 //! The child is this program with the argument [`ARGUMENT`]. It reads one definition as JSON from its standard input, and writes the
 //! findings as JSON to its standard output.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -29,6 +32,37 @@ const MEMORY_BYTES: u64 = 80 << 20;
 const AT_ONCE: usize = 2;
 
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
+static DEADLY: Deadly = Deadly(Mutex::new(BTreeMap::new()));
+
+/// Texts whose reader died, by their digest, and how. Each takes all that a reader may have, and a place: it is not read again for a
+/// while, so that a few of them do not hold up everybody.
+#[derive(Debug)]
+struct Deadly(Mutex<BTreeMap<[u8; 32], (Instant, String)>>);
+
+impl Deadly {
+    /// How long; the death may have had another cause.
+    const FOR: Duration = Duration::from_mins(5);
+    /// Texts that are remembered; beyond it all are forgotten.
+    const TEXTS_MAX: usize = 1_024;
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], (Instant, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, digest: &[u8; 32], now: Instant) -> Option<String> {
+        let mut all = self.lock();
+        all.retain(|_, (at, _)| now.saturating_duration_since(*at) < Self::FOR);
+        all.get(digest).map(|(_, how)| how.clone())
+    }
+
+    fn put(&self, digest: [u8; 32], now: Instant, how: &str) {
+        let mut all = self.lock();
+        if all.len() >= Self::TEXTS_MAX {
+            all.clear();
+        }
+        all.insert(digest, (now, how.to_owned()));
+    }
+}
 
 /// What is wrong with a definition, or how the process that read it ended.
 ///
@@ -36,6 +70,18 @@ static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 /// There is no such process.
 pub(super) async fn findings(definition: &Definition) -> std::io::Result<Result<Vec<Finding>, String>> {
     let text = serde_json::to_vec(definition)?;
+    let digest = Sha256::digest(&text).into();
+    if let Some(how) = DEADLY.get(&digest, Instant::now()) {
+        return Ok(Err(how));
+    }
+    let found = read(&text).await?;
+    if let Err(how) = &found {
+        DEADLY.put(digest, Instant::now(), how);
+    }
+    Ok(found)
+}
+
+async fn read(text: &[u8]) -> std::io::Result<Result<Vec<Finding>, String>> {
     let _place = PLACES.acquire().await;
     let mut child = Command::new(std::env::current_exe()?)
         .arg(ARGUMENT)
@@ -50,7 +96,7 @@ pub(super) async fn findings(definition: &Definition) -> std::io::Result<Result<
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // It reads everything before it writes, and one that has died reads nothing more: its end says so below.
-        let _ = input.write_all(&text).await;
+        let _ = input.write_all(text).await;
     }
     let Ok(output) = tokio::time::timeout(WAIT, child.wait_with_output()).await else {
         return Ok(Err(format!("it takes more than {} s", WAIT.as_secs())));
@@ -77,4 +123,28 @@ pub fn serve() -> std::io::Result<()> {
     }
     crash::reading(&definition.source);
     std::io::stdout().write_all(&serde_json::to_vec(&check(&definition, SOURCE_PLACE))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_killed_its_reader_is_left_alone_for_a_while() {
+        let (deadly, start) = (Deadly(Mutex::default()), Instant::now());
+        let (text, other) = ([1; 32], [2; 32]);
+        assert_eq!(deadly.get(&text, start), None);
+        deadly.put(text, start, "signal: 9");
+        assert_eq!(deadly.get(&text, start + Duration::from_secs(299)).as_deref(), Some("signal: 9"));
+        assert_eq!(deadly.get(&other, start), None);
+        assert_eq!(deadly.get(&text, start + Deadly::FOR), None, "then it is read again");
+        for number in 0..Deadly::TEXTS_MAX {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_le_bytes());
+            deadly.put(digest, start, "signal: 9");
+        }
+        assert_eq!(deadly.lock().len(), Deadly::TEXTS_MAX);
+        deadly.put(other, start, "signal: 9");
+        assert_eq!(deadly.lock().len(), 1, "it is bounded");
+    }
 }
