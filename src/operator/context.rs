@@ -22,6 +22,9 @@ pub(super) enum Error {
     /// The API server.
     #[error("the API server: {0}")]
     Cluster(#[from] kube::Error),
+    /// What was observed is older than what another operator has made of it.
+    #[error("the object that was observed is not the newest")]
+    Outdated,
     /// The process that reads a source.
     #[error("failed to have the source read: {0}")]
     Reading(#[from] std::io::Error),
@@ -33,7 +36,11 @@ pub(super) enum Error {
 impl Error {
     /// What was observed is no longer so: whoever changed it has brought the object here again.
     pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Cluster(kube::Error::Api(status)) if status.code == 409)
+        match self {
+            Self::Outdated => true,
+            Self::Cluster(kube::Error::Api(status)) => status.code == 409,
+            _ => false,
+        }
     }
 }
 
@@ -103,6 +110,11 @@ impl Context {
     /// Whether the objects of a namespace are looked at.
     pub(super) fn is_looked_at(&self, namespace: &Name) -> bool {
         self.place.as_ref().is_none_or(|place| place == namespace)
+    }
+
+    /// Whether only one namespace is looked at.
+    pub(super) fn is_limited(&self) -> bool {
+        self.place.is_some()
     }
 
     /// All objects of a kind that are looked at.

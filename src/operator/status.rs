@@ -35,9 +35,10 @@ fn seconds(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How long ago that was, in whole seconds.
-pub(super) fn since(at: Option<&Time>) -> Duration {
-    let seconds = at.map_or(0, |at| jiff::Timestamp::now().as_second() - at.0.as_second());
+/// How long before `now` that was, in whole seconds; nothing when one of them is no time.
+pub(super) fn since(at: Option<&Time>, now: &str) -> Duration {
+    let now = now.parse::<jiff::Timestamp>().ok();
+    let seconds = at.zip(now).map_or(0, |(at, now)| now.as_second() - at.0.as_second());
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 

@@ -70,11 +70,22 @@ pub fn turn_of(run: &str) {
     let _ = run;
 }
 
-/// A source is read here: does not return when a test wants the reader of such a source to die (`EVERLOOP_CRASH_READING=<part of it>`).
+/// A source is read here: does not return when a test wants the reader of such a source to die (`EVERLOOP_CRASH_READING=<part of it>`),
+/// to go round for ever (where "spins" follows that part) or to ask for more memory than any reader needs ("allocates").
 pub fn reading(source: &str) {
     #[cfg(debug_assertions)]
-    if std::env::var("EVERLOOP_CRASH_READING").is_ok_and(|part| source.contains(&part)) {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    if let Ok(part) = std::env::var("EVERLOOP_CRASH_READING")
+        && let Some((_, how)) = source.split_once(&part)
+    {
+        if how.starts_with(" spins") {
+            loop {
+                std::hint::spin_loop();
+            }
+        } else if how.starts_with(" allocates") {
+            drop(std::hint::black_box(vec![1_u8; 512 << 20]));
+        } else {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
     }
     #[cfg(not(debug_assertions))]
     let _ = source;

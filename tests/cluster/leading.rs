@@ -13,6 +13,11 @@ use crate::relay::Relay;
 
 /// Long enough for a machine that is busy with other tests, short enough to wait for.
 const LEASE: &str = "--lease=3s";
+const LEASE_TIME: Duration = Duration::from_secs(3);
+/// Of this lease.
+const RETRY: Duration = Duration::from_millis(400);
+/// What requests may take on a machine that is busy.
+const SLACK: Duration = Duration::from_secs(4);
 
 fn until_metric(operator: &Operator, line: &str) {
     control_plane().until(line, || ask(operator.port, "/metrics").is_some_and(|text| text.lines().any(|found| found == line)));
@@ -24,27 +29,38 @@ fn holder(namespace: &Namespace) -> String {
         .map_or_else(String::new, |lease| lease["spec"]["holderIdentity"].as_str().unwrap_or("").to_owned())
 }
 
+/// A time that stands in the Lease: the operators' own clocks, which are one here.
+fn time_of(namespace: &Namespace, field: &str) -> jiff::Timestamp {
+    let lease = namespace.get("lease/everloop-operator").expect("a Lease");
+    lease["spec"][field].as_str().expect(field).parse().expect("a time")
+}
+
 /// With the first one's Lease held by `first`.
-fn two_operators(name: &str) -> (Installation, Operator, Operator) {
+fn two_operators(name: &str, lease: &str) -> (Installation, Operator, Operator) {
     let mut installation = Installation::new(name);
     installation.kill_operator();
     installation.namespace.kubectl(&["delete", "lease", "everloop-operator", "--ignore-not-found"]);
-    let first = Operator::start(&installation, "first", &[LEASE]);
+    let first = Operator::start(&installation, "first", &[lease]);
     until_metric(&first, "everloop_operator_leading 1");
-    let second = Operator::start(&installation, "second", &[LEASE]);
+    let second = Operator::start(&installation, "second", &[lease]);
     until_metric(&second, "everloop_operator_leading 0");
     (installation, first, second)
 }
 
 #[tokio::test]
 async fn a_standby_takes_over_when_the_leader_dies_and_at_once_when_it_stops_in_order() {
-    let (installation, mut first, second) = two_operators("taking-over");
+    let (installation, mut first, second) = two_operators("taking-over", LEASE);
     let namespace = &installation.namespace;
     assert!(ask(second.port, "/readyz").unwrap().starts_with("HTTP/1.1 200"), "one that stands by is ready");
+    let last_sign = time_of(namespace, "renewTime");
     first.process.kill();
     namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
     namespace.condition("elw/flow", "Ready", "True", "Applied");
     assert_eq!(holder(namespace), "second");
+    // The last sign may be one later than the one that was read; each look comes at most a retry period after the one before.
+    let stood_still = time_of(namespace, "acquireTime").duration_since(last_sign);
+    let within = LEASE_TIME + RETRY * 2 + SLACK;
+    assert!(stood_still < jiff::SignedDuration::try_from(within).unwrap(), "{stood_still:#}");
     until_metric(&second, "everloop_operator_leading 1");
 
     // In order: nobody could wait for this Lease to end.
@@ -76,29 +92,49 @@ fn versions(namespace: &Namespace) -> BTreeMap<String, String> {
 /// It stops in the middle of its work, past its Lease, and comes back: it believes to lead, and writes nothing.
 #[tokio::test]
 async fn a_leader_that_was_stopped_for_long_changes_nothing_when_it_goes_on() {
-    let (installation, first, second) = two_operators("stopped");
+    stopped_and_continued("stopped", LEASE, |_| {}).await;
+}
+
+/// Somebody takes its Lease away while it stops: by its own clock it still leads, and may write. What it observed is no longer so, and
+/// its term is over.
+#[tokio::test]
+async fn a_leader_that_does_not_know_that_it_was_deposed_changes_nothing_either() {
+    let take_away = |namespace: &Namespace| drop(namespace.kubectl(&["delete", "lease", "everloop-operator"]));
+    stopped_and_continued("deposed", "--lease=1h", take_away).await;
+}
+
+async fn stopped_and_continued(name: &str, lease: &str, take_lease_away: impl Fn(&Namespace)) {
+    let (installation, first, second) = two_operators(name, lease);
     let namespace = &installation.namespace;
-    namespace.apply(&a_workflow("flow", "return input.number;")).unwrap();
+    namespace.apply(&a_workflow("flow", "return input.number;")).expect("applied");
     namespace.condition("elw/flow", "Ready", "True", "Applied");
     let runs: String = (0..80).map(|number| a_run(&format!("run-{number}"), "flow", &format!(", input: {{number: {number}}}"))).collect();
     std::thread::scope(|scope| {
-        scope.spawn(|| namespace.apply(&runs).unwrap());
-        let some = || namespace.get("elr").unwrap()["items"].as_array().unwrap().iter().any(|run| !run["status"]["runId"].is_null());
+        scope.spawn(|| namespace.apply(&runs).expect("applied"));
+        let some =
+            || namespace.get("elr").expect("runs")["items"].as_array().expect("a list").iter().any(|run| !run["status"]["runId"].is_null());
         control_plane().until("the first one is at work", some);
         first.process.signal(Signal::STOP);
     });
+    take_lease_away(namespace);
     until_metric(&second, "everloop_operator_leading 1");
     namespace.kubectl(&["wait", "--for=condition=Succeeded", "elr", "--all", "--timeout=60s"]);
     namespace.kubectl(&["scale", "elp/default", "--replicas=1"]);
     namespace.condition("elp/default", "Reconciling", "True", "PodsStarting");
-    let no_finalizers =
-        || namespace.get("elr").unwrap()["items"].as_array().unwrap().iter().all(|run| run["metadata"]["finalizers"].is_null());
+    namespace.apply(&a_workflow("flow", "return input.number + 1;")).expect("applied");
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+    let no_finalizers = || {
+        namespace.get("elr").expect("runs")["items"].as_array().expect("a list").iter().all(|run| run["metadata"]["finalizers"].is_null())
+    };
     control_plane().until("all is written", no_finalizers);
+    control_plane().until("open runs are counted", || namespace.get("elw/flow").expect("a workflow")["status"]["openRuns"] == 0);
     let before = versions(namespace);
     first.process.signal(Signal::CONT);
     until_metric(&first, "everloop_operator_leading 0");
     assert_eq!(holder(namespace), "second");
     assert_eq!(versions(namespace), before);
+    let in_force = installation.client().workflow(&"flow".parse().expect("a name")).await.expect("a workflow").version.to_string();
+    assert_eq!(namespace.get("elw/flow").expect("a workflow")["status"]["version"], in_force);
     assert_eq!(installation.runs().await.len(), 80, "no run was started twice");
 }
 
@@ -126,7 +162,7 @@ async fn the_default_pool_is_made_once() {
 /// For far longer than the Lease: runs go on, the operator stays, and when the API server is back it leads and tells all.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_is_away_for_long_stops_no_run_and_all_is_told_when_it_is_back() {
-    let (mut installation, mut first, second) = two_operators("api-server-away");
+    let (mut installation, mut first, second) = two_operators("api-server-away", LEASE);
     drop(second);
     first.process.kill();
     let mut relay = Relay::to(control_plane().port()).await;

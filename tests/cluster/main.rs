@@ -1,6 +1,7 @@
 //! The operator against a real API server: resources are applied by kubectl, runs run on real workers beside it.
 //!
-//! `control_plane.rs` starts the API server; there is no node yet, so pods stay pending and workers are processes of this machine.
+//! `control_plane.rs` starts the API server. There is no node (tests/node has one): pods stay pending, and workers are processes of
+//! this machine.
 
 mod another_store;
 mod control_plane;

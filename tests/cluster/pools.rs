@@ -31,12 +31,15 @@ async fn a_pool_is_a_deployment_that_is_kept_as_it_should_be_and_goes_with_it() 
     let env: Vec<_> =
         pod["containers"][0]["env"].as_array().unwrap().iter().map(|env| (env["name"].as_str().unwrap(), &env["value"])).collect();
     assert!(env.contains(&("EVERLOOP_POOL", &"big".into())) && env.contains(&("EVERLOOP_TURN_SLOTS", &"64".into())), "{env:?}");
+    assert!(env.contains(&("EVERLOOP_DRAIN", &"27s".into())), "the rest is handed back three seconds before the end: {env:?}");
     assert_eq!(namespace.get("elp/big").unwrap()["status"]["selector"].as_str().unwrap().matches("everloop.dev/pool=big").count(), 1);
 
     // By hand, under the operator: put back.
     namespace.kubectl(&["set", "image", DEPLOYMENT, "worker=other:1"]);
     let image = |found: &Value| found["spec"]["template"]["spec"]["containers"][0]["image"].clone();
     deployment(namespace, |found| image(found) == image(&made), "the image is put back");
+    // It claims to be of a later pool than there is.
+    namespace.kubectl(&["annotate", "--overwrite", DEPLOYMENT, "everloop.dev/pool-generation=99"]);
     namespace.kubectl(&["scale", DEPLOYMENT, "--replicas=7"]);
     deployment(namespace, |found| found["spec"]["replicas"] == 2, "the number of pods is put back");
     namespace.kubectl(&["delete", DEPLOYMENT, "serviceaccount/everloop-worker-big", "poddisruptionbudget/everloop-worker-big"]);
@@ -127,6 +130,32 @@ async fn a_pod_template_is_laid_over_and_may_not_be_weaker() {
     assert!(stalled["message"].as_str().unwrap().contains("`template.spec.hostNetwork`"), "{stalled}");
     assert_eq!(namespace.get(DEPLOYMENT).unwrap()["spec"], made["spec"], "the pods stay as they are");
     namespace.apply(&pool(beside)).unwrap();
+    namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
+}
+
+/// What only the API server knows to be wrong: told in its words, and the pods stay as they are.
+#[tokio::test]
+async fn what_the_api_server_does_not_take_is_told() {
+    let installation = Installation::new("not-taken");
+    let namespace = &installation.namespace;
+    namespace.apply(POOL).unwrap();
+    let made = deployment(namespace, |found| found["status"]["replicas"] == 2, "two pods");
+    let table = [
+        ("template: {spec: {tolerationz: []}}", "tolerationz"),
+        ("template: {spec: {tolerations: many}}", "tolerations"),
+        ("template: {spec: {priority: 1.5}}", "cannot convert float64 to int32"),
+        ("resources: {requests: {cpu: lots}}", "quantit"),
+        ("resources: {requests: {cpu: 2}, limits: {cpu: 1}}", "must be less than or equal to cpu limit"),
+    ];
+    for (field, words) in table {
+        namespace.apply(&POOL.replace("replicas: 2", &format!("replicas: 2, {field}"))).unwrap();
+        let stalled = namespace.condition("elp/big", "Stalled", "True", "InvalidSpec");
+        let message = stalled["message"].as_str().unwrap();
+        assert!(message.contains(words) && message.contains("`spec.resources`"), "{field}: {message}");
+        namespace.condition("elp/big", "Ready", "False", "InvalidSpec");
+        assert_eq!(namespace.get(DEPLOYMENT).unwrap()["spec"], made["spec"], "the pods stay as they are");
+    }
+    namespace.apply(POOL).unwrap();
     namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
 }
 

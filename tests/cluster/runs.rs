@@ -6,7 +6,7 @@ use std::time::Duration;
 use everloop::api::Name;
 
 use crate::control_plane::control_plane;
-use crate::installation::{Installation, a_run, a_workflow};
+use crate::installation::{Installation, Operator, a_run, a_workflow, ask};
 use crate::redis::{FIT, RedisServer};
 
 #[tokio::test]
@@ -95,18 +95,22 @@ async fn a_redis_that_is_away_is_told_and_all_converges_when_it_is_back() {
 async fn deleting_an_object_cancels_its_run() {
     let mut installation = Installation::new("deleted");
     installation.namespace.apply(&a_workflow("waits", "await sleep('1h');")).unwrap();
-    installation.namespace.apply(&(a_run("asked", "waits", "") + &a_run("deleted", "waits", ""))).unwrap();
-    for run in ["elr/asked", "elr/deleted"] {
+    installation.namespace.apply(&["asked", "later", "deleted"].map(|name| a_run(name, "waits", "")).concat()).unwrap();
+    for run in ["elr/asked", "elr/later", "elr/deleted"] {
         installation.namespace.condition(run, "Closed", "False", "Running");
     }
-    installation.namespace.kubectl(&["patch", "elr/asked", "--type=merge", "-p", r#"{"spec": {"cancel": true}}"#]);
+    let cancel = ["--type=merge", "-p", r#"{"spec": {"cancel": true}}"#];
+    installation.namespace.kubectl(&[&["patch", "elr/asked"], &cancel[..]].concat());
     installation.namespace.condition("elr/asked", "Succeeded", "False", "Cancelled");
     let id = installation.namespace.get("elr/deleted").unwrap()["status"]["runId"].as_str().unwrap().to_owned();
     installation.kill_queue();
     installation.namespace.kubectl(&["delete", "elr/deleted", "--wait=false"]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(installation.namespace.get("elr/deleted").is_some(), "it waits for the acknowledgement");
+    let told = installation.namespace.condition("elr/deleted", "Reconciling", "True", "QueueServiceAway");
+    assert!(told["message"].as_str().unwrap().contains("trying again to cancel the run"), "it waits, and says for what: {told}");
+    installation.namespace.kubectl(&[&["patch", "elr/later"], &cancel[..]].concat());
+    installation.namespace.condition("elr/later", "Reconciling", "True", "QueueServiceAway");
     installation.start_queue();
+    installation.namespace.condition("elr/later", "Succeeded", "False", "Cancelled");
     control_plane().until("the object is gone", || installation.namespace.get("elr/deleted").is_none());
     let run = installation.client().wait(&id.parse().unwrap()).await.unwrap();
     assert_eq!(format!("{:?}", run.status), "Cancelled");
@@ -224,6 +228,34 @@ async fn open_runs_are_followed_without_a_call_for_each() {
     for object in objects(&installation) {
         assert_eq!(object["status"]["result"], object["spec"]["input"]["number"].to_string(), "{object}");
     }
+}
+
+/// From its object to its end: the finalizer, the id, the acceptance, the end, no finalizer.
+#[tokio::test]
+async fn a_run_takes_five_writes_of_its_object() {
+    const RUNS: usize = 40;
+    /// The workflow's numbers of open runs, and what met a write of somebody else.
+    const OTHERS: u64 = 20;
+    let mut installation = Installation::new("writes");
+    installation.kill_operator();
+    let operator = Operator::start(&installation, "operator", &[]);
+    let namespace = &installation.namespace;
+    namespace.apply(&a_workflow("flow", "return 1;")).unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+    namespace.condition("elp/default", "Ready", "True", "ScaledToZero");
+    let writes = || {
+        let metrics = ask(operator.port, "/metrics").expect("an answer of the operator");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("everloop_operator_requests_total{method=\"PATCH\"} "));
+        line.expect("it has written").parse::<u64>().expect("a number")
+    };
+    let before = writes();
+    namespace.apply(&(0..RUNS).map(|number| a_run(&format!("run-{number}"), "flow", "")).collect::<String>()).unwrap();
+    control_plane().until("all is written", || {
+        let objects = namespace.get("elr").unwrap()["items"].as_array().unwrap().clone();
+        objects.len() == RUNS && objects.iter().all(|run| !run["status"]["closedAt"].is_null() && run["metadata"]["finalizers"].is_null())
+    });
+    let (written, runs) = (writes() - before, RUNS as u64);
+    assert!((4 * runs..=5 * runs + OTHERS).contains(&written), "{written} writes of {RUNS} objects");
 }
 
 /// What is settled is written no more: not by passes, and not by an operator that starts.

@@ -11,10 +11,7 @@ async fn every_example_is_applied_and_said_to_be_ready() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     installation.namespace.kubectl(&["apply", "-f", &folder.display().to_string()]);
     installation.namespace.kubectl(&["wait", "--for=condition=Ready", "workflows", "--all", "--timeout=60s"]);
-    control_plane().until("open runs are counted", || {
-        let all = installation.namespace.get("workflows").unwrap();
-        all["items"].as_array().unwrap().iter().all(|object| object["status"]["openRuns"] == 0)
-    });
+    installation.namespace.kubectl(&["wait", "--for=jsonpath={.status.openRuns}=0", "workflows", "--all", "--timeout=60s"]);
     let table = installation.namespace.kubectl(&["get", "workflows"]);
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["NAME", "READY", "VERSION", "POOL", "OPEN", "REASON", "AGE"]);
@@ -85,7 +82,14 @@ async fn a_pool_that_is_not_there_is_told_and_heals_when_it_comes() {
     let told = namespace.condition("elw/flow", "Ready", "False", "PoolNotFound");
     assert!(told["message"].as_str().unwrap().contains("\"gpu\" (there are: default)"), "{told}");
     namespace.condition("elw/flow", "Stalled", "True", "PoolNotFound");
-    namespace.apply("apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: gpu}\nspec: {replicas: 0}\n").unwrap();
+    let pool = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: gpu}\nspec: {replicas: 0}\n";
+    namespace.apply(pool).unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+    // It goes under a workflow that is ready, and comes back.
+    namespace.kubectl(&["delete", "elp/gpu"]);
+    let told = namespace.condition("elw/flow", "Ready", "False", "PoolNotFound");
+    assert!(told["message"].as_str().unwrap().contains("(there are: default)"), "{told}");
+    namespace.apply(pool).unwrap();
     namespace.condition("elw/flow", "Ready", "True", "Applied");
 }
 
@@ -121,9 +125,32 @@ async fn a_source_that_kills_its_reader_is_told_and_the_others_go_on() {
     let namespace = &installation.namespace;
     namespace.apply(&a_workflow("hostile", "return 'hostile text';")).unwrap();
     namespace.apply(&a_workflow("friendly", "return 1;")).unwrap();
-    let stalled = namespace.condition("elw/hostile", "Stalled", "True", "SourceTooComplex");
-    assert!(stalled["message"].as_str().unwrap().contains("ended by signal: 9"), "{stalled}");
+    namespace.apply(&a_workflow("spins", "return 'hostile text spins';")).unwrap();
+    namespace.apply(&a_workflow("allocates", "return 'hostile text allocates';")).unwrap();
+    // SIGKILL by itself; SIGABRT, since there is no more memory; SIGXCPU, since its time is over.
+    for (flow, signal) in [("hostile", "signal: 9"), ("allocates", "signal: 6"), ("spins", "signal: 24")] {
+        let stalled = namespace.condition(&format!("elw/{flow}"), "Stalled", "True", "SourceTooComplex");
+        assert!(stalled["message"].as_str().unwrap().contains(&format!("ended by {signal}")), "{stalled}");
+    }
     namespace.condition("elw/friendly", "Ready", "True", "Applied");
     namespace.apply(&a_workflow("hostile", "return 'friendly text';")).unwrap();
     namespace.condition("elw/hostile", "Ready", "True", "Applied");
+}
+
+/// A ConfigMap holds at most 1 MiB: the bounds of the process that reads it leave room for usual code of that length.
+#[tokio::test]
+async fn the_longest_source_is_read_within_the_bounds() {
+    let installation = Installation::new("longest");
+    let namespace = &installation.namespace;
+    let (head, line, tail) =
+        ("export default async function main(input) {\n", "  input.total += input.items.map((item) => item.price * 2).length;\n", "}\n");
+    let room = (1 << 20) - 4_096 - head.len() - tail.len();
+    let source = [head, &line.repeat(room / line.len()), tail].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flow.js");
+    std::fs::write(&file, &source).unwrap();
+    namespace.kubectl(&["create", "configmap", "code", &format!("--from-file={}", file.display())]);
+    let flow = "apiVersion: everloop.dev/v1alpha1\nkind: Workflow\nmetadata: {name: flow}\nspec: {source: {configMapKeyRef: {name: code, key: flow.js}}}\n";
+    namespace.apply(flow).unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
 }

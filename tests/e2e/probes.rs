@@ -79,6 +79,30 @@ async fn a_service_tells_which_store_it_found_and_how_many_runs_are_open_in_it()
     }
 }
 
+/// Readiness does not cascade at once; after half a minute without the service there is no work to be expected. It is never killed for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_service_is_away_for_long_is_alive_and_not_ready() {
+    let mut fleet = Fleet::start(StoreKind::File, 1).await;
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
+    command.args(["worker", "--probes", &format!("127.0.0.1:{port}")]).env("EVERLOOP_SERVER", fleet.server(0));
+    let _worker = Process::spawn("worker", &mut command);
+    until(port, "/readyz", 200).await;
+    fleet.services[0] = None;
+    let deadline = Instant::now() + Duration::from_mins(2);
+    let mut ready = 0;
+    while status(port, "/readyz").await != Some(503) {
+        ready += 1;
+        assert_eq!(status(port, "/healthz").await, Some(200), "alive throughout");
+        assert!(Instant::now() < deadline, "still ready two minutes after the service went");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(ready > 1, "a service that went a moment ago changes nothing");
+    assert_eq!(status(port, "/healthz").await, Some(200));
+    fleet.start_service(0, &[]);
+    until(port, "/readyz", 200).await;
+}
+
 /// In a cluster both start at once: the service is alive and not ready until Redis has come.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_waits_for_its_store_is_alive_and_not_ready() {

@@ -3,8 +3,7 @@
 //! What an object says is read leniently, so that one wrong object never stops a watch; what it means is judged where it is used.
 //! Within `v1alpha1` schemas only widen: old objects stay writable.
 
-#![expect(clippy::duplicated_attributes, reason = "columns of one resource have types in common")]
-
+mod reason;
 mod schema;
 pub mod status;
 #[cfg(test)]
@@ -13,12 +12,13 @@ mod worker_pool;
 mod workflow;
 mod workflow_run;
 
+pub use reason::Reason;
 pub use status::{Condition, Conditions, HasConditions, Standing};
 pub use worker_pool::{
     AllowedNamespaces, DECISIONS_MAX, From, Mode, Scaling, ScalingDecision, Slots, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
 };
 pub use workflow::{KeyRef, OPEN_VERSIONS_MAX, OpenVersion, Source, Workflow, WorkflowSpec, WorkflowStatus};
-pub use workflow_run::{WorkflowRun, WorkflowRunSpec, WorkflowRunStatus};
+pub use workflow_run::{INPUT_BYTES_MAX, WorkflowRun, WorkflowRunSpec, WorkflowRunStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reason::Reason;
+
 /// One condition of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Ready`, `Reconciling`, `Stalled`, and for runs `Closed` and `Succeeded`.
+    /// `Ready`, `Reconciling`, `Stalled`, for runs `Closed`, `Succeeded`, `Cancelling` and `Suspended`, and for pools `Scaling`.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 64))]
     pub kind: String,
@@ -56,12 +58,12 @@ pub struct Conditions(pub Vec<Condition>);
 
 impl Conditions {
     /// Sets one. Its time is that of the last change of its status.
-    pub fn set(&mut self, kind: &str, status: &str, reason: &str, message: &str, generation: i64, now: &str) {
+    pub fn set(&mut self, kind: &str, status: &str, reason: &Reason, message: &str, generation: i64, now: &str) {
         let message: String = message.chars().take(1_000).collect();
         let new = Condition {
             kind: kind.to_owned(),
             status: status.to_owned(),
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             message,
             observed_generation: generation,
             last_transition_time: now.to_owned(),
@@ -77,7 +79,7 @@ impl Conditions {
     }
 
     /// Sets `Ready`, `Reconciling` and `Stalled`, which say together where an object stands.
-    pub fn stand(&mut self, standing: Standing, reason: &str, message: &str, generation: i64, now: &str) {
+    pub fn stand(&mut self, standing: Standing, reason: &Reason, message: &str, generation: i64, now: &str) {
         for (kind, status) in ["Ready", "Reconciling", "Stalled"].into_iter().zip(standing.0) {
             self.set(kind, status, reason, message, generation, now);
         }

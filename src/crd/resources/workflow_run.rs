@@ -6,6 +6,10 @@ use serde_json::Value;
 
 use super::schema;
 use super::status::{Conditions, HasConditions};
+use crate::api::limits::RUN_ID_BYTES_MAX;
+
+/// Of an input in an object, as JSON text: the API server's store is no place for more.
+pub const INPUT_BYTES_MAX: usize = 64 << 10;
 
 /// One run of a workflow. Deleting the object cancels the run.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,9 @@ use super::status::{Conditions, HasConditions};
     shortname = "elr",
     category = "everloop",
     doc = "One run of a workflow. Deleting the object cancels the run.",
+    // At the creation only: an object that is there must be able to go.
+    validation = Rule::new("oldSelf.hasValue() || has(self.spec.runId) || self.metadata.name.size() <= 246").optional_old_self(true)
+        .message("the name must have at most 246 characters: the run's id is made of it; give a shorter one, or `runId`"),
     printcolumn(name = "Workflow", type_ = "string", json_path = ".spec.workflow"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1),
@@ -43,13 +50,13 @@ pub struct WorkflowRunSpec {
     /// A workflow of the same namespace.
     #[schemars(schema_with = "schema::name")]
     pub workflow: String,
-    /// The input, when it is an object. Numbers keep the form that Kubernetes gives them; `inputJSON` keeps the text.
+    /// The input, when it is an object; up to 64 KiB as JSON text. Numbers keep the form that Kubernetes gives them; `inputJSON` keeps the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::input")]
     pub input: Option<Value>,
     /// The input as JSON text, of any type; up to 64 KiB.
     #[serde(default, rename = "inputJSON", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 65_536))]
+    #[schemars(length(min = 1, max = INPUT_BYTES_MAX))]
     pub input_json: Option<String>,
     /// The run's id. With it the object attaches to an equal run that exists; without it each object is a new run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,13 +88,14 @@ pub struct WorkflowRunStatus {
     pub conditions: Conditions,
     /// The run's id; stands here before the run is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = RUN_ID_BYTES_MAX))]
     pub run_id: Option<String>,
     /// When the queue service had taken it. From then on it is never started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub accepted_at: Option<String>,
-    /// One word for people: `Open`, `Completed`, `Failed`, `Cancelled`, `Terminated`, ...
+    /// One word for people: `Pending`, `Running`, `Paused`, `Blocked`, `Completed`, `Failed`, `Cancelled`, `Terminated`, `TimedOut`,
+    /// `ContinuedAsNew`, or `Stalled` when it cannot start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub phase: Option<String>,

@@ -87,3 +87,50 @@ where
         Box::pin(async move { answer.await.map_err(Into::into) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Answers everything, and counts.
+    struct Answering(Arc<AtomicU32>);
+
+    impl Service<Request<Body>> for Answering {
+        type Response = Response<()>;
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<Response<()>, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Ok(Response::new(())))
+        }
+    }
+
+    #[tokio::test]
+    async fn past_the_deadline_nothing_is_written_and_all_can_be_read() {
+        let (sent, metrics) = (Arc::new(AtomicU32::new(0)), Arc::new(Metrics::new()));
+        let fence = Fence { deadline: Deadline::new(Instant::now() + Duration::from_hours(1)), metrics: metrics.clone() };
+        let mut service = fence.layer(Answering(sent.clone()));
+        let mut ask = |method: &Method| service.call(Request::builder().method(method).body(Body::empty()).unwrap());
+        let all = [Method::GET, Method::PATCH, Method::POST, Method::PUT, Method::DELETE];
+        for method in &all {
+            assert!(ask(method).await.is_ok(), "{method} before the deadline");
+        }
+        fence.deadline.set(Instant::now());
+        assert!(ask(&Method::GET).await.is_ok());
+        for method in &all[1..] {
+            let refused = ask(method).await.unwrap_err();
+            assert!(refused.is::<NoLongerLeading>(), "{method}: {refused}");
+        }
+        assert_eq!((sent.load(Ordering::Relaxed), metrics.writes_held_back.get()), (6, 4));
+        fence.deadline.set(Instant::now() + Duration::from_hours(1));
+        assert!(ask(&Method::PATCH).await.is_ok(), "it leads again");
+    }
+}

@@ -4,13 +4,19 @@ use kube::ResourceExt as _;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use super::wanted::SPEC_HASH;
+use super::wanted::{POOL_GENERATION, SPEC_HASH};
 use crate::crd::resources::WorkerPool;
 use crate::operator::status::MANAGER;
 
 /// Whether an object belongs to the pool.
 pub(super) fn is_ours(found: &DynamicObject, pool: &WorkerPool) -> bool {
     found.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == pool.metadata.uid.as_ref())
+}
+
+/// Whether an object was applied from a pool of a later generation than the one that is known here: who knows that one has led since.
+pub(super) fn is_of_a_later(found: &DynamicObject, pool: &WorkerPool) -> bool {
+    let applied = found.annotations().get(POOL_GENERATION).and_then(|generation| generation.parse::<i64>().ok());
+    applied.is_some_and(|applied| applied > pool.metadata.generation.unwrap_or(0))
 }
 
 /// Whether an object was applied from this, whatever was done to it since.

@@ -42,16 +42,17 @@ impl Memory {
         self.lock().get(&(pool.to_owned(), kind.to_owned()))?.applied.clone()
     }
 
-    /// Somebody has changed the object: `Ok` when it is put back, or how long it is left alone.
-    pub(super) fn put_back(&self, pool: &str, kind: &str, now: Instant) -> Result<(), Duration> {
+    /// Somebody has changed the object: `Ok` when it is to be put back, or how long it is left alone.
+    pub(super) fn may_put_back(&self, pool: &str, kind: &str, now: Instant) -> Result<(), Duration> {
         let mut all = self.lock();
         let times = &mut all.entry((pool.to_owned(), kind.to_owned())).or_default().put_back;
         times.retain(|time| now.duration_since(*time) < WINDOW);
-        if times.len() >= TIMES {
-            return Err(WINDOW.saturating_sub(now.duration_since(times[0])));
-        }
-        times.push(now);
-        Ok(())
+        if times.len() >= TIMES { Err(WINDOW.saturating_sub(now.duration_since(times[0]))) } else { Ok(()) }
+    }
+
+    /// It was put back. A write that met another one does not count: it is tried again.
+    pub(super) fn was_put_back(&self, pool: &str, kind: &str, now: Instant) {
+        self.lock().entry((pool.to_owned(), kind.to_owned())).or_default().put_back.push(now);
     }
 }
 
@@ -63,10 +64,15 @@ mod tests {
     fn the_fourth_time_within_ten_minutes_waits_until_the_first_is_over() {
         let (memory, start) = (Memory::default(), Instant::now());
         let minute = |minute: u64| start + Duration::from_mins(minute);
-        assert_eq!((0..3).map(|at| memory.put_back("a", "Deployment", minute(at))).collect::<Vec<_>>(), [Ok(()); 3]);
-        assert_eq!(memory.put_back("a", "Deployment", minute(4)), Err(Duration::from_mins(6)));
-        assert_eq!(memory.put_back("b", "Deployment", minute(4)), Ok(()), "another pool");
-        assert_eq!(memory.put_back("a", "Deployment", minute(10)), Ok(()));
-        assert_eq!(memory.put_back("a", "Deployment", minute(10)), Err(Duration::from_mins(1)));
+        for at in 0..3 {
+            assert_eq!(memory.may_put_back("a", "Deployment", minute(at)), Ok(()));
+            assert_eq!(memory.may_put_back("a", "Deployment", minute(at)), Ok(()), "what was not done does not count");
+            memory.was_put_back("a", "Deployment", minute(at));
+        }
+        assert_eq!(memory.may_put_back("a", "Deployment", minute(4)), Err(Duration::from_mins(6)));
+        assert_eq!(memory.may_put_back("b", "Deployment", minute(4)), Ok(()), "another pool");
+        assert_eq!(memory.may_put_back("a", "Deployment", minute(10)), Ok(()));
+        memory.was_put_back("a", "Deployment", minute(10));
+        assert_eq!(memory.may_put_back("a", "Deployment", minute(10)), Err(Duration::from_mins(1)));
     }
 }

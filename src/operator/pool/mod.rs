@@ -22,7 +22,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, ListParams, Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -38,7 +38,7 @@ use super::status;
 use crate::crd::resources::{Mode, WorkerPool, WorkerPoolStatus};
 use told::Fleet;
 
-/// A name that is taken, or a right that is missing, may change without telling us.
+/// A name that is taken, a right that is missing, or a policy that refuses may change without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Runs the controller until `shutdown`.
@@ -47,12 +47,13 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
     let ours = all.clone().labels(wanted::MANAGED);
     let (triggers, triggered) = mpsc::channel(auto::TRIGGERS_MAX);
     let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
+    // Of what belongs to a pool only the metadata is watched: that something has changed is all that is to be known.
     let controller = Controller::new(context.all::<WorkerPool>(), all.clone())
         .reconcile_on(triggered)
         .owns(context.all::<Deployment>(), ours.clone())
         .owns(context.all::<ServiceAccount>(), ours.clone())
         .owns(context.all::<PodDisruptionBudget>(), ours)
-        .watches(context.all::<Pod>(), all.labels(wanted::WORKERS), |pod| {
+        .watches(context.all::<PartialObjectMeta<Pod>>(), all.labels(wanted::WORKERS), |pod| {
             let pool = pod.labels().get(wanted::POOL)?;
             Some(ObjectRef::new(pool).within(&pod.namespace()?))
         });
@@ -71,10 +72,10 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
     let (next, action) = match applied(&pool, &context).await {
         Ok(fleet) => (told::status(&pool, &fleet, &status::now()), Action::await_change()),
         Err(Stop::Say(next, again)) => (*next, again.map_or_else(Action::await_change, Action::requeue)),
-        Err(Stop::Failed(Error::Cluster(kube::Error::Api(answer)))) if answer.code == 403 => {
-            (told::forbidden(&pool, &answer.message, &status::now()), Action::requeue(LOOK_AGAIN))
-        }
-        Err(Stop::Failed(error)) => return Err(error),
+        Err(Stop::Failed(error)) => match told::refused(&pool, &error, &status::now()) {
+            Some(next) => (next, Action::requeue(LOOK_AGAIN)),
+            None => return Err(error),
+        },
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
     Ok(action)
@@ -125,6 +126,12 @@ async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
     Ok(fleet)
 }
 
+/// Whether the pool is not any more what is known here: a child that claims to be of a later one may be wrong.
+async fn is_outdated(pool: &WorkerPool, context: &Context) -> kube::Result<bool> {
+    let now = context.beside::<WorkerPool>(pool).get_metadata_opt(&pool.name_any()).await?;
+    Ok(now.is_none_or(|now| now.metadata.generation != pool.metadata.generation))
+}
+
 /// Applies one object, unless it is as it is wanted; how it is then.
 async fn one_applied(pool: &WorkerPool, context: &Context, kind: &ApiResource, mut wanted: Value) -> Result<DynamicObject, Stop> {
     let api = Api::<DynamicObject>::namespaced_with(context.cluster.clone(), &pool.namespace().unwrap_or_default(), kind);
@@ -135,23 +142,28 @@ async fn one_applied(pool: &WorkerPool, context: &Context, kind: &ApiResource, m
         if !compare::is_ours(found, pool) {
             return say(told::name_taken(pool, &kind.kind, &name, &status::now()), LOOK_AGAIN);
         }
+        if compare::is_of_a_later(found, pool) && is_outdated(pool, context).await? {
+            return Err(Stop::Failed(Error::Outdated));
+        }
         if compare::was_applied_from(found, &wanted)
             && let Some(applied) = context.pools.last(&uid, &kind.kind)
         {
             let Some(field) = compare::first_difference(found, &applied, &wanted) else { return Ok(found.clone()) };
-            if let Err(again) = context.pools.put_back(&uid, &kind.kind, Instant::now()) {
+            if let Err(again) = context.pools.may_put_back(&uid, &kind.kind, Instant::now()) {
                 let manager = compare::last_other_manager(found);
                 return say(told::contested(pool, &kind.kind, &field, manager.as_deref(), &status::now()), again);
             }
         }
-        // One that was deleted in between is not made again by accident.
+        // One that was deleted in between is not made again by accident, and one that was written in between is looked at again.
         wanted["metadata"]["uid"] = json!(found.uid());
+        wanted["metadata"]["resourceVersion"] = json!(found.resource_version());
     }
     let object = api.patch(&name, &PatchParams::apply(status::MANAGER).force(), &Patch::Apply(&wanted)).await?;
     context.pools.applied(&uid, &kind.kind, &object);
     if let Some(found) = found.filter(|found| compare::was_applied_from(found, &wanted))
         && let Some(field) = compare::first_difference(&found, &object, &wanted)
     {
+        context.pools.was_put_back(&uid, &kind.kind, Instant::now());
         let note = format!("`{field}` of {} {name} was changed by hand and is put back; change the WorkerPool, or its /scale", kind.kind);
         context.event(pool, EventType::Normal, "PutBack", &note).await;
     }

@@ -56,6 +56,9 @@ pub(super) fn laid_over(ours: &Value, theirs: &Value) -> Result<Value, String> {
             container["securityContext"] = hardened;
         }
     }
+    if let Some(name) = weak_annotation(&merged["metadata"]["annotations"]) {
+        return Err(weaker(&format!("metadata.annotations[{name}]")));
+    }
     refuse_weaker(&merged["spec"])?;
     Ok(merged)
 }
@@ -140,9 +143,13 @@ fn merge_lists(keys: &[&str], ours: &[Value], theirs: &[Value]) -> Vec<Value> {
 /// Kinds of volumes that the standard allows.
 const VOLUMES: &[&str] = &["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 
+fn weaker(path: &str) -> String {
+    format!("`template.{path}` is more than the Pod Security standard `restricted` allows")
+}
+
 /// The controls of the Pod Security standard `restricted`, of Kubernetes 1.34.
 fn refuse_weaker(pod: &Value) -> Result<(), String> {
-    let weaker = |path: String| Err(format!("`template.spec.{path}` is more than the Pod Security standard `restricted` allows"));
+    let weaker = |path: String| Err(weaker(&format!("spec.{path}")));
     for name in ["hostNetwork", "hostPID", "hostIPC"] {
         if pod[name] == true {
             return weaker(name.to_owned());
@@ -164,12 +171,35 @@ fn refuse_weaker(pod: &Value) -> Result<(), String> {
             if let Some(name) = weak_context(context).or_else(|| weak_container(context)) {
                 return weaker(format!("{place}.securityContext.{name}"));
             }
+            if let Some(path) = other_host(container) {
+                return weaker(format!("{place}.{path}"));
+            }
             if container["ports"].as_array().into_iter().flatten().any(|port| port["hostPort"].as_u64().is_some_and(|port| port > 0)) {
                 return weaker(format!("{place}.ports"));
             }
         }
     }
     Ok(())
+}
+
+/// A probe or a handler that names a host: the kubelet would send its requests there, from the node.
+fn other_host(container: &Value) -> Option<String> {
+    let places = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle/postStart", "lifecycle/preStop"];
+    places.iter().flat_map(|place| ["httpGet", "tcpSocket"].map(|how| format!("/{place}/{how}/host"))).find_map(|pointer| {
+        let host = container.pointer(&pointer).filter(|host| !host.is_null() && *host != "")?;
+        Some(format!("{} ({host})", pointer[1..].replace('/', ".")))
+    })
+}
+
+/// The annotations by which AppArmor was set before it had a field.
+const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+fn weak_annotation(annotations: &Value) -> Option<&str> {
+    let mut weak = annotations.as_object().into_iter().flatten().filter(|(name, profile)| {
+        let profile = profile.as_str().unwrap_or_default();
+        name.starts_with(APP_ARMOR) && !profile.is_empty() && profile != "runtime/default" && !profile.starts_with("localhost/")
+    });
+    weak.next().map(|(name, _)| name.as_str())
 }
 
 /// A field of a pod's or a container's context that is too weak.
@@ -247,10 +277,26 @@ mod tests {
             container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
             json!({"spec": {"containers": [container]}})
         };
+        let context = |context: Value| json!({"spec": {"securityContext": context}});
+        let proxy = |fields: Value| {
+            let mut template = worker(fields);
+            template["spec"]["containers"][0]["name"] = json!("proxy");
+            template
+        };
+        let app_armor = "container.apparmor.security.beta.kubernetes.io/worker";
         let beside = |context: Value| json!({"spec": {"initContainers": [{"name": "init", "image": "i", "securityContext": context}]}});
         let table = [
             (json!({"spec": {"$patch": "replace"}}), "template.spec.$patch"),
             (json!({"spec": {"hostNetwork": true}}), "template.spec.hostNetwork"),
+            (json!({"spec": {"hostPID": true}}), "template.spec.hostPID"),
+            (json!({"spec": {"hostIPC": true}}), "template.spec.hostIPC"),
+            (json!({"spec": {"ephemeralContainers": [{"name": "debug"}]}}), "template.spec.ephemeralContainers"),
+            (context(json!({"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})), "template.spec.securityContext.sysctls"),
+            (context(json!({"seLinuxOptions": {"user": "root"}})), "template.spec.securityContext.seLinuxOptions"),
+            (context(json!({"appArmorProfile": {"type": "Unconfined"}})), "template.spec.securityContext.appArmorProfile"),
+            (context(json!({"windowsOptions": {"hostProcess": true}})), "template.spec.securityContext.windowsOptions"),
+            (context(json!({"runAsUser": 0})), "template.spec.securityContext.runAsUser"),
+            (json!({"metadata": {"annotations": {app_armor: "unconfined"}}}), &format!("template.metadata.annotations[{app_armor}]")),
             (json!({"spec": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}), "template.spec.volumes[0]"),
             (json!({"spec": {"securityContext": {"runAsNonRoot": false}}}), "template.spec.securityContext.runAsNonRoot"),
             (json!({"spec": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}}), "securityContext.seccompProfile"),
@@ -263,6 +309,16 @@ mod tests {
             (worker(json!({"securityContext": {"privileged": true}})), "containers[worker].securityContext.privileged"),
             (worker(json!({"securityContext": {"runAsUser": 0}})), "containers[worker].securityContext.runAsUser"),
             (worker(json!({"ports": [{"containerPort": 1, "hostPort": 1}]})), "containers[worker].ports"),
+            (worker(json!({"securityContext": {"procMount": "Unmasked"}})), "containers[worker].securityContext.procMount"),
+            (worker(json!({"securityContext": {"seLinuxOptions": {"type": "x"}}})), "containers[worker].securityContext.seLinuxOptions"),
+            (
+                proxy(json!({"livenessProbe": {"httpGet": {"port": 80, "host": "10.0.0.1"}}})),
+                "containers[proxy].livenessProbe.httpGet.host",
+            ),
+            (proxy(json!({"readinessProbe": {"tcpSocket": {"port": 80, "host": "x"}}})), "containers[proxy].readinessProbe.tcpSocket.host"),
+            (proxy(json!({"startupProbe": {"httpGet": {"port": 80, "host": "x"}}})), "containers[proxy].startupProbe.httpGet.host"),
+            (proxy(json!({"lifecycle": {"preStop": {"tcpSocket": {"port": 1, "host": "x"}}}})), "proxy].lifecycle.preStop.tcpSocket.host"),
+            (proxy(json!({"lifecycle": {"postStart": {"httpGet": {"port": 1, "host": "x"}}}})), "proxy].lifecycle.postStart.httpGet.host"),
             (beside(json!({"allowPrivilegeEscalation": true})), "initContainers[init].securityContext.allowPrivilegeEscalation"),
             (beside(json!({"capabilities": {"add": ["SYS_ADMIN"]}})), "initContainers[init].securityContext.capabilities.add"),
             (beside(json!({"capabilities": {"drop": ["CHOWN"]}})), "initContainers[init].securityContext.capabilities.drop"),
@@ -271,5 +327,7 @@ mod tests {
             let error = laid_over(&ours(), &theirs).unwrap_err();
             assert!(error.contains(path), "{path} is not in {error}");
         }
+        let allowed = proxy(json!({"livenessProbe": {"httpGet": {"port": 80, "host": ""}}, "readinessProbe": {"tcpSocket": {"port": 80}}}));
+        assert!(laid_over(&ours(), &allowed).is_ok(), "a probe of the pod itself");
     }
 }

@@ -3,26 +3,27 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::api::DurationMs;
+use crate::crd::resources::Reason;
 
 /// A pod that was ready before says nothing of the present.
 const FRESH_SECONDS: i64 = 30;
 
 /// What a container waits for when a person has to do something. The kubelet says `ErrImagePull` and `ImagePullBackOff` in turns.
-const TROUBLE: &[(&str, &str)] = &[
-    ("ErrImagePull", "ImagePullBackOff"),
-    ("ImagePullBackOff", "ImagePullBackOff"),
-    ("InvalidImageName", "InvalidImageName"),
-    ("ErrImageNeverPull", "ErrImageNeverPull"),
-    ("CrashLoopBackOff", "CrashLoopBackOff"),
-    ("CreateContainerConfigError", "CreateContainerConfigError"),
-    ("CreateContainerError", "CreateContainerError"),
-    ("RunContainerError", "RunContainerError"),
+const TROUBLE: &[(&str, Reason)] = &[
+    ("ErrImagePull", Reason::ImagePullBackOff),
+    ("ImagePullBackOff", Reason::ImagePullBackOff),
+    ("InvalidImageName", Reason::InvalidImageName),
+    ("ErrImageNeverPull", Reason::ErrImageNeverPull),
+    ("CrashLoopBackOff", Reason::CrashLoopBackOff),
+    ("CreateContainerConfigError", Reason::CreateContainerConfigError),
+    ("CreateContainerError", Reason::CreateContainerError),
+    ("RunContainerError", Reason::RunContainerError),
 ];
 
 /// What keeps a pod from being ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
     pub(super) message: String,
     /// More room or time may help; the others need a person.
     pub(super) may_pass: bool,
@@ -59,14 +60,14 @@ fn of_containers(pod: &Pod) -> Option<Trouble> {
         let (_, reason) = TROUBLE.iter().find(|(known, _)| waiting.reason.as_deref() == Some(*known))?;
         let message = match waiting.message.as_deref() {
             // Names and times in it change with every try.
-            _ if *reason == "CrashLoopBackOff" => format!("container {} ends again and again: see `kubectl logs`", container.name),
-            _ if *reason == "ImagePullBackOff" => {
+            _ if *reason == Reason::CrashLoopBackOff => format!("container {} ends again and again: see `kubectl logs`", container.name),
+            _ if *reason == Reason::ImagePullBackOff => {
                 format!("image {} cannot be pulled: is the name right, and does the node reach it?", container.image)
             }
             Some(message) => message.to_owned(),
             None => format!("container {} does not start", container.name),
         };
-        Some(Trouble { reason, message: named(pod, &message), may_pass: false })
+        Some(Trouble { reason: reason.clone(), message: named(pod, &message), may_pass: false })
     })
 }
 
@@ -76,5 +77,5 @@ fn unschedulable(pod: &Pod) -> Option<Trouble> {
         condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
     })?;
     let message = named(pod, found.message.as_deref().unwrap_or("no node has room for it"));
-    Some(Trouble { reason: "Unschedulable", message, may_pass: true })
+    Some(Trouble { reason: Reason::Unschedulable, message, may_pass: true })
 }

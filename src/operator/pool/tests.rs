@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::compare::{first_difference, last_other_manager, was_applied_from};
+use super::compare::{first_difference, is_of_a_later, last_other_manager, was_applied_from};
 use super::pods::trouble;
 use super::told::{Fleet, status};
 use super::wanted::{queue_pool, wanted};
@@ -85,6 +85,25 @@ fn what_is_as_it_was_applied_is_not_applied_again() {
     }
     let other = deployment(json!({"slots": {"turns": 1}}));
     assert!(!was_applied_from(&found(&wanted), &other));
+}
+
+/// A leader that was stopped knows an old pool, and finds what the next one has made of a newer one.
+#[test]
+fn what_was_applied_from_a_later_pool_is_left_alone() {
+    let generation = |generation: i64, replicas: i32| {
+        let mut pool = pool(json!({"replicas": replicas}));
+        pool.metadata.generation = Some(generation);
+        pool
+    };
+    let applied = found(&wanted(&generation(9, 1), 1, &config()).unwrap()[2]);
+    let table = [(8, true), (9, false), (10, false)];
+    for (known, later) in table {
+        assert_eq!(is_of_a_later(&applied, &generation(known, 2)), later, "{known}");
+    }
+    let before = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "of an older release"}});
+    assert!(!is_of_a_later(&found(&before), &generation(1, 1)));
+    // What does not change the object is no reason to apply it again.
+    assert!(was_applied_from(&applied, &wanted(&generation(10, 1), 1, &config()).unwrap()[2]));
 }
 
 #[test]

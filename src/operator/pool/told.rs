@@ -6,8 +6,9 @@ use super::auto;
 use super::pods::Trouble;
 use super::wanted::selector;
 use crate::api::DurationMs;
-use crate::crd::resources::{Standing, WorkerPool, WorkerPoolStatus};
+use crate::crd::resources::{Reason, Standing, WorkerPool, WorkerPoolStatus};
 use crate::machine::scaling::{self, Cause, Stuck};
+use crate::operator::context::Error;
 
 /// Of a reason in a status.
 const TEXT_CHARACTERS_MAX: usize = 512;
@@ -45,8 +46,8 @@ impl Fleet {
         }
         if let Some(trouble) = &self.trouble {
             let cause = match trouble.reason {
-                "Unschedulable" => Cause::Unschedulable,
-                "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => Cause::Image,
+                Reason::Unschedulable => Cause::Unschedulable,
+                Reason::ImagePullBackOff | Reason::InvalidImageName | Reason::ErrImageNeverPull => Cause::Image,
                 _ => Cause::Crash,
             };
             stuck.push(Stuck { count: all.saturating_sub(ready).max(1), cause, detail: trouble.message.clone() });
@@ -56,7 +57,7 @@ impl Fleet {
     }
 }
 
-fn said(pool: &WorkerPool, standing: Standing, reason: &str, message: &str, now: &str) -> WorkerPoolStatus {
+fn said(pool: &WorkerPool, standing: Standing, reason: &Reason, message: &str, now: &str) -> WorkerPoolStatus {
     let generation = pool.metadata.generation.unwrap_or(0);
     let mut next = WorkerPoolStatus { observed_generation: generation, ..pool.status.clone().unwrap_or_default() };
     next.conditions.stand(standing, reason, message, generation, now);
@@ -69,14 +70,14 @@ fn said(pool: &WorkerPool, standing: Standing, reason: &str, message: &str, now:
 
 /// The pool itself is wrong.
 pub(super) fn invalid(pool: &WorkerPool, what: &str, now: &str) -> WorkerPoolStatus {
-    said(pool, Standing::STALLED, "InvalidSpec", &format!("{what}; the pods stay as they are"), now)
+    said(pool, Standing::STALLED, &Reason::InvalidSpec, &format!("{what}; the pods stay as they are"), now)
 }
 
 /// Somebody else has an object of our name.
 pub(super) fn name_taken(pool: &WorkerPool, kind: &str, name: &str, now: &str) -> WorkerPoolStatus {
     let message =
         format!("there is a {kind} {name} that does not belong to this pool: it is not touched; rename the pool or remove the {kind}");
-    said(pool, Standing::STALLED, "NameTaken", &message, now)
+    said(pool, Standing::STALLED, &Reason::NameTaken, &message, now)
 }
 
 /// Somebody changes a field back whenever we have put it back.
@@ -85,15 +86,37 @@ pub(super) fn contested(pool: &WorkerPool, kind: &str, field: &str, manager: Opt
     let message = format!(
         "`{field}` of the {kind} was put back three times in ten minutes, and {manager:?} changes it again: stop that, or change the WorkerPool; it is put back again later"
     );
-    said(pool, Standing::STALLED, "FieldConflict", &message, now)
+    said(pool, Standing::STALLED, &Reason::FieldConflict, &message, now)
+}
+
+/// What is said when the API server does not take what the pool asks for, however often it is sent; absent when that may pass by itself.
+pub(super) fn refused(pool: &WorkerPool, error: &Error, now: &str) -> Option<WorkerPoolStatus> {
+    let Error::Cluster(kube::Error::Api(answer)) = error else { return None };
+    match answer.code {
+        403 => Some(forbidden(pool, &answer.message, now)),
+        400 | 422 => Some(not_taken(pool, &answer.message, now)),
+        // A field that the schema does not have is the API server's own fault to it.
+        500 if NOT_TYPED.iter().any(|words| answer.message.starts_with(words)) => Some(not_taken(pool, &answer.message, now)),
+        _ => None,
+    }
+}
+
+/// How the API server begins to say that what was applied does not fit its schema, or its types.
+const NOT_TYPED: [&str; 2] = ["failed to create typed patch object", "failed to convert new object"];
+
+fn not_taken(pool: &WorkerPool, error: &str, now: &str) -> WorkerPoolStatus {
+    let what = format!(
+        "the API server does not take what this pool asks for: {error}; correct that field where it comes from, `spec.template`, `spec.resources` or `spec.nodeSelector`"
+    );
+    invalid(pool, &what, now)
 }
 
 /// The API server does not let us.
-pub(super) fn forbidden(pool: &WorkerPool, error: &str, now: &str) -> WorkerPoolStatus {
+fn forbidden(pool: &WorkerPool, error: &str, now: &str) -> WorkerPoolStatus {
     let message = format!(
         "the API server does not let the operator make what this pool needs: {error}; give its ServiceAccount the rights, or use a namespace that it may work in"
     );
-    said(pool, Standing::STALLED, "Forbidden", &message, now)
+    said(pool, Standing::STALLED, &Reason::Forbidden, &message, now)
 }
 
 /// What the Deployment and its pods say of the pool.
@@ -106,18 +129,18 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
     let so_many = format!("{ready} of {wanted} pods are ready");
     let mut next = if let Some(failing) = failing {
         let message = format!("no pod can be made: {}", failing.message.as_deref().unwrap_or("the Deployment does not say why"));
-        said(pool, Standing::STALLED, "PodsRefused", &message, now)
+        said(pool, Standing::STALLED, &Reason::PodsRefused, &message, now)
     } else if fleet.is_complete() && wanted == 0 {
-        said(pool, Standing::READY, "ScaledToZero", "no pods, as wanted: runs of this pool wait", now)
+        said(pool, Standing::READY, &Reason::ScaledToZero, "no pods, as wanted: runs of this pool wait", now)
     } else if fleet.is_complete() {
-        said(pool, Standing::READY, "PodsReady", &format!("all {wanted} pods are ready"), now)
+        said(pool, Standing::READY, &Reason::PodsReady, &format!("all {wanted} pods are ready"), now)
     } else if let Some(trouble) = &fleet.trouble {
         let standing = if trouble.may_pass { Standing::RECONCILING } else { Standing::STALLED };
-        said(pool, standing, trouble.reason, &format!("{so_many}: {}", trouble.message), now)
+        said(pool, standing, &trouble.reason, &format!("{so_many}: {}", trouble.message), now)
     } else if let Some(late) = late {
-        said(pool, Standing::STALLED, "PodsNotReady", &format!("{so_many}: {}", late.message.as_deref().unwrap_or_default()), now)
+        said(pool, Standing::STALLED, &Reason::PodsNotReady, &format!("{so_many}: {}", late.message.as_deref().unwrap_or_default()), now)
     } else {
-        said(pool, Standing::RECONCILING, "PodsStarting", &so_many, now)
+        said(pool, Standing::RECONCILING, &Reason::PodsStarting, &so_many, now)
     };
     (next.replicas, next.ready_replicas, next.desired_replicas) = (all, ready, Some(wanted));
     follows(&mut next, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
@@ -130,7 +153,7 @@ fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, genera
         (next.busy, next.backlog, next.oldest, next.scaling_reason) = (None, None, None, None);
         next.decisions.clear();
         if next.conditions.get("Scaling").is_some() {
-            next.conditions.set("Scaling", "False", "NotAuto", "`spec.replicas` is the number of pods", generation, now);
+            next.conditions.set("Scaling", "False", &Reason::NotAuto, "`spec.replicas` is the number of pods", generation, now);
         }
         return;
     };
@@ -147,7 +170,18 @@ fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, genera
     next.decisions.clone_from(&following.decisions);
     // The last one is the most urgent.
     match following.conditions.last() {
-        Some(condition) => next.conditions.set("Scaling", "False", condition.name(), &cut(&condition.to_string()), generation, now),
-        None => next.conditions.set("Scaling", "True", "FollowsTheWork", "the number of pods follows the work", generation, now),
+        Some(condition) => next.conditions.set("Scaling", "False", &reason(condition), &cut(&condition.to_string()), generation, now),
+        None => next.conditions.set("Scaling", "True", &Reason::FollowsTheWork, "the number of pods follows the work", generation, now),
+    }
+}
+
+fn reason(condition: &scaling::Condition) -> Reason {
+    match condition {
+        scaling::Condition::SignalUnknown => Reason::SignalUnknown,
+        scaling::Condition::SignalOld(_) => Reason::SignalOld,
+        scaling::Condition::Stuck { .. } => Reason::PodsStuck,
+        scaling::Condition::AtMax { .. } => Reason::AtMax,
+        scaling::Condition::NotForLackOfPods { .. } => Reason::NotForLackOfPods,
+        scaling::Condition::TargetBelowStart { .. } => Reason::TargetBelowStart,
     }
 }

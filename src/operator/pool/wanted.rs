@@ -19,6 +19,8 @@ pub(super) const POOL: &str = "everloop.dev/pool";
 pub(super) const WORKERS: &str = "app.kubernetes.io/name=everloop,app.kubernetes.io/component=worker";
 /// Tells of what an applied object was made, so that an equal one is not applied again.
 pub(super) const SPEC_HASH: &str = "everloop.dev/spec-hash";
+/// Of the pool when the object was applied.
+pub(super) const POOL_GENERATION: &str = "everloop.dev/pool-generation";
 /// Where a worker answers probes.
 const PROBES_PORT: u16 = 7402;
 
@@ -92,7 +94,7 @@ pub(super) fn wanted(pool: &WorkerPool, replicas: i32, config: &Config) -> Resul
         });
         let hash = hex(&Sha256::digest(object.to_string().as_bytes())[..8]);
         object["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("everloop");
-        object["metadata"]["annotations"] = json!({SPEC_HASH: hash});
+        object["metadata"]["annotations"] = json!({SPEC_HASH: hash, POOL_GENERATION: pool.metadata.generation.unwrap_or(0).to_string()});
         object
     }))
 }

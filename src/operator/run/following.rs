@@ -112,6 +112,11 @@ impl Following {
         after
     }
 
+    /// What an object knows of its run may be wrong: it is to look again, whatever was told.
+    pub(super) fn doubt(&self, namespace: &Name, id: &RunId, object: &str) {
+        self.lock().runs.entry(key(namespace, id)).or_default().objects.insert(object.to_owned(), Instant::now());
+    }
+
     /// Nothing more is to be learned.
     pub(super) fn end(&self, namespace: &Name, id: &RunId, object: &str) {
         let (mut runs, key) = (self.lock(), key(namespace, id));
@@ -223,6 +228,9 @@ mod tests {
         let after = following.known(&shop, &id, "a", 0, &view("Running", Some("kubernetes")));
         assert!((LOOK_AGAIN / 2..=LOOK_AGAIN).contains(&after), "{after:?}");
         assert!(matches!(following.news(&shop, &id, "a"), News::None(_)));
+        following.doubt(&shop, &id, "a");
+        assert_eq!(following.news(&shop, &id, "a"), News::Look(0), "what it knows may be wrong");
+        following.known(&shop, &id, "a", 0, &view("Running", Some("kubernetes")));
         assert_eq!(following.begin(&shop, &id, "b"), 0);
         assert_eq!(names(&following.tell(change("Paused"))), ["a", "b"]);
         assert!(matches!(following.news(&shop, &id, "a"), News::Told(told) if told.status.as_str() == "Paused"));

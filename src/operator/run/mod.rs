@@ -20,6 +20,7 @@ use futures_util::stream;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -72,11 +73,10 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
         }
         Step::Look { namespace, id, cancel, suspend } => {
             let (of, queue) = (Followed::new(&context, &run, &namespace, &id), context.queue(&namespace));
-            if cancel {
-                cancel_once(&queue, &run, &id, "the WorkflowRun asks for it").await?;
-            }
-            if let Some(suspend) = suspend {
-                hold(&queue, &run, &id, suspend).await?;
+            if let Err(error) = pass_on(&queue, &run, &id, cancel, suspend).await {
+                // It is to be looked at when the service is back: what is said now is not to stay.
+                context.following.doubt(&namespace, &id, &of.name);
+                return not_passed_on(&context, &run, error).await;
             }
             let mirrored = |view: &RunView| plan::mirrored(&run, view, &status::now());
             match context.following.news(&namespace, &id, &of.name) {
@@ -98,10 +98,11 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
         Step::Expire(after) => Action::requeue(after),
         Step::Cancel { namespace, id } => {
             if let Err(error) = cancel_once(&context.queue(&namespace), &run, &id, "the WorkflowRun was deleted").await {
-                if status::since(run.metadata.deletion_timestamp.as_ref()) < plan::CANCEL_WITHIN {
-                    return Err(error.into());
-                }
+                let Some(note) = plan::given_up(&run, &id, &error, &status::now()) else {
+                    return not_passed_on(&context, &run, error).await;
+                };
                 tracing::warn!(run = %id, %error, "a WorkflowRun goes although its run could not be cancelled");
+                context.event(&*run, EventType::Warning, plan::NOT_CANCELLED, &note).await;
             }
             set_finalizers(&context, &run, plan::others(&run)).await?;
             context.following.end(&namespace, &id, &run.name_any());
@@ -109,6 +110,25 @@ async fn reconcile(run: Arc<WorkflowRun>, context: Arc<Context>) -> Result<Actio
         }
     };
     Ok(action)
+}
+
+/// Passes on what the object asks of its open run.
+async fn pass_on(queue: &Client, run: &WorkflowRun, id: &RunId, cancel: bool, suspend: Option<bool>) -> Result<(), ClientError> {
+    if cancel {
+        cancel_once(queue, run, id, "the WorkflowRun asks for it").await?;
+    }
+    match suspend {
+        Some(suspend) => hold(queue, run, id, suspend).await,
+        None => Ok(()),
+    }
+}
+
+/// Says why what the object asks for is not passed on yet. It is tried again.
+async fn not_passed_on(context: &Context, run: &WorkflowRun, error: ClientError) -> Result<Action, Error> {
+    if !is_over(&error) {
+        write(context, run, &plan::not_passed_on(run, &error, &status::now())).await?;
+    }
+    Err(error.into())
 }
 
 /// Asks a run to end, once for each object, however often an operator dies in between. A run that is over needs no asking.

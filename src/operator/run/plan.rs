@@ -7,15 +7,15 @@ use kube::ResourceExt as _;
 use crate::api::http::StartRun;
 use crate::api::{Code, Json, Name, Origin, Problem, RunId, RunStatus, RunView};
 use crate::client::ClientError;
-use crate::crd::resources::{Standing, WorkflowRun, WorkflowRunStatus};
-use crate::operator::context::in_words;
+use crate::crd::resources::{INPUT_BYTES_MAX, Reason, Standing, WorkflowRun, WorkflowRunStatus};
+use crate::operator::context::{in_words, refusal};
 use crate::operator::orphans::{ORIGIN, origin_of};
 use crate::operator::status::{GRACE, since, time};
 
 /// Holds an object until its run is asked to end.
 pub(in crate::operator) const FINALIZER: &str = "everloop.dev/cancel";
 /// A deleted object waits for the queue service at most for so long.
-pub(super) const CANCEL_WITHIN: Duration = Duration::from_mins(5);
+const CANCEL_WITHIN: Duration = Duration::from_mins(5);
 /// A workflow that is missing is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Of results and errors in a status.
@@ -90,7 +90,7 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
         let (id, generation) = (id_of(run), run.metadata.generation.unwrap_or(0));
         return match id.parse::<RunId>() {
             Ok(_) => Step::Write(Box::new(WorkflowRunStatus { observed_generation: generation, run_id: Some(id), ..before })),
-            Err(error) => unless_said(run, stalled(run, "InvalidSpec", &error.to_string(), now)),
+            Err(error) => unless_said(run, stalled(run, &Reason::InvalidSpec, &error.to_string(), now)),
         };
     };
     if before.accepted_at.is_some() {
@@ -104,7 +104,7 @@ pub(super) fn plan(run: &WorkflowRun, now: &str) -> Step {
     };
     match start(run, id.clone(), origin) {
         Ok(start) => Step::Start(Box::new(Planned { namespace, id, start })),
-        Err(message) => unless_said(run, stalled(run, "InvalidSpec", &message, now)),
+        Err(message) => unless_said(run, stalled(run, &Reason::InvalidSpec, &message, now)),
     }
 }
 
@@ -148,6 +148,13 @@ fn start(run: &WorkflowRun, id: RunId, origin: Option<Origin>) -> Result<StartRu
         (None, None) => Json::default(),
         (Some(_), Some(_)) => return Err("give `input` or `inputJSON`, not both".to_owned()),
     };
+    let bytes = input.get().len();
+    if bytes > INPUT_BYTES_MAX {
+        let field = if run.spec.input.is_some() { "input" } else { "inputJSON" };
+        return Err(format!(
+            "`spec.{field}` has {bytes} bytes as JSON, and an object may carry {INPUT_BYTES_MAX}: put the data elsewhere, such as a ConfigMap, and its name into the input, or start the run over HTTP (`everloop run`), which takes up to 1 MiB"
+        ));
+    }
     let workflow = run.spec.workflow.parse::<Name>().map_err(|e| format!("`spec.workflow`: {e}"))?;
     Ok(StartRun { workflow, id: Some(id), input, origin })
 }
@@ -165,10 +172,10 @@ pub(super) fn accepted(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
 
 /// The status that mirrors a run.
 pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> WorkflowRunStatus {
-    let mut next = standing(run, Standing::READY, "Accepted", "the run is accepted", now);
+    let mut next = standing(run, Standing::READY, &Reason::Accepted, "the run is accepted", now);
     let generation = next.observed_generation;
-    let mut set = |kind, status, reason: &str, message: &str| next.conditions.set(kind, status, reason, message, generation, now);
-    let phase = format!("{:?}", view.status);
+    let mut set = |kind, status, reason: &Reason, message: &str| next.conditions.set(kind, status, reason, message, generation, now);
+    let phase = Reason::Run(view.status);
     let closed = view.status.is_closed();
     let (status, message) = if closed { ("True", "the run has ended") } else { ("False", "the run is open") };
     set("Closed", status, &phase, message);
@@ -180,9 +187,9 @@ pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
     };
     set("Succeeded", status, &phase, message);
     if let Some(blocked) = &view.blocked {
-        set("Stalled", "True", &blocked.reason, &blocked.message);
+        set("Stalled", "True", &Reason::Blocked(blocked.reason.clone()), &blocked.message);
     }
-    next.phase = Some(if view.blocked.is_some() { "Blocked".to_owned() } else { phase });
+    next.phase = Some(if view.blocked.is_some() { "Blocked".to_owned() } else { phase.to_string() });
     next.version = Some(view.version.to_string());
     let result = view.result.as_ref().map(|result| result.get().to_owned());
     next.result_truncated = result.as_ref().is_some_and(|result| result.len() > TEXT_BYTES_MAX);
@@ -196,14 +203,14 @@ pub(super) fn mirrored(run: &WorkflowRun, view: &RunView, now: &str) -> Workflow
 /// What the object asks of its open run, and has been passed on before this is written.
 fn asked(run: &WorkflowRun, next: &mut WorkflowRunStatus, now: &str) {
     let generation = run.metadata.generation.unwrap_or(0);
-    let mut set = |kind, status, reason, message| next.conditions.set(kind, status, reason, message, generation, now);
+    let mut set = |kind, status, reason: Reason, message| next.conditions.set(kind, status, &reason, message, generation, now);
     if run.spec.cancel {
-        set("Cancelling", "True", "CancelRequested", "the run was asked to end");
+        set("Cancelling", "True", Reason::CancelRequested, "the run was asked to end");
     }
     if run.spec.suspend {
-        set("Suspended", "True", "SuspendRequested", "the run is held by this object");
+        set("Suspended", "True", Reason::SuspendRequested, "the run is held by this object");
     } else if run.status.as_ref().is_some_and(|status| status.conditions.get("Suspended").is_some()) {
-        set("Suspended", "False", "SuspendTakenBack", "the run is not held by this object");
+        set("Suspended", "False", Reason::SuspendTakenBack, "the run is not held by this object");
     }
 }
 
@@ -228,29 +235,52 @@ pub(super) fn refused(run: &WorkflowRun, problem: &Problem, now: &str) -> (Workf
         Code::RunNotFound if accepted => "the run was accepted and the store does not know it any more: it was removed after its retention, or the store is another one; it is not started again".to_owned(),
         _ => in_words(problem),
     };
-    if missing && since(run.metadata.creation_timestamp.as_ref()) < GRACE {
-        let mut next = standing(run, Standing::RECONCILING, problem.code.as_str(), &message, now);
+    if missing && since(run.metadata.creation_timestamp.as_ref(), now) < GRACE {
+        let mut next = standing(run, Standing::RECONCILING, &problem.code.into(), &message, now);
         next.phase = Some("Pending".to_owned());
         return (next, Some(LOOK_AGAIN / 5));
     }
-    (stalled(run, problem.code.as_str(), &message, now), missing.then_some(LOOK_AGAIN))
+    (stalled(run, &problem.code.into(), &message, now), missing.then_some(LOOK_AGAIN))
 }
 
 /// The status while the queue service does not answer.
 pub(super) fn away(run: &WorkflowRun, error: &ClientError, now: &str) -> WorkflowRunStatus {
     let accepted = run.status.as_ref().is_some_and(|status| status.accepted_at.is_some());
     let is = if accepted { Standing::READY_RECONCILING } else { Standing::RECONCILING };
-    standing(run, is, "QueueServiceAway", &format!("{error}; trying again"), now)
+    let deleted = run.metadata.deletion_timestamp.is_some();
+    let then = if deleted { "; trying again to cancel the run, for five minutes after the deletion" } else { "; trying again" };
+    standing(run, is, &Reason::QueueServiceAway, &format!("{error}{then}"), now)
 }
 
-fn stalled(run: &WorkflowRun, reason: &str, message: &str, now: &str) -> WorkflowRunStatus {
+/// The status while what the object asks for cannot be passed on: the queue service is away, or refuses it for now.
+pub(super) fn not_passed_on(run: &WorkflowRun, error: &ClientError, now: &str) -> WorkflowRunStatus {
+    match refusal(error) {
+        Some(problem) => stalled(run, &problem.code.into(), &problem.to_string(), now),
+        None => away(run, error, now),
+    }
+}
+
+/// The reason of the event when a deleted object goes without the acknowledgement of its cancel.
+pub(super) const NOT_CANCELLED: &str = "NotCancelled";
+
+/// What is told when a deleted object has waited for long enough and goes; nothing while it waits.
+pub(super) fn given_up(run: &WorkflowRun, id: &RunId, error: &ClientError, now: &str) -> Option<String> {
+    let waited = since(run.metadata.deletion_timestamp.as_ref(), now);
+    (waited >= CANCEL_WITHIN).then(|| {
+        format!(
+            "the object goes, and run {id} could not be asked to end for five minutes: {error}; it is asked when the queue service is back, or by `everloop cancel {id}`"
+        )
+    })
+}
+
+fn stalled(run: &WorkflowRun, reason: &Reason, message: &str, now: &str) -> WorkflowRunStatus {
     let mut next = standing(run, Standing::STALLED, reason, message, now);
     next.phase = Some("Stalled".to_owned());
     next
 }
 
 /// The status before, with this said of where the object stands.
-fn standing(run: &WorkflowRun, standing: Standing, reason: &str, message: &str, now: &str) -> WorkflowRunStatus {
+fn standing(run: &WorkflowRun, standing: Standing, reason: &Reason, message: &str, now: &str) -> WorkflowRunStatus {
     let generation = run.metadata.generation.unwrap_or(0);
     let mut next = WorkflowRunStatus { observed_generation: generation, ..run.status.clone().unwrap_or_default() };
     next.conditions.stand(standing, reason, message, generation, now);

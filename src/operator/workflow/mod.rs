@@ -41,9 +41,9 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
     let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
     let (controller, objects) = watched::<Workflow>(&context, |_| {}, |context| &context.workflow_gone);
     let (workflows, of_pools) = (objects.clone(), objects.clone());
-    // Of ConfigMaps only the metadata: their contents are read when a workflow that names one is looked at.
+    // Only the metadata: contents are read when a workflow that names one is looked at.
     let maps = context.all::<PartialObjectMeta<ConfigMap>>();
-    let pools = context.all::<WorkerPool>();
+    let pools = context.all::<PartialObjectMeta<WorkerPool>>();
     let controller = controller
         .reconcile_on(triggered)
         .watches(maps, all.clone(), move |map| {
@@ -75,7 +75,7 @@ async fn reconcile(workflow: Arc<Workflow>, context: Arc<Context>) -> Result<Act
     let verdict = match planned(&workflow, &found, &context).await? {
         Err(verdict) => verdict,
         Ok(planned) => match apply(&workflow, &planned, &context).await {
-            Ok(applied) => Verdict::applied(&applied, planned.pool_missing),
+            Ok(applied) => Verdict::applied(applied.version, planned),
             Err(error) if is_over(&error) => return Err(error.into()),
             Err(error) => match refusal(&error) {
                 Some(problem) => Verdict::refused(problem),
@@ -132,7 +132,7 @@ async fn planned(workflow: &Workflow, found: &Found, context: &Context) -> Resul
 /// What stands elsewhere: the ConfigMap's text and the pools of that name.
 async fn observe(workflow: &Workflow, context: &Context) -> Result<Found, Error> {
     let namespace = workflow.namespace().unwrap_or_default();
-    let mut found = Found { age: status::since(workflow.metadata.creation_timestamp.as_ref()), ..Found::default() };
+    let mut found = Found { age: status::since(workflow.metadata.creation_timestamp.as_ref(), &status::now()), ..Found::default() };
     if let Some(reference) = &workflow.spec.source.config_map_key_ref {
         let map = context.within::<ConfigMap>(&namespace).get_opt(&reference.name).await?;
         found.map_exists = map.is_some();
@@ -144,7 +144,10 @@ async fn observe(workflow: &Workflow, context: &Context) -> Result<Found, Error>
         FoundPool::Own
     } else {
         match pools_of(installation).get_opt(wanted).await? {
-            Some(pool) if admits(&pool.spec.allowed_namespaces, &namespace, context).await? => FoundPool::Shared,
+            Some(pool) if admits(&pool.spec.allowed_namespaces, &namespace, context).await? => {
+                // Labels of namespaces are not watched, and where namespaces are named each is watched by itself.
+                FoundPool::Shared { unheard: pool.spec.allowed_namespaces.from == From::Selector || context.is_limited() }
+            }
             Some(_) => FoundPool::NotAllowed,
             None => {
                 let mut names = Vec::new();

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use crate::api::definition::{Activity, Definition};
 use crate::api::error::Finding;
-use crate::api::http::Applied;
 use crate::api::{Code, DurationMs, Name, Problem, Version};
 use crate::client::ClientError;
-use crate::crd::resources::{OPEN_VERSIONS_MAX, OpenVersion, Standing, Workflow, WorkflowStatus};
+use crate::crd::resources::{OPEN_VERSIONS_MAX, OpenVersion, Reason, Standing, Workflow, WorkflowStatus};
 use crate::crd::validate;
 use crate::operator::context::in_words;
 use crate::operator::pool::queue_pool;
@@ -16,6 +15,9 @@ use crate::operator::status::GRACE;
 
 /// What is missing may come without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A pool that takes the workflow may stop doing so without telling us.
+const LOOK_AT_POOL: Duration = Duration::from_mins(1);
 
 /// What was observed.
 #[derive(Debug, Default)]
@@ -33,8 +35,8 @@ pub(super) struct Found {
 pub(super) enum FoundPool {
     /// One of its own namespace.
     Own,
-    /// One of the installation's.
-    Shared,
+    /// One of the installation's. `unheard`: that it is not for this namespace any more would not be told.
+    Shared { unheard: bool },
     /// One of the installation's, which is not for this namespace.
     NotAllowed,
     /// There is none of that name.
@@ -54,12 +56,14 @@ pub(super) struct Planned {
     pub(super) workflow: crate::api::definition::Workflow,
     /// The sentence about a pool that is not there.
     pub(super) pool_missing: Option<Missing>,
+    /// When all is well: when to look again all the same.
+    look_again: Option<Duration>,
 }
 
 /// What is said of a pool that cannot take the workflow's runs.
 #[derive(Debug, Clone)]
 pub(super) struct Missing {
-    reason: &'static str,
+    reason: Reason,
     message: String,
     /// Of the workflow.
     age: Duration,
@@ -69,7 +73,7 @@ pub(super) struct Missing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     standing: Standing,
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
     pub(super) message: String,
     version: Option<Version>,
     pub(super) look_again: Option<Duration>,
@@ -78,15 +82,15 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) fn ready(version: Version) -> Self {
         let message = format!("new runs are of version {}", version.short());
-        Self { standing: Standing::READY, reason: "Applied", message, version: Some(version), look_again: None }
+        Self { standing: Standing::READY, reason: Reason::Applied, message, version: Some(version), look_again: None }
     }
 
-    fn stalled(reason: &'static str, message: String) -> Self {
+    fn stalled(reason: Reason, message: String) -> Self {
         Self { standing: Standing::STALLED, reason, message, version: None, look_again: None }
     }
 
     /// Something is missing: on its way while the object is young, then a person's business.
-    fn missing(reason: &'static str, message: String, age: Duration) -> Self {
+    fn missing(reason: Reason, message: String, age: Duration) -> Self {
         if age < GRACE {
             let look_again = Some(GRACE.saturating_sub(age).min(LOOK_AGAIN));
             return Self { standing: Standing::RECONCILING, look_again, ..Self::stalled(reason, message) };
@@ -94,10 +98,10 @@ impl Verdict {
         Self { look_again: Some(LOOK_AGAIN), ..Self::stalled(reason, message) }
     }
 
-    /// The queue service has it.
-    pub(super) fn applied(applied: &Applied, pool_missing: Option<Missing>) -> Self {
-        let ready = Self::ready(applied.version.clone());
-        match pool_missing {
+    /// The queue service has it, in this version.
+    pub(super) fn applied(version: Version, planned: Planned) -> Self {
+        let ready = Self { look_again: planned.look_again, ..Self::ready(version) };
+        match planned.pool_missing {
             Some(Missing { reason, message, age }) => Self { version: ready.version, ..Self::missing(reason, message, age) },
             None => ready,
         }
@@ -105,33 +109,33 @@ impl Verdict {
 
     /// The code has a mistake.
     pub(super) fn invalid_source(finding: &Finding) -> Self {
-        Self::stalled("InvalidSource", found_at(finding))
+        Self::stalled(Reason::InvalidSource, found_at(finding))
     }
 
     /// Whoever read the code died of it.
     pub(super) fn too_complex(how: &str) -> Self {
         let message = format!("the code cannot be read: {how}; make it shorter or less deeply nested, or split it");
-        Self { look_again: Some(LOOK_AGAIN), ..Self::stalled("SourceTooComplex", message) }
+        Self { look_again: Some(LOOK_AGAIN), ..Self::stalled(Reason::SourceTooComplex, message) }
     }
 
     /// The queue service does not want it.
     pub(super) fn refused(problem: &Problem) -> Self {
         match problem.code {
             // Whoever holds it may give it up without telling us.
-            Code::WorkflowHeld => Self { look_again: Some(LOOK_AGAIN), ..Self::stalled("WorkflowHeld", in_words(problem)) },
-            _ => Self::stalled("Refused", in_words(problem)),
+            Code::WorkflowHeld => Self { look_again: Some(LOOK_AGAIN), ..Self::stalled(Reason::WorkflowHeld, in_words(problem)) },
+            _ => Self::stalled(Reason::Refused, in_words(problem)),
         }
     }
 
     /// The queue service does not answer.
     pub(super) fn away(error: &ClientError) -> Self {
-        Self { standing: Standing::RECONCILING, ..Self::stalled("QueueServiceAway", format!("{error}; trying again")) }
+        Self { standing: Standing::RECONCILING, ..Self::stalled(Reason::QueueServiceAway, format!("{error}; trying again")) }
     }
 }
 
 /// The definition for the queue service, whose code nobody has read yet, or what is wrong with the object.
 pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> Result<Planned, Verdict> {
-    let wrong = |what: String| Verdict::stalled("InvalidSpec", what);
+    let wrong = |what: String| Verdict::stalled(Reason::InvalidSpec, what);
     let name = |text: &str| text.parse::<Name>().map_err(|e| wrong(e.to_string()));
     let namespace = name(workflow.metadata.namespace.as_deref().unwrap_or_default())?;
     let definition = Definition { source: source(workflow, found)?, activities: activities(workflow)? };
@@ -144,14 +148,14 @@ pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> R
     let place = match found.pool {
         // One that is not for it must not get its runs: they wait for one of its own.
         FoundPool::Own | FoundPool::NotAllowed => &namespace,
-        FoundPool::Shared | FoundPool::None { .. } => installation,
+        FoundPool::Shared { .. } | FoundPool::None { .. } => installation,
     };
     let pool = queue_pool(place.as_str(), &name(wanted)?, installation);
     let missing = |reason, message| Some(Missing { reason, message, age: found.age });
     let pool_missing = match &found.pool {
-        FoundPool::Own | FoundPool::Shared => None,
-        FoundPool::NotAllowed => missing("PoolNotAllowed", not_allowed(wanted, &namespace, installation)),
-        FoundPool::None { there_are } => missing("PoolNotFound", no_such_pool(wanted, there_are)),
+        FoundPool::Own | FoundPool::Shared { .. } => None,
+        FoundPool::NotAllowed => missing(Reason::PoolNotAllowed, not_allowed(wanted, &namespace, installation)),
+        FoundPool::None { there_are } => missing(Reason::PoolNotFound, no_such_pool(wanted, there_are)),
     };
     let workflow = crate::api::definition::Workflow {
         name: name(workflow.metadata.name.as_deref().unwrap_or_default())?,
@@ -159,7 +163,8 @@ pub(super) fn plan(workflow: &Workflow, found: &Found, installation: &Name) -> R
         definition,
         retention,
     };
-    Ok(Planned { namespace, workflow, pool_missing })
+    let look_again = (found.pool == FoundPool::Shared { unheard: true }).then_some(LOOK_AT_POOL);
+    Ok(Planned { namespace, workflow, pool_missing, look_again })
 }
 
 fn not_allowed(wanted: &str, namespace: &Name, installation: &Name) -> String {
@@ -183,16 +188,16 @@ fn source(workflow: &Workflow, found: &Found) -> Result<String, Verdict> {
         (None, Some(reference)) => found.text.clone().ok_or_else(|| {
             let what = if found.map_exists { format!("has no key {:?}", reference.key) } else { "does not exist".to_owned() };
             let message = format!("ConfigMap {:?} {what}; the version before stays in force", reference.name);
-            Verdict::missing("ConfigMapNotFound", message, found.age)
+            Verdict::missing(Reason::ConfigMapNotFound, message, found.age)
         }),
-        _ => Err(Verdict::stalled("InvalidSpec", "`spec.source`: give exactly one of `inline` and `configMapKeyRef`".to_owned())),
+        _ => Err(Verdict::stalled(Reason::InvalidSpec, "`spec.source`: give exactly one of `inline` and `configMapKeyRef`".to_owned())),
     }
 }
 
 fn activities(workflow: &Workflow) -> Result<BTreeMap<String, Activity>, Verdict> {
     let read = |(name, value): (&String, &serde_json::Value)| match serde_json::from_value(value.clone()) {
         Ok(activity) => Ok((name.clone(), activity)),
-        Err(error) => Err(Verdict::stalled("InvalidSpec", format!("`spec.activities.{name}`: {error}"))),
+        Err(error) => Err(Verdict::stalled(Reason::InvalidSpec, format!("`spec.activities.{name}`: {error}"))),
     };
     workflow.spec.activities.iter().map(read).collect()
 }
@@ -211,7 +216,7 @@ pub(super) fn status(workflow: &Workflow, verdict: &Verdict, open: Option<Vec<Op
     let generation = workflow.metadata.generation.unwrap_or(0);
     let before = workflow.status.clone().unwrap_or_default();
     let mut next = WorkflowStatus { observed_generation: generation, ..before };
-    next.conditions.stand(verdict.standing, verdict.reason, &verdict.message, generation, now);
+    next.conditions.stand(verdict.standing, &verdict.reason, &verdict.message, generation, now);
     if let Some(version) = &verdict.version {
         (next.version, next.version_short) = (Some(version.to_string()), Some(version.short().to_owned()));
     }

@@ -35,11 +35,24 @@ fn a_pool_is_one_of_the_namespace_or_else_of_the_installation() {
         let planned = plan(&workflow(json!({"source": {"inline": GOOD}})), &found(pool), &installation()).unwrap();
         (planned.workflow.pool.to_string(), planned.pool_missing.is_some())
     };
-    assert_eq!(pool(FoundPool::Shared), ("default".into(), false));
+    assert_eq!(pool(FoundPool::Shared { unheard: false }), ("default".into(), false));
     assert_eq!(pool(FoundPool::None { there_are: Vec::new() }), ("default".into(), true));
     let (own, missing) = pool(FoundPool::Own);
     assert!(own.starts_with("default-") && own.len() == "default-".len() + 8 && !missing, "{own}");
     assert_eq!(pool(FoundPool::NotAllowed), (own, true), "a pool that is not for it does not get its runs");
+}
+
+/// Who may use a shared pool can change by what nobody tells: the labels of a namespace, a pool in a namespace that is watched by itself.
+#[test]
+fn a_shared_pool_is_looked_at_again_where_its_change_is_not_told() {
+    let look_again = |pool: FoundPool| {
+        let planned = plan(&workflow(json!({"source": {"inline": GOOD}})), &found(pool), &installation()).unwrap();
+        Verdict::applied("a".repeat(64).parse().unwrap(), planned).look_again
+    };
+    assert_eq!(look_again(FoundPool::Shared { unheard: true }), Some(Duration::from_mins(1)));
+    assert_eq!(look_again(FoundPool::Shared { unheard: false }), None);
+    assert_eq!(look_again(FoundPool::Own), None);
+    assert_eq!(look_again(FoundPool::NotAllowed), Some(Duration::from_secs(10)));
 }
 
 #[test]
@@ -56,7 +69,7 @@ fn whatever_is_wrong_has_its_reason_and_says_what_to_do() {
     ];
     for (spec, reason, words) in table {
         let verdict = plan(&workflow(spec.clone()), &nothing(), &installation()).unwrap_err();
-        assert_eq!(verdict.reason, reason, "{spec}");
+        assert_eq!(verdict.reason.as_str(), reason, "{spec}");
         assert!(verdict.message.contains(words), "{spec}: {}", verdict.message);
         let next = status(&workflow(spec), &verdict, None, NOW);
         assert!(next.conditions.is_true("Stalled") && !next.conditions.is_true("Ready"));

@@ -17,7 +17,8 @@ struct Golden {
 
 fn all() -> Vec<(String, Golden)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    // The folders beside them are of others.
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
     let read = |path: PathBuf| {
         let golden = serde_json::from_str(&std::fs::read_to_string(&path).unwrap());
         (path.display().to_string(), golden.unwrap_or_else(|e| panic!("{}: {e}", path.display())))
