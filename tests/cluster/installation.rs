@@ -102,7 +102,8 @@ impl Installation {
 
     /// The run of an object.
     pub fn run_id_of(&self, object: &str) -> RunId {
-        self.namespace.get(object).unwrap()["status"]["runId"].as_str().unwrap().parse().expect("an id")
+        let found = self.namespace.get(object).expect("the object");
+        found["status"]["runId"].as_str().and_then(|id| id.parse().ok()).expect("an id")
     }
 
     /// SIGKILL.

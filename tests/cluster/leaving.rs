@@ -7,7 +7,7 @@ use crate::control_plane::control_plane;
 use crate::installation::{Installation, Operator, a_run, a_workflow, ask};
 
 fn name(text: &str) -> Name {
-    text.parse().unwrap()
+    text.parse().expect("a name")
 }
 
 fn start(workflow: &str) -> StartRun {
@@ -17,12 +17,12 @@ fn start(workflow: &str) -> StartRun {
 /// The definition in a workflow's object, as people apply it by hand.
 fn by_hand(workflow: &str, source: &str) -> everloop::api::definition::Workflow {
     let definition = serde_json::json!({"name": workflow, "pool": "default", "definition": {"source": source}});
-    serde_json::from_value(definition).unwrap()
+    serde_json::from_value(definition).expect("a definition")
 }
 
 impl Installation {
     async fn is_retired(&self, workflow: &str) -> bool {
-        self.client().workflow(&name(workflow)).await.unwrap().retired
+        self.client().workflow(&name(workflow)).await.expect("a workflow").retired
     }
 
     async fn until_retired(&self, workflow: &str) {
@@ -37,11 +37,11 @@ impl Installation {
 
     /// How the run of an object ended.
     async fn ended(&self, run: &str) -> RunView {
-        self.client().wait(&run.parse().unwrap()).await.unwrap()
+        self.client().wait(&run.parse().expect("an id")).await.expect("an end")
     }
 
     fn run_id(&self, object: &str) -> String {
-        self.namespace.get(object).unwrap()["status"]["runId"].as_str().unwrap().to_owned()
+        self.run_id_of(object).to_string()
     }
 }
 

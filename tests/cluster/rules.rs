@@ -134,7 +134,12 @@ fn rules_of_pools() {
     let mut rules = Rules::new("rules-of-pools");
     rules.rule(&pool("small", "{replicas: 0}"), &pool("small", "{replicas: -1}"), "greater than or equal to 0");
     rules.rule(&pool("small", "{slots: {loops: 2}}"), &pool("small", "{slots: {loops: 0}}"), "greater than or equal to 1");
-    rules.rule(&pool("small", "{scaling: {mode: External}}"), &pool("small", "{scaling: {mode: Auto}}"), "Unsupported value");
+    rules.rule(&pool("small", "{scaling: {mode: External}}"), &pool("small", "{scaling: {mode: Never}}"), "Unsupported value");
+    let auto = |bounds: &str| pool("small", &format!("{{scaling: {{mode: Auto{bounds}}}}}"));
+    rules.rule(&auto(", min: 2, max: 2"), &auto(", min: 3, max: 2"), "`min` is above `max`");
+    rules.rule(&auto(", target: 2s"), &auto(", target: soon"), "spec.scaling.target");
+    rules.rule(&auto(", max: 1"), &auto(", max: 0"), "greater than or equal to 1");
+    rules.rule(&auto(""), &pool("small", "{scaling: {max: 5}}"), "bounds are for `mode: Auto`");
     let allowed = |allowed: &str| pool("small", &format!("{{allowedNamespaces: {allowed}}}"));
     let selector = "give `matchLabels` with `from: Selector`";
     rules.rule(&allowed("{from: Selector, matchLabels: {a: b}}"), &allowed("{from: Selector}"), selector);

@@ -17,7 +17,7 @@ fn a_workflow_of_it(name: &str, body: &str) -> String {
 
 impl Installation {
     fn pool(&self) -> Value {
-        self.namespace.get("elp/follows").unwrap()["status"].clone()
+        self.namespace.get("elp/follows").expect("a pool")["status"].clone()
     }
 
     /// What the Deployment of the pool is told.

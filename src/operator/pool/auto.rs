@@ -151,6 +151,13 @@ pub(super) fn limits(pool: &WorkerPool) -> Result<Limits, String> {
     Limits::try_from(settings).map_err(|unfit| format!("`spec.scaling`: {unfit}"))
 }
 
+/// How many pods a pool that follows its work has: by the last decision, and before the first one as many as it had, or the fewest.
+pub(super) fn replicas(pool: &WorkerPool, last: Option<&Wanted>) -> i32 {
+    let before = pool.status.as_ref().and_then(|status| status.desired_replicas);
+    let fewest = || i32::try_from(pool.spec.scaling.min.unwrap_or(0)).unwrap_or(i32::MAX);
+    last.map_or_else(|| before.unwrap_or_else(fewest), |wanted| i32::try_from(wanted.replicas).unwrap_or(i32::MAX))
+}
+
 /// Follows the work of all pools that want it, as long as it is polled.
 pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, triggers: mpsc::Sender<ObjectRef<WorkerPool>>) {
     let (queue, began) = (context.queue(&context.config.namespace), Instant::now());

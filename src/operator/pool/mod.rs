@@ -97,20 +97,19 @@ impl From<kube::Error> for Stop {
 /// Applies a pool's objects; how the pods are then.
 async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
     let invalid = |what: String| Stop::Say(Box::new(told::invalid(pool, &what, &status::now())), None);
-    let following = match pool.spec.scaling.mode {
+    let (replicas, following) = match pool.spec.scaling.mode {
         Mode::Auto => {
             auto::limits(pool).map_err(invalid)?;
-            Some(context.auto.wanted(&pool.uid().unwrap_or_default()))
+            let following = context.auto.wanted(&pool.uid().unwrap_or_default());
+            (auto::replicas(pool, following.as_ref()), following)
         }
-        Mode::Fixed | Mode::External => None,
+        Mode::Fixed | Mode::External => (pool.spec.replicas, None),
     };
-    let replicas = wanted::replicas(pool, following.as_ref().map(Option::as_ref));
     let [account, budget, deployment] = wanted::wanted(pool, replicas, &context.config).map_err(invalid)?;
     one_applied(pool, context, &ApiResource::erase::<ServiceAccount>(&()), account).await?;
     one_applied(pool, context, &ApiResource::erase::<PodDisruptionBudget>(&()), budget).await?;
     let deployment = one_applied(pool, context, &ApiResource::erase::<Deployment>(&()), deployment).await?;
     let state = deployment.data.get("status").cloned().and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
-    let following = following.flatten();
     let mut fleet = Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None, wanted: replicas, following };
     // Pods that were not ready before may be now: then it is known how long they took.
     let was_ready = pool.status.as_ref().map_or(0, |status| status.ready_replicas);

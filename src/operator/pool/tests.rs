@@ -169,7 +169,7 @@ fn the_reason_of_a_pod_that_does_not_start_is_the_pools() {
     ];
     let pool = pool(json!({"replicas": 1}));
     for (pod, reason, words, kind) in table {
-        let fleet = Fleet { trouble: trouble(&[waiting("ContainerCreating"), pod]), ..Fleet::default() };
+        let fleet = Fleet { trouble: trouble(&[waiting("ContainerCreating"), pod]), wanted: 1, ..Fleet::default() };
         let next = status(&pool, &fleet, "2026-01-01T00:00:00Z");
         let condition = next.conditions.get(kind).unwrap();
         assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", reason));

@@ -4,7 +4,6 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::auto;
 use super::overlay::{WORKER, hardened, laid_over};
 use crate::api::Name;
 use crate::api::ids::hex;
@@ -46,19 +45,8 @@ pub(super) fn selector(pool: &WorkerPool) -> Value {
     json!({"app.kubernetes.io/name": "everloop", "app.kubernetes.io/component": "worker", POOL: pool.name_any()})
 }
 
-/// How many pods. `following`: the last decision of a pool that follows its work; before the first one the number stays, or is the least.
-pub(super) fn replicas(pool: &WorkerPool, following: Option<Option<&auto::Wanted>>) -> i32 {
-    match following {
-        None => pool.spec.replicas,
-        Some(Some(wanted)) => i32::try_from(wanted.replicas).unwrap_or(i32::MAX),
-        Some(None) => {
-            let before = pool.status.as_ref().and_then(|status| status.desired_replicas);
-            before.unwrap_or_else(|| pool.spec.scaling.min.and_then(|min| i32::try_from(min).ok()).unwrap_or(0))
-        }
-    }
-}
-
 /// In the order in which they are applied; the Deployment is the last one.
+/// `replicas`: how many pods.
 ///
 /// # Errors
 /// What is wrong with the pool.

@@ -48,7 +48,7 @@ impl NewAttemptsOf {
         let commands: Vec<u32> = (0..self.pool + self.others).collect();
         let mut turn = scheduling(base, 9, &commands);
         for new in turn.schedule.iter_mut().skip(self.pool as usize) {
-            new.queue = "shop/drivers".to_owned();
+            "shop/drivers".clone_into(&mut new.queue);
         }
         turn
     }
