@@ -15,3 +15,4 @@ mod orders;
 #[path = "../support/process.rs"]
 mod process;
 mod rolling;
+mod scaling;
