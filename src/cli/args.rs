@@ -118,6 +118,8 @@ pub enum Ask {
     Pause(commands::pause::PauseArgs),
     /// Let a paused or blocked run go on.
     Resume(commands::resume::ResumeArgs),
+    /// List the pools and what they have to do.
+    Pools(commands::pools::PoolsArgs),
     /// List the workers and what is leased to them.
     Workers(commands::workers::WorkersArgs),
 }

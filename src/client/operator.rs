@@ -29,6 +29,14 @@ impl Client {
         self.call::<Held>(Call::get("/v1/operator/held".into())).await.map(|held| held.workflows)
     }
 
+    /// What the pools have to do now.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pools_now(&self) -> Result<Pools, ClientError> {
+        self.call(Call::get("/v1/pools".into())).await
+    }
+
     /// What the pools have to do, when that is another thing than what the mark `seen` stands for, or after some seconds.
     ///
     /// # Errors

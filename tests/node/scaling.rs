@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use crate::installation::{Installation, disturbance};
 
-const FOLLOWS: &str = r#"apiVersion: everloop.dev/v1alpha1
+const FOLLOWS: &str = r"apiVersion: everloop.dev/v1alpha1
 kind: WorkerPool
 metadata: {name: follows}
 spec:
@@ -31,7 +31,7 @@ spec:
       script: |
         export default async (n) => { await new Promise((done) => setTimeout(done, 100)); return n; };
       retry: {maxAttempts: 1}
-"#;
+";
 const RUNS: usize = 10;
 const ACTIVITIES: usize = 200;
 

@@ -1,0 +1,39 @@
+//! `everloop pools`.
+
+use clap::Args;
+
+use crate::api::DurationMs;
+use crate::api::http::{PoolLoad, Pools};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output;
+use crate::cli::table::table;
+
+#[derive(Debug, Args)]
+pub struct PoolsArgs {}
+
+pub async fn run(context: &Context) -> Result<Exit, CliError> {
+    let pools = context.client.pools_now().await?;
+    if pools.pools.is_empty() {
+        output::say("no pools: none was ever named by a workflow, or is served by a worker");
+    }
+    output::print(&output::render(context.format, &pools, || rows(&pools)))?;
+    Ok(Exit::Done)
+}
+
+pub(in crate::cli) fn rows(pools: &Pools) -> String {
+    let row = |PoolLoad { pool, signals }: &PoolLoad| {
+        let (turns, activities) = (&signals.turns, &signals.activities);
+        let seconds = |duration: DurationMs| DurationMs::from_secs(duration.0 / 1_000).to_string();
+        vec![
+            pool.to_string(),
+            format!("{} / {}", turns.backlog, turns.busy),
+            format!("{} / {}", activities.backlog, activities.busy),
+            seconds(turns.oldest.max(activities.oldest)),
+            activities.slot_mean.map_or_else(|| "-".to_owned(), |mean| mean.to_string()),
+            signals.timers.first().map_or_else(|| "-".to_owned(), |due| format!("in {}", seconds(due.within))),
+        ]
+    };
+    let columns = ["pool", "turns wait / run", "activities wait / run", "oldest", "mean activity", "next timer"];
+    table(&columns, pools.pools.iter().map(row))
+}
