@@ -79,7 +79,7 @@ pub struct HeldWorkflow {
 pub struct Pools {
     /// The mark of these numbers, for the next request.
     pub seen: String,
-    /// Every pool that a workflow ever named, by name.
+    /// The pools that have something to do, or ever ran an activity, by name. Of another one nothing waits.
     pub pools: Vec<PoolLoad>,
 }
 

@@ -73,7 +73,7 @@ impl Loads {
 }
 
 impl Service {
-    /// The signals of every pool that was ever named in the store.
+    /// The signals of every pool that has something to do, or ever ran an activity.
     ///
     /// # Errors
     /// The store does not answer.

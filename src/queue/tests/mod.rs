@@ -7,6 +7,7 @@ mod grants;
 mod harness;
 mod holders;
 mod outage;
+mod pools;
 mod repeats;
 mod runs;
 mod sessions;
