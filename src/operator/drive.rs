@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _, stream};
 use kube::runtime::Controller;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 use rand::RngExt as _;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
@@ -24,6 +24,18 @@ const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// With so many failing objects it is looked which of them are gone.
 const FAILING_BEFORE_A_LOOK: usize = 256;
+
+/// Objects that are to be passed over for another reason than a change of theirs, and wait for it.
+const TRIGGERS_MAX: usize = 1_024;
+
+/// Where to name such objects, and where a controller takes them.
+pub(super) fn triggers<K>() -> (mpsc::Sender<ObjectRef<K>>, impl Stream<Item = ObjectRef<K>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()> + Send + 'static,
+{
+    let (triggers, triggered) = mpsc::channel(TRIGGERS_MAX);
+    (triggers, stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) }))
+}
 
 /// What a controller knows beside its objects.
 struct Driver<K: Resource<DynamicType = ()> + 'static> {

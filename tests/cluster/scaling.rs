@@ -57,6 +57,12 @@ async fn a_pool_wakes_for_work_and_for_timers_and_goes_back_to_zero() {
     control_plane().until("and sleeps again", || installation.replicas() == 0);
     assert_eq!(installation.pool()["decisions"].as_array().unwrap().len(), 4);
     namespace.condition("elp/follows", "Scaling", "True", "FollowsTheWork");
+    control_plane().until("its turns are told", || {
+        let mut events = namespace.events("WorkerPool", "follows");
+        events.sort();
+        events.dedup();
+        events == ["ScaledDown", "ScaledUp"]
+    });
 }
 
 /// A signal that does not come is no zero.

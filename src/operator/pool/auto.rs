@@ -28,8 +28,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// The last measured starts of pods of which the slowest counts: about the p95.
 const STARTS_KEPT: usize = 16;
-/// Pools that wait for a pass.
-pub(super) const TRIGGERS_MAX: usize = 256;
 
 /// See the module. Pools are known by their uid.
 #[derive(Debug, Default)]

@@ -17,7 +17,6 @@ pub(super) use wanted::queue_pool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::stream;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -29,11 +28,10 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error};
-use super::drive::drive;
+use super::drive::{drive, triggers};
 use super::status;
 use crate::crd::resources::{Mode, WorkerPool, WorkerPoolStatus};
 use told::Fleet;
@@ -45,8 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
     let ours = all.clone().labels(wanted::MANAGED);
-    let (triggers, triggered) = mpsc::channel(auto::TRIGGERS_MAX);
-    let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
+    let (triggers, triggered) = triggers();
     // Of what belongs to a pool only the metadata is watched: that something has changed is all that is to be known.
     let controller = Controller::new(context.all::<WorkerPool>(), all.clone())
         .reconcile_on(triggered)
@@ -78,6 +75,9 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         },
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
+    if let Some((reason, note)) = told::turned(pool.status.as_ref(), &next) {
+        context.event(&*pool, EventType::Normal, reason, &note).await;
+    }
     Ok(action)
 }
 

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::compare::{first_difference, is_of_a_later, last_other_manager, was_applied_from};
 use super::pods::trouble;
-use super::told::{Fleet, status};
+use super::told::{Fleet, status, turned};
 use super::wanted::{queue_pool, wanted};
 use crate::api::Name;
-use crate::crd::resources::WorkerPool;
+use crate::crd::resources::{ScalingDecision, WorkerPool, WorkerPoolStatus};
 use crate::operator::{Config, Times};
 
 fn pool(spec: Value) -> WorkerPool {
@@ -188,4 +188,21 @@ fn pools_of_one_name_in_two_namespaces_are_two_pools() {
     assert_eq!(of("a", "default"), of("a", "default"));
     let longest = of("a", &"p".repeat(63));
     assert!(longest.len() <= 63 && longest.starts_with("ppp"), "{longest}");
+}
+
+#[test]
+fn only_a_turn_of_the_number_is_an_event() {
+    let decided = |numbers: &[i64]| WorkerPoolStatus {
+        decisions: numbers
+            .windows(2)
+            .rev()
+            .map(|pair| ScalingDecision { at: pair[0].to_string(), from: pair[0], to: pair[1], reason: "why".into() })
+            .collect(),
+        ..WorkerPoolStatus::default()
+    };
+    let event = |numbers: &[i64]| turned(Some(&decided(&numbers[..numbers.len() - 1])), &decided(numbers));
+    assert_eq!(event(&[0, 1]), Some(("ScaledUp", "from 0 to 1 pods: why".to_owned())));
+    assert_eq!(event(&[0, 1, 3]), None, "the same way");
+    assert_eq!(event(&[0, 3, 1]).map(|(reason, _)| reason), Some("ScaledDown"));
+    assert_eq!(turned(Some(&decided(&[0, 1])), &decided(&[0, 1])), None, "it was told");
 }

@@ -175,6 +175,21 @@ fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, genera
     }
 }
 
+/// That the number of pods goes another way than before: the reason of an event, and its note.
+pub(super) fn turned(before: Option<&WorkerPoolStatus>, next: &WorkerPoolStatus) -> Option<(&'static str, String)> {
+    let mut decisions = next.decisions.iter();
+    let last = decisions.next()?;
+    if before.is_some_and(|before| before.decisions.first() == Some(last)) {
+        return None;
+    }
+    let rises = last.to > last.from;
+    if decisions.next().is_some_and(|earlier| (earlier.to > earlier.from) == rises) {
+        return None;
+    }
+    let reason = if rises { "ScaledUp" } else { "ScaledDown" };
+    Some((reason, format!("from {} to {} pods: {}", last.from, last.to, last.reason)))
+}
+
 fn reason(condition: &scaling::Condition) -> Reason {
     match condition {
         scaling::Condition::SignalUnknown => Reason::SignalUnknown,

@@ -24,8 +24,6 @@ const LOOK_AGAIN_UNFOLLOWED: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// After a failed one; it doubles up to the second.
 const PAUSE_AFTER_FAILURE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// Objects that were changed and wait for a pass.
-pub(super) const TRIGGERS_MAX: usize = 1_024;
 
 type Key = (String, String);
 

@@ -16,17 +16,15 @@ pub(super) use plan::FINALIZER;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error, is_over, refusal};
-use super::drive::drive;
+use super::drive::{drive, triggers};
 use super::orphans::watch;
 use super::status;
 use super::watched::watched;
@@ -39,8 +37,7 @@ use plan::Step;
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
-    let (triggers, triggered) = mpsc::channel(following::TRIGGERS_MAX);
-    let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
+    let (triggers, triggered) = triggers();
     let (controller, objects) = watched(&context, plan::slim, |context| &context.run_gone);
     let controller = controller.reconcile_on(triggered);
     let beside = context.clone();

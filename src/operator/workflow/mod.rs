@@ -12,7 +12,6 @@ pub(super) use open::OpenRuns;
 
 use std::sync::Arc;
 
-use futures_util::stream;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
@@ -20,11 +19,10 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Error, is_over, refusal};
-use super::drive::drive;
+use super::drive::{drive, triggers};
 use super::orphans::{origin_of, owner, watch};
 use super::status;
 use super::watched::watched;
@@ -37,8 +35,7 @@ use plan::{Found, FoundPool, Planned, Verdict};
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let all = watcher::Config::default();
-    let (triggers, triggered) = mpsc::channel(open::TRIGGERS_MAX);
-    let triggered = stream::unfold(triggered, |mut triggered| async { triggered.recv().await.map(|object| (object, triggered)) });
+    let (triggers, triggered) = triggers();
     let (controller, objects) = watched::<Workflow>(&context, |_| {}, |context| &context.workflow_gone);
     let (workflows, of_pools) = (objects.clone(), objects.clone());
     // Only the metadata: contents are read when a workflow that names one is looked at.

@@ -14,8 +14,6 @@ use crate::operator::context::Context;
 
 /// Between two looks: an object is written at most so often for its numbers.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Objects whose numbers changed and wait for a pass.
-pub(super) const TRIGGERS_MAX: usize = 1_024;
 
 /// By namespace and name; those with open runs only. Absent before the first look.
 type Numbers = HashMap<(String, String), Vec<OpenVersion>>;
