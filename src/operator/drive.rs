@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use kube::runtime::Controller;
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 use rand::RngExt as _;
@@ -19,6 +19,8 @@ use super::metrics::ControllerLabels;
 
 /// Objects of one kind that are worked on at once.
 const CONCURRENCY: usize = 16;
+/// Passes that are begun at once, of which most wait for a place: the others are names in a queue, which take little room.
+const BEGUN_MAX: u16 = 128;
 /// First pause after a failure; it doubles up to [`PAUSE_MAX`], and a random part of up to a half is left out.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -61,6 +63,7 @@ pub(super) async fn drive<K, F>(
     let (objects, places) = (controller.store(), Semaphore::new(CONCURRENCY));
     let driver = Arc::new(Driver { name, context, objects, places, failures: Mutex::default() });
     controller
+        .with_config(controller::Config::default().concurrency(BEGUN_MAX))
         .graceful_shutdown_on(shutdown.cancelled_owned())
         .run(
             move |object, driver: Arc<Driver<K>>| driver.pass(object, reconcile),

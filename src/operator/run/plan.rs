@@ -134,10 +134,16 @@ pub(super) fn object_of<'a>(id: &'a RunId, uid: &str) -> Option<&'a str> {
     id.as_str().strip_suffix(&suffix(uid))
 }
 
-/// Takes out of the cache what no pass reads any more: the input of a run that was accepted.
+/// Takes out of the cache what no pass reads any more: the input of a run that was accepted, and what is said of one that has ended and is
+/// never written again.
 pub(super) fn slim(run: &mut WorkflowRun) {
-    if run.status.as_ref().is_some_and(|status| status.accepted_at.is_some()) {
+    let Some(status) = run.status.as_mut() else { return };
+    if status.accepted_at.is_some() {
         (run.spec.input, run.spec.input_json) = (None, None);
+    }
+    if status.closed_at.is_some() {
+        (status.result, status.error) = (None, None);
+        status.conditions.0.clear();
     }
 }
 
