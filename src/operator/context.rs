@@ -71,6 +71,8 @@ pub(super) struct Context {
     place: Option<Name>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) pools: pool::Memory,
+    /// Which pool is being rolled to another image of ours.
+    pub(super) turn: pool::Turn,
     /// What the pools that follow their work want.
     pub(super) auto: pool::Auto,
     /// Which runs are followed.
@@ -93,6 +95,7 @@ impl Context {
             place,
             metrics,
             pools: pool::Memory::default(),
+            turn: pool::Turn::default(),
             auto: pool::Auto::default(),
             following: run::Following::default(),
             open: workflow::OpenRuns::default(),

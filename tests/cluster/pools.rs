@@ -179,3 +179,37 @@ async fn a_namespace_where_the_operator_may_not_make_pods_is_told() {
     namespace.kubectl(&all);
     namespace.condition("elp/big", "Reconciling", "True", "PodsStarting");
 }
+
+/// There is no node: a pool of one pod that is rolled stays on its way.
+#[tokio::test]
+async fn pools_are_rolled_to_a_new_image_one_at_a_time_and_after_the_queue_service() {
+    let mut installation = Installation::new("turns");
+    let pool = |name: &str| {
+        format!("apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {{name: {name}}}\nspec: {{replicas: 1}}\n---\n")
+    };
+    let image = |installation: &Installation, name: &str| {
+        let found = installation.namespace.get(&format!("deployment/everloop-worker-{name}"));
+        found.map(|found| found["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned())
+    };
+    installation.namespace.apply(&(pool("one") + &pool("two"))).unwrap();
+    control_plane().until("both are there", || image(&installation, "one").is_some() && image(&installation, "two").is_some());
+    let before = image(&installation, "one").unwrap();
+    installation.kill_operator();
+    installation.kill_queue();
+    let _operator = installation.another_operator("operator", &["--image", "everloop:next"]);
+    for name in ["elp/one", "elp/two"] {
+        let told = installation.namespace.condition(name, "Reconciling", "True", "WaitsForItsTurn");
+        assert!(told["message"].as_str().unwrap().contains("the queue service is not ready"), "{told}");
+    }
+    installation.start_queue();
+    let next = |installation: &Installation| -> Vec<&str> {
+        ["one", "two"].into_iter().filter(|name| image(installation, name).as_deref() == Some("everloop:next")).collect()
+    };
+    control_plane().until("one is rolled", || next(&installation).len() == 1);
+    let (first, second) = if next(&installation) == ["one"] { ("one", "two") } else { ("two", "one") };
+    let told = installation.namespace.condition(&format!("elp/{second}"), "Reconciling", "True", "WaitsForItsTurn");
+    assert!(told["message"].as_str().unwrap().contains("another pool is being rolled"), "{told}");
+    assert_eq!(image(&installation, second), Some(before), "longer than a pass");
+    installation.namespace.kubectl(&["scale", &format!("elp/{first}"), "--replicas=0"]);
+    control_plane().until("then the other one", || next(&installation).len() == 2);
+}

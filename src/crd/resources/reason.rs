@@ -107,6 +107,8 @@ reasons! {
     NotForLackOfPods,
     /// The target is shorter than the start of a pod.
     TargetBelowStart,
+    /// To be rolled to another image, after the queue service and other pools.
+    WaitsForItsTurn,
     /// An object of that name belongs to somebody else.
     NameTaken,
     /// Somebody changes a field again and again.

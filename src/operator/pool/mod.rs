@@ -5,6 +5,7 @@ mod compare;
 mod memory;
 mod overlay;
 mod pods;
+mod roll;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -12,6 +13,7 @@ mod wanted;
 
 pub(super) use auto::Auto;
 pub(super) use memory::Memory;
+pub(super) use roll::Turn;
 pub(super) use wanted::queue_pool;
 
 use std::sync::Arc;
@@ -38,6 +40,9 @@ use told::Fleet;
 
 /// A name that is taken, a right that is missing, or a policy that refuses may change without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Whose turn it is, and what the queue service is, is not told.
+const LOOK_AGAIN_IN_TURN: Duration = Duration::from_secs(2);
 
 /// Runs the controller until `shutdown`.
 pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) {
@@ -67,7 +72,10 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         return Ok(Action::await_change());
     }
     let (next, action) = match applied(&pool, &context).await {
-        Ok(fleet) => (told::status(&pool, &fleet, &status::now()), Action::await_change()),
+        Ok(fleet) => {
+            let again = fleet.waits.as_ref().map_or_else(Action::await_change, |_| Action::requeue(LOOK_AGAIN_IN_TURN));
+            (told::status(&pool, &fleet, &status::now()), again)
+        }
         Err(Stop::Say(next, again)) => (*next, again.map_or_else(Action::await_change, Action::requeue)),
         Err(Stop::Failed(error)) => match told::refused(&pool, &error, &status::now()) {
             Some(next) => (next, Action::requeue(LOOK_AGAIN)),
@@ -105,12 +113,14 @@ async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
         }
         Mode::Fixed | Mode::External => (pool.spec.replicas, None),
     };
-    let [account, budget, deployment] = wanted::wanted(pool, replicas, &context.config).map_err(invalid)?;
+    let (image, waits) = roll::image(pool, context).await?;
+    let [account, budget, deployment] = wanted::wanted(pool, replicas, &image, &context.config).map_err(invalid)?;
     one_applied(pool, context, &ApiResource::erase::<ServiceAccount>(&()), account).await?;
     one_applied(pool, context, &ApiResource::erase::<PodDisruptionBudget>(&()), budget).await?;
     let deployment = one_applied(pool, context, &ApiResource::erase::<Deployment>(&()), deployment).await?;
     let state = deployment.data.get("status").cloned().and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
-    let mut fleet = Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None, wanted: replicas, following };
+    let mut fleet =
+        Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None, wanted: replicas, waits, following };
     // Pods that were not ready before may be now: then it is known how long they took.
     let was_ready = pool.status.as_ref().map_or(0, |status| status.ready_replicas);
     let rose = pool.spec.scaling.mode == Mode::Auto && fleet.state.ready_replicas.unwrap_or(0) > was_ready;
@@ -120,6 +130,9 @@ async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
         let pods = context.beside::<Pod>(pool).list(&of_pool).await?.items;
         fleet.trouble = pods::trouble(&pods);
         start = if rose { pods::start(&pods) } else { None };
+    }
+    if fleet.is_complete() && fleet.waits.is_none() {
+        context.turn.end(&pool.uid().unwrap_or_default());
     }
     context.auto.seen(&pool.uid().unwrap_or_default(), fleet.of_pods(), start);
     Ok(fleet)

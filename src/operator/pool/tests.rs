@@ -34,7 +34,7 @@ fn config() -> Config {
 
 fn deployment(spec: Value) -> Value {
     let pool = pool(spec);
-    wanted(&pool, pool.spec.replicas, &config()).unwrap()[2].clone()
+    wanted(&pool, pool.spec.replicas, "everloop:1", &config()).unwrap()[2].clone()
 }
 
 fn found(object: &Value) -> DynamicObject {
@@ -43,7 +43,7 @@ fn found(object: &Value) -> DynamicObject {
 
 #[test]
 fn pods_are_as_the_restricted_standard_asks_and_belong_to_the_pool() {
-    let all = wanted(&pool(json!({"replicas": 3})), 3, &config()).unwrap();
+    let all = wanted(&pool(json!({"replicas": 3})), 3, "everloop:1", &config()).unwrap();
     for object in &all {
         assert_eq!(object["metadata"]["name"], "everloop-worker-big");
         assert_eq!(object["metadata"]["ownerReferences"][0]["controller"], true);
@@ -95,7 +95,7 @@ fn what_was_applied_from_a_later_pool_is_left_alone() {
         pool.metadata.generation = Some(generation);
         pool
     };
-    let applied = found(&wanted(&generation(9, 1), 1, &config()).unwrap()[2]);
+    let applied = found(&wanted(&generation(9, 1), 1, "everloop:1", &config()).unwrap()[2]);
     let table = [(8, true), (9, false), (10, false)];
     for (known, later) in table {
         assert_eq!(is_of_a_later(&applied, &generation(known, 2)), later, "{known}");
@@ -103,7 +103,7 @@ fn what_was_applied_from_a_later_pool_is_left_alone() {
     let before = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "of an older release"}});
     assert!(!is_of_a_later(&found(&before), &generation(1, 1)));
     // What does not change the object is no reason to apply it again.
-    assert!(was_applied_from(&applied, &wanted(&generation(10, 1), 1, &config()).unwrap()[2]));
+    assert!(was_applied_from(&applied, &wanted(&generation(10, 1), 1, "everloop:1", &config()).unwrap()[2]));
 }
 
 #[test]
@@ -140,6 +140,7 @@ fn a_pools_state_is_its_deployments_and_its_pods() {
             state: serde_json::from_value(state.clone()).unwrap(),
             trouble: None,
             wanted: pool.spec.replicas,
+            waits: None,
             following: None,
         };
         let next = status(&pool, &fleet, "2026-01-01T00:00:00Z");

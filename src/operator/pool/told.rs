@@ -21,6 +21,8 @@ pub(super) struct Fleet {
     pub(super) trouble: Option<Trouble>,
     /// So many pods.
     pub(super) wanted: i32,
+    /// What it waits for before it gets the operator's own image.
+    pub(super) waits: Option<String>,
     /// Why, of a pool that follows its work.
     pub(super) following: Option<auto::Wanted>,
 }
@@ -143,6 +145,10 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
         said(pool, Standing::RECONCILING, &Reason::PodsStarting, &so_many, now)
     };
     (next.replicas, next.ready_replicas, next.desired_replicas) = (all, ready, Some(wanted));
+    if let Some(waits) = &fleet.waits {
+        let (generation, message) = (pool.metadata.generation.unwrap_or(0), format!("to be rolled to the operator's image: {waits}"));
+        next.conditions.set("Reconciling", "True", &Reason::WaitsForItsTurn, &message, generation, now);
+    }
     follows(&mut next, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
     next
 }

@@ -46,11 +46,11 @@ pub(super) fn selector(pool: &WorkerPool) -> Value {
 }
 
 /// In the order in which they are applied; the Deployment is the last one.
-/// `replicas`: how many pods.
+/// `replicas`: how many pods; `image`: of a pool that names none.
 ///
 /// # Errors
 /// What is wrong with the pool.
-pub(super) fn wanted(pool: &WorkerPool, replicas: i32, config: &Config) -> Result<[Value; 3], String> {
+pub(super) fn wanted(pool: &WorkerPool, replicas: i32, image: &str, config: &Config) -> Result<[Value; 3], String> {
     let name = child_name(pool);
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false});
     let budget = json!({
@@ -70,7 +70,7 @@ pub(super) fn wanted(pool: &WorkerPool, replicas: i32, config: &Config) -> Resul
             "replicas": replicas,
             "selector": {"matchLabels": selector(pool)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
-            "template": template(pool, config)?,
+            "template": template(pool, image, config)?,
         },
     });
     Ok([account, budget, deployment].map(|mut object| {
@@ -87,7 +87,7 @@ pub(super) fn wanted(pool: &WorkerPool, replicas: i32, config: &Config) -> Resul
     }))
 }
 
-fn template(pool: &WorkerPool, config: &Config) -> Result<Value, String> {
+fn template(pool: &WorkerPool, image: &str, config: &Config) -> Result<Value, String> {
     let (spec, labels) = (&pool.spec, selector(pool));
     let namespace = pool.namespace().unwrap_or_default();
     let name = pool.name_any().parse::<Name>().map_err(|e| format!("the name: {e}"))?;
@@ -97,7 +97,7 @@ fn template(pool: &WorkerPool, config: &Config) -> Result<Value, String> {
     let probe = |path: &str, period: u32, failures: u32| json!({"httpGet": {"path": path, "port": "probes"}, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": 2});
     let container = json!({
         "name": WORKER,
-        "image": spec.image.as_deref().unwrap_or(&config.image),
+        "image": spec.image.as_deref().unwrap_or(image),
         "imagePullPolicy": "IfNotPresent",
         "args": ["worker", "--log-json"],
         "env": [
