@@ -32,6 +32,11 @@ pub fn a_larger_volume_and_another_password(page: &Page) {
     let claim = || get(&["pvc", "data-everloop-redis-0"]);
     control_plane()
         .until("the claim has its volume", || exists(&["pvc", "data-everloop-redis-0"]) && claim()["status"]["phase"] == "Bound");
+    // As after a change of a Secret that is read at the start; again later, and kubectl takes no two within a second.
+    let service = || get(&["deployment", "everloop-queue"])["spec"]["template"].clone();
+    let before = service();
+    page.run("rollout restart deployment/everloop-queue");
+    assert_ne!(service(), before, "its pods are made anew");
     let upgrade = |size: &str| {
         let size = format!("redis.storage.size={size}");
         try_helm(&["upgrade", "everloop", &chart(), "--namespace", NAMESPACE, "--reset-then-reuse-values", "--set", &size])
@@ -55,7 +60,7 @@ pub fn a_larger_volume_and_another_password(page: &Page) {
     assert!(first.is_string() && password().is_string() && first != password());
     let template = |of: &[&str]| get(of)["spec"]["template"].clone();
     let before = [template(&["statefulset", "everloop-redis"]), template(&["deployment", "everloop-queue"])];
-    page.run("kubectl -n everloop rollout restart");
+    page.run("rollout restart statefulset/everloop-redis");
     let after = [template(&["statefulset", "everloop-redis"]), template(&["deployment", "everloop-queue"])];
     assert!(before.iter().zip(&after).all(|(before, after)| before != after), "their pods are made anew");
 }
