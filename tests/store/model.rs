@@ -283,6 +283,7 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
         },
         Call::Control(control) => match store.control(control).await.unwrap() {
             Controlled::Done(record) => say(&("done", bare(record))),
+            Controlled::Moved(record) => say(&("moved", bare(record))),
             Controlled::NotApplicable(record) => say(&("not applicable", bare(record))),
             other => say(&other),
         },
