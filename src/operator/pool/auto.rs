@@ -161,6 +161,12 @@ pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, trigge
     let (queue, began) = (context.queue(&context.config.namespace), Instant::now());
     let mut seen = String::new();
     loop {
+        if !objects.state().iter().any(|pool| follows(pool)) {
+            // Nobody wants to know, and each answer costs a look at every partition.
+            context.auto.keep(&[]);
+            tokio::time::sleep(DECIDE_EVERY).await;
+            continue;
+        }
         let answer = {
             let mut asked = std::pin::pin!(queue.pools(&seen));
             loop {
@@ -186,6 +192,11 @@ pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, trigge
     }
 }
 
+/// Whether the number of a pool's pods follows its work.
+fn follows(pool: &WorkerPool) -> bool {
+    pool.spec.scaling.mode == Mode::Auto && pool.metadata.deletion_timestamp.is_none()
+}
+
 /// Decides for every pool that follows its work. A pool that the queue service does not know has nothing to do.
 async fn all(
     context: &Context,
@@ -197,7 +208,7 @@ async fn all(
     let now = TimeMs(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1));
     let mut followed = Vec::new();
     for pool in objects.state() {
-        if pool.spec.scaling.mode != Mode::Auto || pool.metadata.deletion_timestamp.is_some() {
+        if !follows(&pool) {
             continue;
         }
         followed.extend(pool.uid());
