@@ -10,6 +10,22 @@ use crate::sentinel::{FIT, SENTINEL_PASSWORD, Watched, until};
 use crate::shop::Shop;
 use crate::workload::{Expected, Log, apply_all, drive, start};
 
+/// Two workers at two replicas: runs that have ended, and others that sleep, from `ms` on. What was acknowledged, and the replicas.
+async fn at_work(fleet: &mut Fleet, shop: &Shop, ms: u64) -> (Log, Vec<String>) {
+    apply_all(fleet, shop).await;
+    fleet.add_worker_with(0, &[], &[]);
+    fleet.add_worker_with(1, &[], &[]);
+    let (log, servers) = (Log::default(), vec![fleet.server(0), fleet.server(1)]);
+    drive(servers.clone(), log.clone(), "before", 40).await;
+    let client = reqwest::Client::new();
+    for n in 0..20 {
+        let (id, ms) = (format!("sleeps-{n}"), ms + n * 100);
+        start(&client, &servers, &log, "sleeper", &id, json!({"ms": ms}), Expected::Slept { ms }).await;
+    }
+    checker::all_closed(&fleet.server(0), &acknowledged(&log)[..40], LIMIT).await;
+    (log, servers)
+}
+
 /// What the replicas have is all there, and the service goes on by itself. What an acknowledgement is worth meanwhile is in the docs:
 /// here the replicas have it all when the primary dies, and what is started after that is acknowledged by the new one.
 #[tokio::test(flavor = "multi_thread")]
@@ -24,17 +40,7 @@ async fn the_service_goes_on_after_a_failover_by_sentinel() {
     let ready: serde_json::Value =
         reqwest::get(format!("{}/readyz", fleet.server(0))).await.expect("an answer").json().await.expect("json");
     assert_eq!(ready["durability"], "failover", "{ready}");
-    apply_all(&fleet, &shop).await;
-    fleet.add_worker_with(0, &[], &[]);
-    fleet.add_worker_with(1, &[], &[]);
-    let (log, servers) = (Log::default(), vec![fleet.server(0), fleet.server(1)]);
-    drive(servers.clone(), log.clone(), "before", 40).await;
-    let client = reqwest::Client::new();
-    for n in 0..20 {
-        let (id, ms) = (format!("sleeps-{n}"), 4_000 + n * 100);
-        start(&client, &servers, &log, "sleeper", &id, json!({"ms": ms}), Expected::Slept { ms }).await;
-    }
-    checker::all_closed(&fleet.server(0), &acknowledged(&log)[..40], LIMIT).await;
+    let (log, servers) = at_work(&mut fleet, &shop, 4_000).await;
     redis.wait_for_replicas(0);
     redis.kill_server(0);
     // While there is no primary, clients ask again and again.
@@ -57,17 +63,7 @@ async fn the_service_goes_on_after_a_failover_in_a_cluster() {
     let takes_over = redis.replica_of(dies);
     let shop = Shop::open().await;
     let mut fleet = Fleet::on(redis.url(), 2, vec![("EVERLOOP_DURABILITY", "failover".to_owned())]).await;
-    apply_all(&fleet, &shop).await;
-    fleet.add_worker_with(0, &[], &[]);
-    fleet.add_worker_with(1, &[], &[]);
-    let (log, servers) = (Log::default(), vec![fleet.server(0), fleet.server(1)]);
-    drive(servers.clone(), log.clone(), "before", 40).await;
-    let client = reqwest::Client::new();
-    for n in 0..20 {
-        let (id, ms) = (format!("sleeps-{n}"), 3_000 + n * 100);
-        start(&client, &servers, &log, "sleeper", &id, json!({"ms": ms}), Expected::Slept { ms }).await;
-    }
-    checker::all_closed(&fleet.server(0), &acknowledged(&log)[..40], LIMIT).await;
+    let (log, servers) = at_work(&mut fleet, &shop, 3_000).await;
     redis.wait_for_replica(dies);
     redis.kill_server(dies);
     let driven = tokio::spawn(drive(servers, log.clone(), "after", 120));
