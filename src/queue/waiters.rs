@@ -152,6 +152,12 @@ impl Waiters {
         Seat { waiters: self.clone(), session: session.clone(), token, changed }
     }
 
+    /// Whether a poll of the session waits here, on a connection that is open as far as anybody knows.
+    #[must_use]
+    pub fn is_waiting(&self, session: &SessionId) -> bool {
+        self.lock().by_session.contains_key(session)
+    }
+
     /// The session has ended: its poll finds itself replaced, and nothing is offered of it any more.
     pub fn evict(&self, session: &SessionId) {
         if let Some(gone) = self.lock().leave(session) {

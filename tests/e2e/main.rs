@@ -29,5 +29,6 @@ mod reload;
 mod sentinel;
 mod shop;
 mod shutdown;
+mod takeover;
 mod tour;
 mod workload;
