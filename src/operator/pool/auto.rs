@@ -113,6 +113,7 @@ impl Auto {
         if decision.wanted != decision.from {
             followed.decisions.truncate(DECISIONS_MAX - 1);
             let (from, to) = (i64::from(decision.from), i64::from(decision.wanted));
+            tracing::info!(pool = pool.name_any(), namespace = pool.namespace(), from, to, reason = decision.reason, "scaling decided");
             followed.decisions.push_front(ScalingDecision { at: status::now(), from, to, reason: decision.reason.clone() });
         }
         let tells = is_new || (is_other && followed.told.elapsed() >= TELL_EVERY);
