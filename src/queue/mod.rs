@@ -20,7 +20,6 @@ mod loops;
 mod metered;
 mod outcome;
 mod poller;
-mod recent;
 mod routes;
 mod serve;
 mod service;

@@ -29,6 +29,7 @@ mod scripts;
 mod sentinel;
 mod servers;
 mod sessions;
+mod step;
 mod turns;
 mod watch;
 
@@ -88,6 +89,7 @@ pub struct RedisStore {
     info: op::StoreInfo,
     channel: String,
     watch: Watch,
+    seen: step::Seen,
 }
 
 impl RedisStore {
@@ -111,7 +113,7 @@ impl RedisStore {
         let channel = keys::channel(&meta.id);
         let watch = Watch::start(Arc::clone(&connections), channel.clone()).await?;
         let info = op::StoreInfo { kind: server, id: meta.id, partitions: config.partitions, durability: config.durability };
-        let store = Self { connections, info, channel, watch };
+        let store = Self { connections, info, channel, watch, seen: step::Seen::new() };
         if !meta.open_runs_counted {
             open::recount(&store).await?;
         }

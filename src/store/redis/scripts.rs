@@ -63,6 +63,7 @@ scripts! {
     claim_external = "claim work", on_runs;
     commit = "commit a turn", on_runs;
     finish = "finish an attempt", on_runs;
+    step = "commit a turn", begin_time;
     leases = "list the leases of a session", on_runs;
     release = "release a lease", on_runs;
     extend = "extend a lease", on_runs;

@@ -5,7 +5,7 @@
 -- ARGV[9] settled | retry  [10] event | error  [11] empty | ms of the next attempt
 -- ARGV[12] turn, empty for none  [13] entry before its events  [14] entry after them
 -- ARGV[15] idempotency key, empty for none  [16] keys kept beyond those of unread events
--- RETURNS {accepted, `` | Accepted | refusal, grants} | {lost} | {missing}
+-- RETURNS {accepted, `` | Accepted | refusal, grants, record; none to a repeat} | {lost} | {missing}
 local run, command, number, session, seq = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local settled, event = ARGV[9] == 'settled', ARGV[10]
 local turn, before, after = nil, ARGV[13], ARGV[14]
@@ -74,4 +74,4 @@ else
   end
 end
 finish_up()
-return {'accepted', verdict, grants()}
+return {'accepted', verdict, grants(), bytes[run]}
