@@ -41,6 +41,10 @@ const POLL_WAIT_MS: u64 = 30_000;
 const LOPSIDED_WAIT_MS: (u64, u64) = (20, 320);
 /// Journals that are read at once; each may have [`crate::api::limits::JOURNAL_BYTES_MAX`].
 const JOURNALS_AT_ONCE: usize = 8;
+/// Runs whose items wait for more while turns and scripts that bring it wait for this thread: an exchange costs more than a short turn.
+const RUNS_TOGETHER: usize = 64;
+/// They wait no longer, when those are long.
+const TOGETHER_WITHIN: Duration = Duration::from_millis(1);
 /// Messages that are looked at before what they led to is sent: what comes together goes together.
 const MESSAGES_AT_ONCE: usize = 256;
 
@@ -127,6 +131,8 @@ pub(super) struct Hub {
     /// Attempts that have ended here and whose outcome is not answered yet.
     ended: HashSet<AttemptId>,
     pipeline: Pipeline,
+    /// Since when what is ready waits for more.
+    gathering: Option<Instant>,
     strangers: audit::Strangers,
     polling: bool,
     /// Journals that may be read at once.
@@ -156,6 +162,7 @@ impl Hub {
             attempts: HashMap::new(),
             ended: HashSet::new(),
             pipeline: Pipeline::default(),
+            gathering: None,
             strangers: audit::Strangers::default(),
             polling: false,
             journals: Arc::new(Semaphore::new(JOURNALS_AT_ONCE)),
@@ -191,6 +198,17 @@ impl Hub {
         self.loops.has_work() || !self.granted.is_empty()
     }
 
+    /// Whether what is ready goes now: it is enough, it has waited, or nothing that would go with it is on its way here.
+    fn is_time_to_commit(&mut self) -> bool {
+        let more_comes = self.loops.has_calls() || !self.granted.is_empty();
+        let since = *self.gathering.get_or_insert_with(Instant::now);
+        let now = !more_comes || self.pipeline.ready() >= RUNS_TOGETHER || since.elapsed() >= TOGETHER_WITHIN;
+        if now {
+            self.gathering = None;
+        }
+        now
+    }
+
     fn step(&mut self, buffer: &mut Vec<Msg>) {
         for message in buffer.drain(..) {
             self.handle(message);
@@ -199,7 +217,9 @@ impl Hub {
         for message in self.loops.work() {
             self.handle(message);
         }
-        self.send_commits();
+        if self.is_time_to_commit() {
+            self.send_commits();
+        }
         self.poll();
     }
 
