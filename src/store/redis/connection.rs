@@ -222,12 +222,11 @@ impl Connections {
         deadline: Instant,
     ) -> Result<Said, StoreError> {
         let slot = node.slot(of.lane());
-        let (number, mut connection) = match slot.current() {
-            Some(current) => current,
-            None => {
-                let connection = self.connection(operation, node, of.lane());
-                Box::pin(in_time(operation, deadline, self.response_timeout, connection)).await?
-            }
+        let (number, mut connection) = if let Some(current) = slot.current() {
+            current
+        } else {
+            let connection = self.connection(operation, node, of.lane());
+            Box::pin(in_time(operation, deadline, self.response_timeout, connection)).await?
         };
         let work = async {
             match command.query_async::<Value>(&mut connection).await {
