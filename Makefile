@@ -5,7 +5,7 @@ CARGO ?= cargo
 VALKEY := target/tools/valkey-server
 ARGS ?=
 
-.PHONY: help demo test check fmt build bench bench-cluster update clean tools cluster cluster-down image
+.PHONY: help demo test check fmt build bench bench-cluster bench-race update clean tools cluster cluster-down image
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ bench: tools ## Measure; a table, and target/bench/bench.json
 
 bench-cluster: ## What the operator costs, likewise (ARGS=quick); target/bench/cluster.json
 	EVERLOOP_TEST_KUBE=$$(scripts/build-test-cluster) $(CARGO) bench --locked --bench cluster -- $(ARGS)
+
+bench-race: ## Everloop beside Restate, DBOS, Temporal and BullMQ (ARGS="quick" or "P1 restate"); target/bench/race.json, race.svg
+	@scripts/install-race-peers
+	$(CARGO) bench --locked --bench race -- $(ARGS)
 
 update: ## Write the generated files anew (docs/*.md, docs/openapi.json, crds/, deploy/install.yaml)
 	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated

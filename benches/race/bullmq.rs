@@ -9,7 +9,7 @@ use crate::load::{Batch, Load, Program};
 use crate::peer::{Peer, installed, node};
 use crate::process::{self, unprivileged};
 use crate::redis_server::Redis;
-use crate::system::{Settings, System};
+use crate::system::{Settings, Slept, System};
 
 pub struct BullMq {
     client: Peer,
@@ -39,6 +39,10 @@ impl BullMq {
 
 #[async_trait(?Send)]
 impl System for BullMq {
+    fn name(&self) -> &'static str {
+        "bullmq"
+    }
+
     fn settings(&self) -> Settings {
         Settings::from([
             ("version", "BullMQ 6.7.0, ioredis 6.0.0, Node 24.22.3".into()),
@@ -62,6 +66,18 @@ impl System for BullMq {
 
     async fn cold_signal(&self, _: u32) -> Option<f64> {
         None
+    }
+
+    async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
+        self.client.aged(steps).await
+    }
+
+    async fn sleepers(&self, runs: u32, seconds: f64) -> Slept {
+        self.client.sleepers(runs, seconds).await
+    }
+
+    async fn parked(&self, runs: u32) -> f64 {
+        self.client.parked(runs).await
     }
 
     async fn start_second_worker(&self) {}

@@ -9,7 +9,7 @@ use crate::load::{Batch, Load, Program};
 use crate::peer::{Peer, installed, node};
 use crate::postgres::Postgres;
 use crate::process::{self, unprivileged};
-use crate::system::{Settings, System};
+use crate::system::{Settings, Slept, System};
 
 pub struct Dbos {
     program: Peer,
@@ -38,6 +38,10 @@ impl Dbos {
 
 #[async_trait(?Send)]
 impl System for Dbos {
+    fn name(&self) -> &'static str {
+        "dbos"
+    }
+
     fn settings(&self) -> Settings {
         Settings::from([
             ("version", "DBOS TypeScript 5.3.0, Node 24.22.3".into()),
@@ -67,6 +71,18 @@ impl System for Dbos {
     async fn cold_signal(&self, _: u32) -> Option<f64> {
         // A workflow that waits stays in memory; a process that starts takes all of them up at once, before any signal.
         None
+    }
+
+    async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
+        self.program.aged(steps).await
+    }
+
+    async fn sleepers(&self, runs: u32, seconds: f64) -> Slept {
+        self.program.sleepers(runs, seconds).await
+    }
+
+    async fn parked(&self, runs: u32) -> f64 {
+        self.program.parked(runs).await
     }
 
     async fn start_second_worker(&self) {}

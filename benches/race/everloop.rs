@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::http::Client;
 use crate::load::{Batch, Load, Program, drive};
-use crate::process::{self, Process, free_port, unprivileged};
+use crate::peer::numbers;
+use crate::process::{self, Process, free_port, now_ms, resident_bytes, unprivileged};
 use crate::redis_server::Redis;
-use crate::system::{Settings, System};
+use crate::system::{Settings, Slept, System};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_everloop");
 
@@ -94,6 +95,18 @@ impl Everloop {
         view
     }
 
+    async fn redis_bytes(&self) -> Option<f64> {
+        let text = self.redis.as_ref()?.info("memory", "used_memory").await;
+        Some(text.parse().expect("a number"))
+    }
+
+    /// How many runs of a workflow are open.
+    async fn open(&self, workflow: &str) -> u64 {
+        let answer = self.client.get("/v1/operator/open-runs").await;
+        let versions = answer["versions"].as_array().expect("a list").iter();
+        versions.filter(|version| version["workflow"] == workflow).map(|version| version["runs"].as_u64().expect("a number")).sum()
+    }
+
     /// Starts a run that waits for a signal after so many steps, and waits until it does; `meanwhile`; then from the signal to its result.
     async fn signalled(&self, steps: u32, meanwhile: impl AsyncFn()) -> f64 {
         let id = self.client.post("/v1/namespaces/default/runs", &json!({"workflow": "waiting", "input": steps})).await["id"].clone();
@@ -123,6 +136,10 @@ impl Everloop {
 
 #[async_trait(?Send)]
 impl System for Everloop {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn settings(&self) -> Settings {
         let store = self.redis.as_ref().map_or_else(|| "embedded file (redb)".into(), Redis::settings);
         Settings::from([
@@ -161,6 +178,45 @@ impl System for Everloop {
             self.run(&json!({"workflow": "one", "input": 1})).await;
         };
         Some(self.signalled(steps, restart).await)
+    }
+
+    async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
+        (steps, numbers(&self.run(&json!({"workflow": "aged", "input": steps})).await["result"]))
+    }
+
+    async fn sleepers(&self, runs: u32, seconds: f64) -> Slept {
+        let before = self.redis_bytes().await;
+        let until = now_ms() + seconds * 1_000.0;
+        let body = json!({"workflow": "sleeper", "input": until});
+        let load = Load { at_once: 64, ..Load::burst(runs) };
+        let started = drive(load, async || {
+            self.client.post("/v1/namespaces/default/runs", &body).await;
+        });
+        let starting_seconds = started.await.seconds;
+        assert!(now_ms() < until, "{runs} starts took {starting_seconds} s");
+        let store_bytes = self.redis_bytes().await.zip(before).map(|(after, before)| (after - before) / f64::from(runs));
+        tokio::time::sleep(Duration::from_secs_f64((until - now_ms()).max(0.0) / 1_000.0)).await;
+        while self.open("sleeper").await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Slept { starting_seconds, late_seconds: (now_ms() - until) / 1_000.0, store_bytes }
+    }
+
+    async fn parked(&self, runs: u32) -> f64 {
+        let urls = RefCell::new(Vec::new());
+        let load = Load { at_once: 64, ..Load::burst(runs) };
+        let body = json!({"workflow": "waiting", "input": 0});
+        drive(load, async || {
+            let view = self.client.post("/v1/namespaces/default/runs", &body).await;
+            urls.borrow_mut().push(format!("/v1/namespaces/default/runs/{}", view["id"].as_str().expect("an id")));
+        })
+        .await;
+        for url in urls.into_inner() {
+            while self.client.get(&url).await["turns"] != 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        resident_bytes(self.workers.borrow()[0].child.id())
     }
 
     async fn start_second_worker(&self) {

@@ -10,7 +10,8 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Mutex;
 
 use crate::load::{Batch, Load, Program};
-use crate::process::Process;
+use crate::process::{Process, now_ms, resident_bytes};
+use crate::system::Slept;
 
 pub struct Peer {
     pub process: Process,
@@ -50,6 +51,24 @@ impl Peer {
         numbers(&answer["latenciesMs"])
     }
 
+    /// The times of a long run, as its result.
+    pub async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
+        (steps, numbers(&self.ask(json!({"ask": "result", "workflow": "aged", "input": steps})).await["result"]))
+    }
+
+    pub async fn sleepers(&self, runs: u32, seconds: f64) -> Slept {
+        let until = now_ms() + seconds * 1_000.0;
+        let answer = self.ask(json!({"ask": "sleepers", "input": until, "runsMax": runs})).await;
+        let seconds = |name: &str| answer[name].as_f64().expect("a time");
+        let (starting_seconds, late_seconds) = (seconds("startingSeconds"), seconds("lateSeconds"));
+        Slept { starting_seconds, late_seconds, store_bytes: None }
+    }
+
+    pub async fn parked(&self, runs: u32) -> f64 {
+        self.ask(json!({"ask": "park", "runsMax": runs})).await;
+        resident_bytes(self.process.child.id())
+    }
+
     pub async fn runs(&self, program: Program, payload: &Value, load: Load) -> Batch {
         let question = json!({"ask": "runs", "workflow": program.name(), "input": program.input(payload), "atOnce": load.at_once,
             "windowMs": u64::try_from(load.window.as_millis()).expect("minutes"), "runsMin": load.runs_min, "runsMax": load.runs_max});
@@ -58,7 +77,7 @@ impl Peer {
     }
 }
 
-fn numbers(list: &Value) -> Vec<f64> {
+pub fn numbers(list: &Value) -> Vec<f64> {
     list.as_array().expect("a list").iter().map(|n| n.as_f64().expect("a number")).collect()
 }
 

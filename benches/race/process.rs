@@ -39,6 +39,18 @@ pub async fn interrupted() {
     }
 }
 
+/// Memory of a process, in bytes.
+pub fn resident_bytes(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process of ours");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1_000.0
+}
+
 /// A command that runs without privileges, and is killed by the kernel when this process dies without having ended it.
 pub fn unprivileged(program: impl AsRef<Path>, folder: &Path) -> Command {
     let mut command = Command::new("setpriv");

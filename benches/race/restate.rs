@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::http::Client;
 use crate::load::{Batch, Load, Program, drive};
-use crate::peer::{installed, node};
-use crate::process::{self, Process, free_port, unprivileged};
-use crate::system::{Settings, System};
+use crate::peer::{installed, node, numbers};
+use crate::process::{self, Process, free_port, now_ms, resident_bytes, unprivileged};
+use crate::system::{Settings, Slept, System};
 
 /// The server's settings that are not its defaults.
 const SETTINGS: &str = "disable-telemetry = true\nlisten-mode = \"tcp\"\nbind-ip = \"127.0.0.1\"\ndefault-num-partitions = 4\n\
@@ -30,7 +30,7 @@ pub struct Restate {
 fn service(folder: &Path, port: u16, role: &str) -> Process {
     let mut command = unprivileged(node(), folder);
     // It logs two lines a call otherwise.
-    command.env("RESTATE_LOGGING", "ERROR").env("NODE_ENV", "production").env("RACE_INACTIVITY_MS", "1000");
+    command.env("RESTATE_LOGGING", "ERROR").env("NODE_ENV", "production");
     command.arg(installed("restate").join("service.ts")).args([&port.to_string(), role]);
     Process::start("restate-service", command, folder)
 }
@@ -63,8 +63,8 @@ impl Restate {
     }
 
     /// Starts a workflow that waits for a signal after so many steps, and waits until it does; `meanwhile`; then from the signal to its result.
-    async fn signalled(&self, steps: u32, meanwhile: impl AsyncFn()) -> f64 {
-        let url = format!("/waiting/{}", self.waiting.replace(self.waiting.get() + 1));
+    async fn signalled(&self, service: &str, steps: u32, meanwhile: impl AsyncFn()) -> f64 {
+        let url = format!("/{service}/{}", self.waiting.replace(self.waiting.get() + 1));
         let run = format!("{url}/run");
         let result = async {
             self.ingress.post(&run, &json!(steps)).await;
@@ -93,6 +93,10 @@ fn node_arch() -> &'static str {
 
 #[async_trait(?Send)]
 impl System for Restate {
+    fn name(&self) -> &'static str {
+        "restate"
+    }
+
     fn settings(&self) -> Settings {
         Settings::from([
             ("version", "restate-server 1.7.12, TypeScript SDK 1.17.2, Node 24.22.3".into()),
@@ -117,14 +121,47 @@ impl System for Restate {
     async fn signals(&self, window: Duration) -> Vec<f64> {
         let (begin, mut samples) = (Instant::now(), Vec::new());
         while begin.elapsed() < window {
-            samples.push(self.signalled(0, async || {}).await);
+            samples.push(self.signalled("waiting", 0, async || {}).await);
         }
         samples
     }
 
     async fn cold_signal(&self, steps: u32) -> Option<f64> {
         // It is suspended a second after it began to wait.
-        Some(self.signalled(steps, async || tokio::time::sleep(Duration::from_secs(4)).await).await)
+        Some(self.signalled("cold", steps, async || tokio::time::sleep(Duration::from_secs(4)).await).await)
+    }
+
+    async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
+        (steps, numbers(&self.ingress.post("/race/aged", &json!(steps)).await))
+    }
+
+    async fn sleepers(&self, runs: u32, seconds: f64) -> Slept {
+        let until = now_ms() + seconds * 1_000.0;
+        let input = json!(until);
+        let load = Load { at_once: 64, ..Load::burst(runs) };
+        let started = drive(load, async || {
+            self.ingress.post("/timers/sleeper/send", &input).await;
+        });
+        let starting_seconds = started.await.seconds;
+        assert!(now_ms() < until, "{runs} starts took {starting_seconds} s");
+        tokio::time::sleep(Duration::from_secs_f64((until - now_ms()).max(0.0) / 1_000.0)).await;
+        while self.ingress.post("/timers/woken", &Value::Null).await.as_u64() < Some(u64::from(runs)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Slept { starting_seconds, late_seconds: (now_ms() - until) / 1_000.0, store_bytes: None }
+    }
+
+    async fn parked(&self, runs: u32) -> f64 {
+        let load = Load { at_once: 64, ..Load::burst(runs) };
+        drive(load, async || {
+            let url = format!("/waiting/{}", self.waiting.replace(self.waiting.get() + 1));
+            self.ingress.post(&format!("{url}/run/send"), &json!(0)).await;
+            while self.ingress.post(&format!("{url}/waits"), &Value::Null).await != true {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        resident_bytes(self.workers.borrow()[0].child.id())
     }
 
     async fn start_second_worker(&self) {

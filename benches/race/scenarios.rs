@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -14,15 +15,17 @@ use crate::dbos::Dbos;
 use crate::everloop::Everloop;
 use crate::floor;
 use crate::load::{Load, Program};
+use crate::peer::{installed, node};
 use crate::plan::{Plan, ROUNDS, SYSTEMS};
+use crate::postgres;
 use crate::report::{percentile, sorted};
 use crate::restate::Restate;
 use crate::system::System;
 use crate::table::{Spread, Table};
-use crate::temporal::Temporal;
+use crate::temporal::{self, Temporal};
 
 /// In the order of their worth, so that an early end costs the least.
-const ORDER: [&str; 7] = ["P1", "P2", "P3", "P4", "P5", "P8", "P7"];
+const ORDER: [&str; 10] = ["P1", "P2", "P3", "P4", "P5", "P8", "P7", "P9", "P6", "P10"];
 
 /// Longest time of one scenario of one system in one round.
 const SCENARIO_WITHIN: Duration = Duration::from_mins(5);
@@ -63,6 +66,20 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "it panicked".into())
 }
 
+/// What a system needs that is not here.
+fn missing(name: &str) -> Option<PathBuf> {
+    let needs = match name {
+        "restate" => vec![node(), installed("restate/installed.json")],
+        "dbos" => vec![node(), installed("dbos/installed.json"), postgres::binaries().unwrap_or_else(|| "/usr/lib/postgresql".into())],
+        "bullmq" => vec![node(), installed("bullmq/installed.json")],
+        "temporal" | "temporal-stock" => {
+            vec![temporal::server(), temporal::program(), postgres::binaries().unwrap_or_else(|| "/usr/lib/postgresql".into())]
+        }
+        _ => Vec::new(),
+    };
+    needs.into_iter().find(|path| !path.exists())
+}
+
 async fn start(name: &'static str) -> Box<dyn System> {
     match name {
         "everloop-redis" => Box::new(Everloop::start(true).await),
@@ -77,6 +94,9 @@ async fn start(name: &'static str) -> Box<dyn System> {
 }
 
 async fn one_system(name: &'static str, round: usize, plan: &Plan, table: &mut Table) -> Result<(), String> {
+    if let Some(path) = missing(name) {
+        return Err(format!("{} is not there: scripts/install-race-peers says why", path.display()));
+    }
     let system = whole(name, start(name)).await?;
     table.settings(name, system.settings());
     let payload = payload(60);
@@ -129,9 +149,7 @@ async fn measure(scenario: &str, system: &dyn System, round: usize, plan: &Plan,
             }
         }
         "P5" => {
-            // The first one is a warm-up.
-            system.runs(Program::FanOut(1_000), &payload(60), Load::burst(1)).await;
-            let load = Load { runs_min: 3, runs_max: 20, ..Load::alone(window) };
+            let load = Load { runs_min: 1, runs_max: 20, ..Load::alone(window) };
             let batch = system.runs(Program::FanOut(1_000), &payload(60), load).await;
             add("1,000 remote activities at once: p50", "ms", percentile(&sorted(batch.latencies_ms), 0.5));
         }
@@ -156,8 +174,40 @@ async fn measure(scenario: &str, system: &dyn System, round: usize, plan: &Plan,
             let (disturbed, ()) = futures_util::join!(runs(), failure);
             add("added by kill -9 of a worker, another alive", "s", disturbed.seconds - undisturbed);
         }
+        "P9" if first => {
+            let (steps, at) = system.aged(if plan.quick { 2_000 } else { 50_000 }).await;
+            let [first, after_a_tenth, before_the_last_tenth, last] = at[..] else { panic!("four times, not {at:?}") };
+            let metric = format!("last tenth of {steps} steps against the first");
+            add(&metric, "", (last - before_the_last_tenth) / (after_a_tenth - first));
+        }
+        "P6" if first => {
+            let (runs, seconds) = sleepers(system.name(), plan.quick);
+            let slept = system.sleepers(runs, seconds).await;
+            add(&format!("{runs} sleepers due at once: starting"), "runs/s", f64::from(runs) / slept.starting_seconds);
+            add(&format!("{runs} sleepers due at once: last one late by"), "s", slept.late_seconds);
+            if let Some(bytes) = slept.store_bytes {
+                add("a sleeper in the store's memory", "bytes", bytes);
+            }
+        }
+        "P10" if first => {
+            // What many runs leave behind is there before the first measure.
+            let before = system.parked(200).await;
+            let runs = 1_000;
+            add("worker's memory of a waiting run", "bytes", (system.parked(runs).await - before) / f64::from(runs));
+        }
         _ => {}
     }
+}
+
+/// How many sleepers, and how many seconds there are to start them: what a system can in half of a minute or a little more.
+fn sleepers(system: &str, quick: bool) -> (u32, f64) {
+    let (runs, seconds) = match system {
+        "everloop-redis" | "everloop-embedded" => (100_000, 60.0),
+        "restate" => (20_000, 30.0),
+        "dbos" => (10_000, 40.0),
+        _ => (5_000, 40.0),
+    };
+    if quick { (runs / 10, seconds / 4.0) } else { (runs, seconds) }
 }
 
 pub const STEPS_60: &str = "steps in runs of ten, 256 at once, 60 B";

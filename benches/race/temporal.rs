@@ -11,7 +11,10 @@ use crate::load::{Batch, Load, Program};
 use crate::peer::{Peer, installed};
 use crate::postgres::{Postgres, done};
 use crate::process::{self, Process, free_port, give, unprivileged};
-use crate::system::{Settings, System};
+use crate::system::{Settings, Slept, System};
+
+/// A workflow of more steps meets the limit of 51,200 events.
+const STEPS_MAX: u32 = 8_000;
 
 const VERSION: &str = "v1.31.2";
 
@@ -110,6 +113,10 @@ async fn start_program(folder: &Path, address: &str, tuned: bool, role: &str) ->
 
 #[async_trait(?Send)]
 impl System for Temporal {
+    fn name(&self) -> &'static str {
+        if self.tuned { "temporal" } else { "temporal-stock" }
+    }
+
     fn settings(&self) -> Settings {
         let server = if self.tuned {
             "128 shards, plugin postgres12_pgx, 60 + 20 connections, GOGC=400, benches/race/temporal/tuned.yaml (eager activities, one partition for each task queue, limits raised)"
@@ -140,9 +147,20 @@ impl System for Temporal {
     }
 
     async fn cold_signal(&self, steps: u32) -> Option<f64> {
-        // A workflow of more steps meets the limit of 51,200 events.
-        let answer = self.program.ask(json!({"ask": "cold", "steps": steps.min(8_000)})).await;
+        let answer = self.program.ask(json!({"ask": "cold", "steps": steps.min(STEPS_MAX)})).await;
         answer["ms"].as_f64()
+    }
+
+    async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
+        self.program.aged(steps.min(STEPS_MAX)).await
+    }
+
+    async fn sleepers(&self, runs: u32, seconds: f64) -> Slept {
+        self.program.sleepers(runs, seconds).await
+    }
+
+    async fn parked(&self, runs: u32) -> f64 {
+        self.program.parked(runs).await
     }
 
     async fn start_second_worker(&self) {

@@ -22,9 +22,9 @@ const workflows: Record<string, (input: any) => Promise<unknown>> = {
 
   // Work in another process goes through a queue.
   fanout: async ({ n, payload }: Steps) => {
-    const handles = [];
-    for (let i = 0; i < n; i++) handles.push(await DBOS.startWorkflow(remote, { queueName: "race" })(payload));
-    return (await Promise.all(handles.map((handle) => handle.getResult()))).length;
+    const enqueue = () => DBOS.startWorkflow(remote, { queueName: "race" })(payload);
+    const handles = await Promise.all(Array.from({ length: n }, enqueue));
+    return (await Promise.all(handles.map((handle) => handle.getResult({ pollingIntervalMs: 100 })))).length;
   },
 
   waiting: async (n: number) => {
@@ -80,6 +80,26 @@ await answer({
   runs: (question: Load & { workflow: string; input: unknown }) => {
     const run = workflows[question.workflow];
     return drive(question, () => run(question.input));
+  },
+  result: async ({ workflow, input }: { workflow: string; input: unknown }) => {
+    const run = workflows[workflow];
+    return { result: await run(input) };
+  },
+  sleepers: async ({ input, runsMax }: { input: number; runsMax: number }) => {
+    const handles: { getResult(): Promise<unknown> }[] = [];
+    const start = async () => void handles.push(await DBOS.startWorkflow(workflows.sleeper)(input));
+    const { seconds } = await drive({ atOnce: 64, windowMs: 0, runsMin: runsMax, runsMax }, start);
+    if (Date.now() > input) throw new Error(`${runsMax} starts took ${seconds} s`);
+    await Promise.all(handles.map((handle) => handle.getResult()));
+    return { startingSeconds: seconds, lateSeconds: (Date.now() - input) / 1000 };
+  },
+  park: async ({ runsMax }: { runsMax: number }) => {
+    const start = async () => {
+      const { workflowID } = await DBOS.startWorkflow(workflows.waiting)(0);
+      await DBOS.getEvent(workflowID, "waits", 60);
+    };
+    await drive({ atOnce: 64, windowMs: 0, runsMin: runsMax, runsMax }, start);
+    return {};
   },
   signals: async ({ windowMs }: Load) => {
     const latenciesMs: number[] = [];

@@ -26,11 +26,6 @@ const race = restate.service({
       return results.length;
     },
 
-    sleeper: async (ctx: restate.Context, until: number) => {
-      await ctx.sleep(Math.max(0, until - (await ctx.date.now())));
-      return 1;
-    },
-
     // When its steps 10, 10 + n/10, n - n/10 and n were performed, in ms.
     aged: async (ctx: restate.Context, n: number) => {
       const at = [10, 10 + n / 10, n - n / 10, n].map(Math.floor);
@@ -44,8 +39,25 @@ const race = restate.service({
   },
 });
 
-const waiting = restate.workflow({
-  name: "waiting",
+// What waits leaves the memory of its worker after that time; the default is a minute.
+const soon = { inactivityTimeout: 1000 };
+let woken = 0;
+
+const timers = restate.service({
+  name: "timers",
+  handlers: {
+    sleeper: async (ctx: restate.Context, until: number) => {
+      await ctx.sleep(Math.max(0, until - (await ctx.date.now())));
+      woken++;
+    },
+    woken: async () => woken,
+  },
+  options: soon,
+});
+
+// A workflow that waits for a signal after n steps.
+const waiting = (name: string, options: restate.WorkflowOptions) => restate.workflow({
+  name,
   handlers: {
     run: async (ctx: restate.WorkflowContext, n: number) => {
       for (let i = 0; i < n; i++) await ctx.run("step", async () => ({ order: 1, note: "60 bytes or so" }));
@@ -58,8 +70,7 @@ const waiting = restate.workflow({
     },
     waits: async (ctx: restate.WorkflowSharedContext) => (await ctx.get<boolean>("waits")) ?? false,
   },
-  // It leaves the memory of its worker after that time; the default is a minute.
-  options: { inactivityTimeout: Number(process.env.RACE_INACTIVITY_MS ?? 60_000) },
+  options,
 });
 
 const remote = restate.service({
@@ -69,6 +80,6 @@ const remote = restate.service({
 type Remote = typeof remote;
 
 const [port, role] = process.argv.slice(2);
-const services = role === "remote" ? [remote] : [race, waiting];
+const services = role === "remote" ? [remote] : [race, timers, waiting("waiting", {}), waiting("cold", soon)];
 // Two workers share a port; the kernel gives the connections of one that died to the other.
 http2.createServer(restate.createEndpointHandler({ services })).listen({ host: "127.0.0.1", port: Number(port), reusePort: true });

@@ -185,11 +185,8 @@ func (r race) signalled(n int, cold bool) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for waits := false; !waits; {
-		if value, err := r.client.QueryWorkflow(ctx, run.GetID(), run.GetRunID(), "waits"); err == nil {
-			_ = value.Get(&waits)
-		}
-		time.Sleep(10 * time.Millisecond * time.Duration(math.Max(1, float64(n)/100)))
+	if err := r.waits(run, n); err != nil {
+		return 0, err
 	}
 	if cold {
 		worker.PurgeStickyWorkflowCache()
@@ -200,6 +197,47 @@ func (r race) signalled(n int, cold bool) (float64, error) {
 	}
 	err = run.Get(ctx, nil)
 	return ms(begin), err
+}
+
+// Until a workflow waits for its signal after n steps.
+func (r race) waits(run client.WorkflowRun, n int) error {
+	for begin := time.Now(); time.Since(begin) < 5*time.Minute; {
+		waits := false
+		value, err := r.client.QueryWorkflow(context.Background(), run.GetID(), run.GetRunID(), "waits")
+		if err == nil && value.Get(&waits) == nil && waits {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond * time.Duration(math.Max(1, float64(n)/100)))
+	}
+	return fmt.Errorf("%d steps do not end", n)
+}
+
+func (r race) sleepers(n int, until json.RawMessage) (any, error) {
+	var at float64
+	if err := json.Unmarshal(until, &at); err != nil {
+		return nil, err
+	}
+	moment := time.UnixMilli(int64(at))
+	var mutex sync.Mutex
+	runs := []client.WorkflowRun{}
+	begin := time.Now()
+	_, err := drive(load{AtOnce: 64, RunsMin: n, RunsMax: n}, func() error {
+		run, err := r.start("sleeper", at)
+		mutex.Lock()
+		defer mutex.Unlock()
+		runs = append(runs, run)
+		return err
+	})
+	starting := ms(begin) / 1000
+	if err == nil && time.Now().After(moment) {
+		err = fmt.Errorf("%d starts took %.1f s", n, starting)
+	}
+	for _, run := range runs {
+		if err == nil {
+			err = run.Get(context.Background(), nil)
+		}
+	}
+	return map[string]any{"startingSeconds": starting, "lateSeconds": time.Since(moment).Seconds()}, err
 }
 
 func (r race) answer(line []byte) (any, error) {
@@ -222,6 +260,16 @@ func (r race) answer(line []byte) (any, error) {
 			err = run.Get(context.Background(), &result)
 		}
 		return map[string]any{"result": result}, err
+	case "sleepers":
+		return r.sleepers(q.RunsMax, q.Input)
+	case "park":
+		return drive(load{AtOnce: 64, RunsMin: q.RunsMax, RunsMax: q.RunsMax}, func() error {
+			run, err := r.start("waiting", 0)
+			if err == nil {
+				err = r.waits(run, 0)
+			}
+			return err
+		})
 	case "signals":
 		latencies := []float64{}
 		for begin := time.Now(); ms(begin) < q.WindowMs; {
