@@ -8,7 +8,7 @@ use crate::process::{Process, free_port, unprivileged};
 pub struct Postgres {
     pub port: u16,
     pub version: String,
-    _process: Process,
+    process: Process,
 }
 
 /// The newest that is installed.
@@ -57,7 +57,7 @@ impl Postgres {
         }
         let mut process = Process::start("postgres", command, folder);
         process.listens(port).await;
-        let postgres = Self { port, version, _process: process };
+        let postgres = Self { port, version, process };
         // It listens before it lets anyone in.
         let mut tries = 0;
         while !postgres.psql("select 1").output().is_ok_and(|o| o.status.success()) {
@@ -76,6 +76,13 @@ impl Postgres {
 
     pub fn create(&self, database: &str) {
         done(self.psql(&format!("create database {database}")));
+    }
+
+    /// Ends it with everything in its files.
+    pub fn stop(mut self) {
+        let id = rustix::process::Pid::from_child(&self.process.child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("a process of ours");
+        let _ = self.process.child.wait();
     }
 
     pub fn settings(&self) -> String {
