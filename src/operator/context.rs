@@ -75,6 +75,8 @@ pub(super) struct Context {
     pub(super) turn: pool::Turn,
     /// What the pools that follow their work want.
     pub(super) auto: pool::Auto,
+    /// Which pods of pools are to go.
+    pub(super) scale_in: pool::ScaleIn,
     /// Which runs are followed.
     pub(super) following: run::Following,
     /// How many runs are open.
@@ -97,6 +99,7 @@ impl Context {
             pools: pool::Memory::default(),
             turn: pool::Turn::default(),
             auto: pool::Auto::default(),
+            scale_in: pool::ScaleIn::default(),
             following: run::Following::default(),
             open: workflow::OpenRuns::default(),
             workflow_gone: Notify::new(),

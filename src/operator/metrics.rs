@@ -28,6 +28,14 @@ pub struct PassLabels {
     pub outcome: &'static str,
 }
 
+/// What became of a pod that was to go, or went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VictimLabels {
+    /// `gone`: chosen, and it went; `unplanned`: it went in the place of one that was; `taken_back`: chosen, and needed again;
+    /// `past_limit`: chosen, and told to end before it had finished.
+    pub outcome: &'static str,
+}
+
 /// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -63,6 +71,8 @@ pub struct Metrics {
     pub orphans: Family<ControllerLabels, Counter>,
     /// `everloop_operator_store_changed`.
     pub store_changed: Gauge,
+    /// `everloop_operator_victims_total`.
+    pub victims: Family<VictimLabels, Counter>,
     /// `everloop_operator_passes_total`.
     pub passes: Family<PassLabels, Counter>,
     /// `everloop_operator_pass_seconds`.
@@ -101,6 +111,7 @@ impl Metrics {
             changes_too_old: Counter::default(),
             looks: Counter::default(),
             orphans: Family::default(),
+            victims: Family::default(),
             passes: Family::default(),
             pass: Family::new_with_constructor(pass_buckets),
             waiting: Family::default(),
@@ -127,6 +138,7 @@ impl Metrics {
         );
         registry.register("looks", "Runs that were asked for one by one", metrics.looks.clone());
         registry.register("orphans", "Workflows retired and runs asked to end because their object was gone", metrics.orphans.clone());
+        registry.register("victims", "Pods of pools that became smaller, by what became of them", metrics.victims.clone());
         registry.register("passes", "Passes over objects, by outcome", metrics.passes.clone());
         registry.register_with_unit("pass", "One pass over an object", Unit::Seconds, metrics.pass.clone());
         registry.register("objects_waiting", "Passes that have begun and wait for one of the places", metrics.waiting.clone());
@@ -143,6 +155,13 @@ impl Metrics {
     /// Tells of something whose object was gone.
     pub(super) fn orphaned(&self, controller: &'static str) {
         self.orphans.get_or_create(&ControllerLabels { controller }).inc();
+    }
+
+    /// Tells of pods of a pool that becomes smaller.
+    pub(super) fn victims(&self, outcome: &'static str, pods: u32) {
+        if pods > 0 {
+            self.victims.get_or_create(&VictimLabels { outcome }).inc_by(pods.into());
+        }
     }
 
     /// Tells of a pass.

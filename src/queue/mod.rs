@@ -11,6 +11,7 @@ mod apply;
 mod border;
 mod config;
 mod definitions;
+mod draining;
 mod facts;
 mod feeds;
 mod gate;

@@ -60,12 +60,6 @@ impl Sessions {
         self.lock().get(session).map_or(0, |known| known.streams)
     }
 
-    /// All that are known here.
-    #[must_use]
-    pub fn all(&self) -> Vec<SessionId> {
-        self.lock().keys().cloned().collect()
-    }
-
     /// Forgets sessions that have moved on or are long gone.
     pub fn forget_silent(&self, ttl: Duration) {
         self.lock().retain(|_, known| known.streams > 0 || known.seen.elapsed() < ttl * FORGET_AFTER_TTLS);

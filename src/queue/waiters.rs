@@ -45,7 +45,8 @@ impl Free {
         (0..parts).map(|part| Self { turns: share(self.turns, part), activities: share(self.activities, part) }).collect()
     }
 
-    fn add(&mut self, other: Self) {
+    /// More of both.
+    pub fn add(&mut self, other: Self) {
         self.turns = self.turns.saturating_add(other.turns);
         self.activities = self.activities.saturating_add(other.activities);
     }

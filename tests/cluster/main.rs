@@ -18,6 +18,7 @@ mod relay;
 mod rights;
 mod rules;
 mod runs;
+mod scale_in;
 mod scaling;
 mod setup;
 mod workflows;

@@ -13,6 +13,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod demo;
+mod draining;
 mod durability;
 mod examples;
 mod failover;

@@ -133,12 +133,13 @@ pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions) -> 
     config
 }
 
-/// Unique on this machine, and in a cluster, where the machine's name is the pod's.
+/// Unique on this machine, and in a cluster, where the machine's name is the pod's. Of a long one the end is kept: a pod's name differs
+/// from its siblings' in that.
 pub fn default_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let pid = format!("-{}", std::process::id());
     let room = WORKER_NAME_BYTES_MAX - pid.len();
-    let host = if host.is_empty() { "worker" } else { &host[..host.len().min(room)] };
+    let host = if host.is_empty() { "worker" } else { &host[host.len().saturating_sub(room)..] };
     format!("{host}{pid}")
 }

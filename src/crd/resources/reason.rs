@@ -71,6 +71,8 @@ reasons! {
     ScaledToZero,
     /// On the way.
     PodsStarting,
+    /// Pods finish what they have and then go.
+    Draining,
     /// Not ready within the Deployment's deadline.
     PodsNotReady,
     /// No pod can be made.

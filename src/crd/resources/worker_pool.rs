@@ -219,6 +219,9 @@ pub struct WorkerPoolStatus {
     /// Pods that are wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
+    /// Pods that finish what they have and then go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<i32>,
     /// With `Auto`: turns and activities that are leased; a few seconds old, as all of these numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy: Option<i64>,

@@ -13,6 +13,7 @@ mod cluster;
 mod connection;
 mod decode;
 mod definitions;
+mod draining;
 mod due;
 mod encode;
 mod keys;
@@ -203,6 +204,18 @@ impl Store for RedisStore {
 
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
         sessions::expired(self, partition, now).await
+    }
+
+    async fn drain_session(&self, partition: Partition, session: &SessionId, until: TimeMs, now: TimeMs) -> Result<bool, StoreError> {
+        draining::drain(self, partition, session, until, now).await
+    }
+
+    async fn draining(&self, partition: Partition) -> Result<Vec<(SessionId, TimeMs)>, StoreError> {
+        draining::draining(self, partition).await
+    }
+
+    async fn sessions(&self, partition: Partition) -> Result<Vec<SessionId>, StoreError> {
+        draining::sessions(self, partition).await
     }
 
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {

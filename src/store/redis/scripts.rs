@@ -69,6 +69,7 @@ scripts! {
     open_session = "open a session", plain;
     renew_session = "renew a session", plain;
     end_session = "end a session", on_runs;
+    drain_session = "mark a session to be drained", plain;
     expired_sessions = "find expired sessions", on_runs;
     fire = "fire what is due", on_runs;
     sweep = "sweep closed runs", on_runs;

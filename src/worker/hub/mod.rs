@@ -34,6 +34,7 @@ use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
 use crate::client::worker::{Error, WorkerClient};
 use crate::clock::StoreClock;
 use crate::telemetry::crash::point;
+use crate::telemetry::link::Link;
 
 /// The wait of a poll that offers both kinds of slots.
 const POLL_WAIT_MS: u64 = 30_000;
@@ -51,6 +52,8 @@ pub(super) enum Msg {
     Opened { session: SessionId, ttl: Duration, over: CancellationToken, silent: Arc<Notify> },
     /// It is lost.
     Lost { session: SessionId },
+    /// It is to finish what it has and to take nothing new, or works on.
+    Drain { session: SessionId, draining: bool },
     /// A poll was answered.
     Polled { generation: u64, work: Result<Work, Over> },
     /// All leases of the session, as the store has them.
@@ -108,6 +111,7 @@ pub(super) struct Parts {
     pub(super) turn_slots: u16,
     pub(super) activity_slots: u16,
     pub(super) executing: Executing,
+    pub(super) link: Link,
     pub(super) messages: UnboundedSender<Msg>,
 }
 
@@ -134,8 +138,10 @@ pub(super) struct Hub {
     /// Turns of suspects that may be taken at once.
     suspects: Arc<Semaphore>,
     lopsided_wait_ms: u64,
-    /// Cancelled when it is time to stop polling.
+    /// Cancelled when it is time to stop.
     draining: CancellationToken,
+    /// Cancelled when it is time to stop polling: then, and while the service wants nothing to be taken on.
+    resting: CancellationToken,
     /// What has not ended by now is handed back.
     handing_back: bool,
 }
@@ -143,6 +149,7 @@ pub(super) struct Hub {
 impl Hub {
     pub(super) fn new(parts: Parts, loops: Loops) -> Self {
         let slots = Slots::new(parts.turn_slots, parts.activity_slots);
+        let draining = CancellationToken::new();
         Self {
             // The last place is not a loop's.
             at_once: loops.are_here().then(|| AtOnce::new(parts.executing.clone(), 1)),
@@ -161,7 +168,8 @@ impl Hub {
             journals: Arc::new(Semaphore::new(JOURNALS_AT_ONCE)),
             suspects: Arc::new(Semaphore::new(1)),
             lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
-            draining: CancellationToken::new(),
+            resting: draining.child_token(),
+            draining,
             handing_back: false,
         }
     }
@@ -208,6 +216,9 @@ impl Hub {
             Msg::Opened { session, ttl, over, silent } => self.opened(session, ttl, over, silent),
             Msg::Lost { session } if self.session.as_ref().is_some_and(|line| line.session == session) => {
                 self.lost();
+            }
+            Msg::Drain { session, draining } if self.session.as_ref().is_some_and(|line| line.session == session) => {
+                self.told_to_drain(draining);
             }
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
@@ -260,10 +271,33 @@ impl Hub {
         self.pipeline = Pipeline::default();
         self.strangers = audit::Strangers::default();
         self.slots = Slots::new(self.parts.turn_slots, self.parts.activity_slots);
+        // A mark belongs to its session.
+        self.works_on();
+        self.polling = false;
+    }
+
+    /// The service wants what is here to be finished and nothing to be taken on; or no longer.
+    fn told_to_drain(&mut self, draining: bool) {
+        if !draining {
+            tracing::info!("work is taken on again");
+            return self.works_on();
+        }
+        tracing::info!(attempts = self.attempts.len(), turns = self.runs.leases().len(), "to be drained: nothing new is taken on");
+        self.slots.close();
+        self.resting.cancel();
+        // Whoever sees it not ready may rely on that nothing is asked for any more.
+        self.parts.link.drain(true);
+    }
+
+    /// Work is taken on, unless this process stops.
+    fn works_on(&mut self) {
+        self.resting = self.draining.child_token();
+        self.parts.link.drain(false);
         if self.draining.is_cancelled() {
             self.slots.close();
+        } else {
+            self.slots.open();
         }
-        self.polling = false;
     }
 
     fn poll(&mut self) {
@@ -278,7 +312,7 @@ impl Hub {
             wait
         };
         self.polling = true;
-        let (messages, generation, stop) = (self.parts.messages.clone(), self.generation, self.draining.clone());
+        let (messages, generation, stop) = (self.parts.messages.clone(), self.generation, self.resting.clone());
         tokio::spawn(async move {
             let work = line.poll(turns, activities, wait_ms, &stop).await;
             let _ = messages.send(Msg::Polled { generation, work });
