@@ -15,4 +15,5 @@ mod orders;
 #[path = "../support/process.rs"]
 mod process;
 mod rolling;
+mod scale_in;
 mod scaling;
