@@ -15,9 +15,9 @@ demo: ## Build, then 500 orders through three workers while a worker and the ser
 	target/release/everloop demo $(ARGS)
 
 test: tools ## Everything that must hold, with real Redis, Valkey, Kubernetes, containers and processes; installs what it needs
-	kube=$$(scripts/build-test-cluster) && coredns=$$(scripts/build-coredns) && helm=$$(scripts/build-helm) && \
+	kube=$$(scripts/build-test-cluster) && coredns=$$(scripts/build-coredns) && helm=$$(scripts/build-helm) && keda=$$(scripts/build-keda) && \
 	pause=$$(scripts/build-image pause) && redis=$$(scripts/build-image redis) && everloop=$$(scripts/build-image everloop) && \
-	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_COREDNS=$$coredns EVERLOOP_TEST_HELM=$$helm EVERLOOP_TEST_IMAGES="$$pause $$redis $$everloop" \
+	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_COREDNS=$$coredns EVERLOOP_TEST_HELM=$$helm EVERLOOP_TEST_KEDA=$$keda EVERLOOP_TEST_IMAGES="$$pause $$redis $$everloop" \
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
 
 cluster: tools ## A cluster with a node on this machine, with the image, to be kept (root); prints how to use it

@@ -79,7 +79,7 @@ pub struct HeldWorkflow {
 pub struct Pools {
     /// The mark of these numbers, for the next request.
     pub seen: String,
-    /// The pools that have something to do, or ever ran an activity, by name. Of another one nothing waits.
+    /// The pools that have something to do, or ever ran something, by name. Of another one nothing waits.
     pub pools: Vec<PoolLoad>,
 }
 
@@ -326,6 +326,9 @@ pub struct Workers {
 pub struct WorkerView {
     /// Its id: the worker's name, its pool and something random.
     pub session: String,
+    /// The pool that it works for. Absent: the service is of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Name>,
     /// Turns and attempts that are leased to it.
     pub leases: u64,
 }

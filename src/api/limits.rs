@@ -66,6 +66,8 @@ pub const REPLAY_SLICE: DurationMs = DurationMs(5);
 pub const RUN_HEAP_BYTES_MAX: usize = 64 << 20;
 /// Stack that one run may use, in bytes.
 pub const RUN_STACK_BYTES_MAX: usize = 512 << 10;
+/// Pools that metrics tell of: each is twelve series or so.
+pub const POOLS_MEASURED_MAX: usize = 256;
 /// Work of one script of the store's loops (timers, expiry, retention), in records.
 pub const SLICE_MAX: usize = 256;
 /// Losses of a lease after which an activity fails with `WorkerLost`.

@@ -5,8 +5,8 @@ use reqwest::Method;
 use super::path::encode;
 use super::send::Call;
 use super::{Client, ClientError, new_key};
-use crate::api::DurationMs;
-use crate::api::http::{Followed, FollowedRun, Held, HeldWorkflow, OpenRuns, OpenVersion, Pools, Term};
+use crate::api::http::{Followed, FollowedRun, Held, HeldWorkflow, OpenRuns, OpenVersion, PoolLoad, Pools, Term};
+use crate::api::{DurationMs, Name};
 
 /// The signals of pools are repeated after so long when nothing changes.
 const POOLS_WAIT: DurationMs = DurationMs::from_secs(5);
@@ -35,6 +35,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn pools_now(&self) -> Result<Pools, ClientError> {
         self.call(Call::get("/v1/pools".into())).await
+    }
+
+    /// What one pool has to do now; all zero when nothing is known of it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pool(&self, pool: &Name) -> Result<PoolLoad, ClientError> {
+        self.call(Call::get(format!("/v1/pools/{pool}"))).await
     }
 
     /// What the pools have to do, when that is another thing than what the mark `seen` stands for, or after some seconds.

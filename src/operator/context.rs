@@ -88,6 +88,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, place: Option<Name>, metrics: Arc<Metrics>) -> Self {
         let events = recorder(&cluster, &config);
+        let auto = pool::Auto::new(metrics.clone());
         Self {
             cluster,
             queue,
@@ -96,7 +97,7 @@ impl Context {
             metrics,
             pools: pool::Memory::default(),
             turn: pool::Turn::default(),
-            auto: pool::Auto::default(),
+            auto,
             following: run::Following::default(),
             open: workflow::OpenRuns::default(),
             workflow_gone: Notify::new(),

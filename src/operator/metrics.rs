@@ -28,6 +28,37 @@ pub struct PassLabels {
     pub outcome: &'static str,
 }
 
+/// A WorkerPool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PoolLabels {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pool: String,
+}
+
+/// A condition of a pool that follows its work.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConditionLabels {
+    /// As in [`PoolLabels`].
+    pub namespace: String,
+    /// Likewise.
+    pub pool: String,
+    /// One of `machine::scaling::Condition::NAMES`.
+    pub condition: &'static str,
+}
+
+/// Which way a number went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DirectionLabels {
+    /// As in [`PoolLabels`].
+    pub namespace: String,
+    /// Likewise.
+    pub pool: String,
+    /// `up` or `down`.
+    pub direction: &'static str,
+}
+
 /// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -73,6 +104,16 @@ pub struct Metrics {
     pub failing: Family<ControllerLabels, Gauge>,
     /// `everloop_operator_last_success_timestamp_seconds`.
     pub last_success: Family<ControllerLabels, Gauge>,
+    /// `everloop_operator_pool_wanted`.
+    pub pool_wanted: Family<PoolLabels, Gauge>,
+    /// `everloop_operator_pool_current`.
+    pub pool_current: Family<PoolLabels, Gauge>,
+    /// `everloop_operator_pool_ready`.
+    pub pool_ready: Family<PoolLabels, Gauge>,
+    /// `everloop_operator_pool_condition`.
+    pub pool_condition: Family<ConditionLabels, Gauge>,
+    /// `everloop_operator_decisions_total`.
+    pub decisions: Family<DirectionLabels, Counter>,
 }
 
 fn pass_buckets() -> Histogram {
@@ -106,6 +147,11 @@ impl Metrics {
             waiting: Family::default(),
             failing: Family::default(),
             last_success: Family::default(),
+            pool_wanted: Family::default(),
+            pool_current: Family::default(),
+            pool_ready: Family::default(),
+            pool_condition: Family::default(),
+            decisions: Family::default(),
         };
         registry.register("leading", "1 in the operator that holds the Lease", metrics.leading.clone());
         registry.register(
@@ -137,6 +183,19 @@ impl Metrics {
             Unit::Seconds,
             metrics.last_success.clone(),
         );
+        registry.register(
+            "pool_wanted",
+            "Pods that the work of a pool with `mode: Auto` or `External` wants; absent while that is not known",
+            metrics.pool_wanted.clone(),
+        );
+        registry.register("pool_current", "Pods of a pool", metrics.pool_current.clone());
+        registry.register("pool_ready", "Pods of a pool that are ready", metrics.pool_ready.clone());
+        registry.register(
+            "pool_condition",
+            "1 while a condition of docs/scaling.md holds for a pool, by condition",
+            metrics.pool_condition.clone(),
+        );
+        registry.register("decisions", "Changes of the wanted number of a pool, by direction", metrics.decisions.clone());
         Self { registry, ..metrics }
     }
 

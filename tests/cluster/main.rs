@@ -4,8 +4,10 @@
 //! this machine.
 
 mod another_store;
+mod clocks;
 mod control_plane;
 mod discovery;
+mod external;
 mod installation;
 mod leading;
 mod leaving;

@@ -21,6 +21,7 @@ mod full_disk;
 mod lost_grants;
 mod operations;
 mod points;
+mod pool;
 mod probes;
 #[path = "../support/process.rs"]
 mod process;

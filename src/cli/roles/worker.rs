@@ -89,7 +89,7 @@ pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> 
     let name = args.name.unwrap_or_else(default_name);
     let config = config(server, args.pool, name, &args.slots);
     let config = worker::Config { drain: args.drain.to_std(), allow_local: args.allow_local, ..config };
-    super::answer_probes(args.probes, Arc::new(Probes { link: config.link.clone(), draining: shutdown.clone() }))?;
+    super::answer_probes(args.probes, Arc::new(Probes { link: config.link.clone(), draining: shutdown.clone() }), axum::Router::new())?;
     worker::run(config, shutdown).await.map_err(|e| ended("worker", &e))?;
     Ok(Exit::Done)
 }

@@ -19,7 +19,7 @@ fn a_list_is_a_table_with_aligned_columns() {
 
 #[test]
 fn the_worker_s_table_shows_what_each_holds() {
-    let workers = Workers { workers: vec![WorkerView { session: "w1-default-ab".into(), leases: 41 }] };
+    let workers = Workers { workers: vec![WorkerView { session: "w1-default-ab".into(), pool: None, leases: 41 }] };
     assert_eq!(workers::rows(&workers), "SESSION         LEASES\nw1-default-ab   41\n");
 }
 

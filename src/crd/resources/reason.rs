@@ -93,6 +93,8 @@ reasons! {
     Unschedulable,
     /// The number of pods follows the work.
     FollowsTheWork,
+    /// Another program decides, and is told how many the work wants.
+    NumberPublished,
     /// It does not: `spec.replicas` is the number.
     NotAuto,
     /// No signal of the queue service has come yet.

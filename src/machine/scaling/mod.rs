@@ -33,6 +33,7 @@ pub mod meter;
 mod need;
 #[cfg(test)]
 mod properties;
+pub mod slot_time;
 #[cfg(test)]
 mod tests;
 

@@ -2,10 +2,12 @@
 
 mod auto;
 mod compare;
+mod measured;
 mod memory;
 mod overlay;
 mod pods;
 mod roll;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -83,7 +85,10 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         },
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
-    if let Some((reason, note)) = told::turned(pool.status.as_ref(), &next) {
+    // Whether another program obeys is not for us to tell.
+    if pool.spec.scaling.mode == Mode::Auto
+        && let Some((reason, note)) = told::turned(pool.status.as_ref(), &next)
+    {
         context.event(&*pool, EventType::Normal, reason, &note).await;
     }
     Ok(action)
@@ -111,7 +116,11 @@ async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
             let following = context.auto.wanted(&pool.uid().unwrap_or_default());
             (auto::replicas(pool, following.as_ref()), following)
         }
-        Mode::Fixed | Mode::External => (pool.spec.replicas, None),
+        Mode::External => {
+            auto::limits(pool).map_err(invalid)?;
+            (pool.spec.replicas, context.auto.wanted(&pool.uid().unwrap_or_default()))
+        }
+        Mode::Fixed => (pool.spec.replicas, None),
     };
     let (image, waits) = roll::image(pool, context).await?;
     let [account, budget, deployment] = wanted::wanted(pool, replicas, &image, &context.config).map_err(invalid)?;
@@ -123,18 +132,18 @@ async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
         Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None, wanted: replicas, waits, following };
     // Pods that were not ready before may be now: then it is known how long they took.
     let was_ready = pool.status.as_ref().map_or(0, |status| status.ready_replicas);
-    let rose = pool.spec.scaling.mode == Mode::Auto && fleet.state.ready_replicas.unwrap_or(0) > was_ready;
-    let mut start = None;
-    if !fleet.is_complete() || rose {
+    let measures = auto::follows(pool) && (fleet.state.ready_replicas.unwrap_or(0) > was_ready || !context.auto.has_looked(pool));
+    let mut pods = None;
+    if !fleet.is_complete() || measures {
         let of_pool = ListParams::default().labels(&format!("{},{}={}", wanted::WORKERS, wanted::POOL, pool.name_any()));
-        let pods = context.beside::<Pod>(pool).list(&of_pool).await?.items;
-        fleet.trouble = pods::trouble(&pods);
-        start = if rose { pods::start(&pods) } else { None };
+        let list = context.beside::<Pod>(pool).list(&of_pool).await?.items;
+        fleet.trouble = pods::trouble(&list);
+        pods = Some(list);
     }
     if fleet.is_complete() && fleet.waits.is_none() {
         context.turn.end(&pool.uid().unwrap_or_default());
     }
-    context.auto.seen(&pool.uid().unwrap_or_default(), fleet.of_pods(), start);
+    context.auto.seen(pool, &fleet, pods.as_deref());
     Ok(fleet)
 }
 

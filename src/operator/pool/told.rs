@@ -6,7 +6,7 @@ use super::auto;
 use super::pods::Trouble;
 use super::wanted::selector;
 use crate::api::DurationMs;
-use crate::crd::resources::{Reason, Standing, WorkerPool, WorkerPoolStatus};
+use crate::crd::resources::{Mode, Reason, Standing, WorkerPool, WorkerPoolStatus};
 use crate::machine::scaling::{self, Cause, Stuck};
 use crate::operator::context::Error;
 
@@ -149,14 +149,18 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
         let (generation, message) = (pool.metadata.generation.unwrap_or(0), format!("to be rolled to the operator's image: {waits}"));
         next.conditions.set("Reconciling", "True", &Reason::WaitsForItsTurn, &message, generation, now);
     }
-    follows(&mut next, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
+    follows(&mut next, pool.spec.scaling.mode, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
     next
 }
 
-/// What a pool that follows its work says beside.
-fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, generation: i64, now: &str) {
+/// What a pool says beside of which it is decided how many pods its work wants.
+fn follows(next: &mut WorkerPoolStatus, mode: Mode, following: Option<&auto::Wanted>, generation: i64, now: &str) {
     let Some(following) = following else {
-        (next.busy, next.backlog, next.oldest, next.scaling_reason) = (None, None, None, None);
+        if mode != Mode::Fixed {
+            // Nothing is decided yet: what was said before holds.
+            return;
+        }
+        (next.busy, next.backlog, next.oldest, next.wanted_replicas, next.scaling_reason) = (None, None, None, None, None);
         next.decisions.clear();
         if next.conditions.get("Scaling").is_some() {
             next.conditions.set("Scaling", "False", &Reason::NotAuto, "`spec.replicas` is the number of pods", generation, now);
@@ -172,11 +176,16 @@ fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, genera
         next.oldest = Some(DurationMs::from_secs(turns.oldest.max(activities.oldest).0 / 1_000).to_string());
     }
     let cut = |text: &str| text.chars().take(TEXT_CHARACTERS_MAX).collect::<String>();
+    next.wanted_replicas = i32::try_from(following.replicas).ok();
     next.scaling_reason = Some(cut(&following.reason));
     next.decisions.clone_from(&following.decisions);
     // The last one is the most urgent.
     match following.conditions.last() {
         Some(condition) => next.conditions.set("Scaling", "False", &reason(condition), &cut(&condition.to_string()), generation, now),
+        None if mode == Mode::External => {
+            let message = "the number of pods that the work wants is published; another program decides";
+            next.conditions.set("Scaling", "True", &Reason::NumberPublished, message, generation, now);
+        }
         None => next.conditions.set("Scaling", "True", &Reason::FollowsTheWork, "the number of pods follows the work", generation, now),
     }
 }

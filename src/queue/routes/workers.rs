@@ -10,6 +10,7 @@ use crate::api::http::{WorkerView, Workers};
 use crate::machine::record::EXTERNAL;
 use crate::queue::border::problem::Answer;
 use crate::queue::service::Shared;
+use crate::queue::sessions::pool_of;
 
 /// `GET /v1/workers`: sessions that hold leases, and those that talk to this replica.
 pub async fn list(State(service): State<Shared>) -> Answer<Json<Workers>> {
@@ -21,5 +22,9 @@ pub async fn list(State(service): State<Shared>) -> Answer<Json<Workers>> {
             }
         }
     }
-    Ok(Json(Workers { workers: leases.into_iter().map(|(session, leases)| WorkerView { session, leases }).collect() }))
+    let view = |(session, leases): (String, u64)| {
+        let pool = session.parse().ok().and_then(|id| pool_of(&id).ok());
+        WorkerView { session, pool, leases }
+    };
+    Ok(Json(Workers { workers: leases.into_iter().map(view).collect() }))
 }

@@ -22,6 +22,7 @@ mod finish;
 mod fire;
 mod grant;
 mod leases;
+mod lengths;
 mod lineage;
 mod list;
 mod load;

@@ -16,13 +16,14 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
     include_str!("lua/parts/changes.lua"),
     include_str!("lua/parts/outbox.lua"),
     include_str!("lua/parts/open.lua"),
     include_str!("lua/parts/turn.lua"),
+    include_str!("lua/parts/ended.lua"),
     include_str!("lua/parts/library.lua"),
 ];
 

@@ -35,6 +35,7 @@ end
 touch(run)
 remember_key(run, r, ARGV[15], tonumber(ARGV[16]))
 if not settled then
+  attempt_ended(r, a)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
   put(run, a, place)
   call('ZADD', P .. 'd', ARGV[11], 'R|' .. attempt_member(run, command))
@@ -44,7 +45,7 @@ if not settled then
 end
 
 if a[STATE] ~= HELD then forget_attempt(run, r, a) end
-if a[QUEUE] == '' then call('HINCRBY', P .. 'settled', r[POOL], 1) end
+attempt_ended(r, a)
 drop(run, r, a, place)
 
 local verdict = ''
