@@ -11,7 +11,7 @@ use crate::control_plane::{Namespace, control_plane};
 use crate::installation::{Installation, Operator, a_workflow, ask};
 
 /// One turn a pod, so that few runs want many pods.
-const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: heavy}\nspec: {replicas: 2, slots: {turns: 1}, scaling: {mode: External, max: 5, target: 1s}}\n";
+const POOL: &str = "apiVersion: everloop.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: heavy}\nspec: {replicas: 2, slots: {turns: 1}, scaling: {mode: External, max: 5}}\n";
 const DEPLOYMENT: &str = "deployment/everloop-worker-heavy";
 
 fn sample(name: &str) -> String {
@@ -65,7 +65,7 @@ fn metrics(operator: &Operator) -> String {
 async fn what_the_work_of_an_external_pool_wants_is_told_and_what_is_not_known_is_no_number() {
     let (mut installation, leader, standby) = with_a_standby("external");
     let namespace = installation.namespace.clone();
-    assert_eq!(published(leader.port, &namespace, "heavy").0, 404);
+    control_plane().until("it is told that there is none", || published(leader.port, &namespace, "heavy").0 == 404);
     namespace.apply(POOL).unwrap();
     namespace.apply(&a_workflow("flow", "return 1;").replace("spec:\n", "spec:\n  pool: heavy\n")).unwrap();
     namespace.condition("elw/flow", "Ready", "True", "Applied");
@@ -123,7 +123,7 @@ async fn what_the_work_of_an_external_pool_wants_is_told_and_what_is_not_known_i
 
     // A pool of another mode.
     installation.start_operator();
-    namespace.apply(&POOL.replace("scaling: {mode: External, max: 5, target: 1s}", "scaling: {mode: Fixed}")).unwrap();
+    namespace.apply(&POOL.replace("scaling: {mode: External, max: 5}", "scaling: {mode: Fixed}")).unwrap();
     namespace.condition("elp/heavy", "Scaling", "False", "NotAuto");
     assert!(namespace.get("elp/heavy").unwrap()["status"]["wantedReplicas"].is_null());
 }
