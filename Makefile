@@ -5,7 +5,7 @@ CARGO ?= cargo
 VALKEY := target/tools/valkey-server
 ARGS ?=
 
-.PHONY: help demo test check fmt build bench bench-cluster update clean tools cluster cluster-down image
+.PHONY: help demo test check fmt build bench bench-cluster bench-race update clean tools cluster cluster-down image
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -15,9 +15,9 @@ demo: ## Build, then 500 orders through three workers while a worker and the ser
 	target/release/everloop demo $(ARGS)
 
 test: tools ## Everything that must hold, with real Redis, Valkey, Kubernetes, containers and processes; installs what it needs
-	kube=$$(scripts/build-test-cluster) && coredns=$$(scripts/build-coredns) && helm=$$(scripts/build-helm) && \
+	kube=$$(scripts/build-test-cluster) && coredns=$$(scripts/build-coredns) && helm=$$(scripts/build-helm) && keda=$$(scripts/build-keda) && \
 	pause=$$(scripts/build-image pause) && redis=$$(scripts/build-image redis) && everloop=$$(scripts/build-image everloop) && \
-	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_COREDNS=$$coredns EVERLOOP_TEST_HELM=$$helm EVERLOOP_TEST_IMAGES="$$pause $$redis $$everloop" \
+	EVERLOOP_TEST_KUBE=$$kube EVERLOOP_TEST_COREDNS=$$coredns EVERLOOP_TEST_HELM=$$helm EVERLOOP_TEST_KEDA=$$keda EVERLOOP_TEST_IMAGES="$$pause $$redis $$everloop" \
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) test --locked -- --test-threads=2
 
 cluster: tools ## A cluster with a node on this machine, with the image, to be kept (root); prints how to use it
@@ -47,6 +47,10 @@ bench: tools ## Measure; a table, and target/bench/bench.json
 
 bench-cluster: ## What the operator costs, likewise (ARGS=quick); target/bench/cluster.json
 	EVERLOOP_TEST_KUBE=$$(scripts/build-test-cluster) $(CARGO) bench --locked --bench cluster -- $(ARGS)
+
+bench-race: ## Everloop beside Restate, DBOS, Temporal and BullMQ (ARGS="quick" or "P1 restate"); target/bench/race.json, race.svg
+	@scripts/install-race-peers
+	$(CARGO) bench --locked --bench race -- $(ARGS)
 
 update: ## Write the generated files anew (docs/*.md, docs/openapi.json, crds/, deploy/install.yaml)
 	EVERLOOP_UPDATE=1 $(CARGO) test --locked --lib generated

@@ -48,7 +48,8 @@ impl Client {
             assert!(read > 0, "{path}: the service hung up: {}", String::from_utf8_lossy(&answer));
             if let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 let head = std::str::from_utf8(&answer[..end]).expect("text").to_ascii_lowercase();
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+                // 204 has none.
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
                 break (end + 4, length.parse::<usize>().expect("a number"));
             }
         };
@@ -57,6 +58,9 @@ impl Client {
         }
         assert!(answer.starts_with(b"HTTP/1.1 2"), "{path}: {}", String::from_utf8_lossy(&answer));
         self.idle.borrow_mut().push(connection);
+        if length == 0 {
+            return Value::Null;
+        }
         serde_json::from_slice(&answer[head..]).unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 }

@@ -7,9 +7,14 @@ use serde_json::{Value, json};
 use crate::report::{Report, percentile, sorted};
 use crate::world::World;
 
+/// What all runs get and their steps pass on.
+pub fn payload() -> Value {
+    json!({"order": 1, "items": ["pizza", "water"], "note": "60 bytes or so"})
+}
+
 pub async fn measure(world: &World, report: &mut Report) {
     let rounds = if report.quick { 1 } else { 3 };
-    let payload = json!({"order": 1, "items": ["pizza", "water"], "note": "60 bytes or so"});
+    let payload = payload();
     for _ in 0..50 {
         world.start_and_wait("one", &payload).await;
     }
@@ -19,6 +24,7 @@ pub async fn measure(world: &World, report: &mut Report) {
     signals(world, report, rounds).await;
     growth(world, report).await;
     sleepers(world, report).await;
+    crate::cost::measure(world, report, &payload).await;
     operations(world, report, &payload).await;
 }
 
@@ -50,7 +56,8 @@ async fn steps(world: &World, report: &mut Report, rounds: usize, payload: &Valu
     report.add("one further sequential step", "slope of 1 to 101", "ms", slopes);
 }
 
-async fn saturate(world: &World, workflow: &'static str, input: &Value, at_once: usize, total: u32) -> f64 {
+/// So many runs, so many at once, until all have ended; the seconds that it took.
+pub async fn saturate(world: &World, workflow: &'static str, input: &Value, at_once: usize, total: u32) -> f64 {
     let begin = Instant::now();
     let next = std::sync::atomic::AtomicU32::new(0);
     let clients = (0..at_once).map(|_| async {

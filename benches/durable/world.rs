@@ -50,7 +50,7 @@ impl World {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server does not start: apt-get install redis-server");
-        let program = env!("CARGO_BIN_EXE_everloop");
+        let program = &std::env::var("EVERLOOP_BENCH_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_everloop").to_owned());
         while std::net::TcpStream::connect(("127.0.0.1", redis_port)).is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -101,6 +101,11 @@ impl World {
     pub async fn start_run(&self, workflow: &str, input: &Value) -> String {
         let view = self.client.post("/v1/namespaces/default/runs", &json!({"workflow": workflow, "input": input})).await;
         view["id"].as_str().unwrap_or_else(|| panic!("{view}")).to_owned()
+    }
+
+    /// The service, Redis and the worker, by number.
+    pub fn processes(&self) -> [u32; 3] {
+        [self.service.id(), self.redis.id(), self.worker.id()]
     }
 
     /// Resident memory of a process, in bytes.

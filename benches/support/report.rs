@@ -12,7 +12,7 @@ pub struct Report {
 
 struct Row {
     scenario: &'static str,
-    metric: &'static str,
+    metric: String,
     unit: &'static str,
     samples: Vec<f64>,
 }
@@ -35,7 +35,8 @@ impl Report {
     }
 
     /// One figure, measured several times.
-    pub fn add(&mut self, scenario: &'static str, metric: &'static str, unit: &'static str, samples: Vec<f64>) {
+    pub fn add(&mut self, scenario: &'static str, metric: impl Into<String>, unit: &'static str, samples: Vec<f64>) {
+        let metric = metric.into();
         let samples = sorted(samples);
         eprintln!("{scenario}: {metric} {:.3} {unit}", percentile(&samples, 0.5));
         self.rows.push(Row { scenario, metric, unit, samples });

@@ -79,7 +79,7 @@ pub struct HeldWorkflow {
 pub struct Pools {
     /// The mark of these numbers, for the next request.
     pub seen: String,
-    /// The pools that have something to do, or ever ran an activity, by name. Of another one nothing waits.
+    /// The pools that have something to do, or ever ran something, by name. Of another one nothing waits.
     pub pools: Vec<PoolLoad>,
 }
 
@@ -326,8 +326,35 @@ pub struct Workers {
 pub struct WorkerView {
     /// Its id: the worker's name, its pool and something random.
     pub session: String,
+    /// The pool that it works for. Absent: the service is of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Name>,
     /// Turns and attempts that are leased to it.
     pub leases: u64,
+    /// The turns of them.
+    #[serde(default)]
+    pub turns: u64,
+    /// The attempts of them.
+    #[serde(default)]
+    pub activities: u64,
+    /// It is to finish what it has: nothing new is granted to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+}
+
+/// Body of `PUT /v1/workers/{id}/drain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// For so long, unless it is asked again; up to 60s.
+    pub ttl: DurationMs,
+}
+
+/// Answer of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Draining {
+    /// The worker works on from then on.
+    pub until: TimeMs,
 }
 
 /// The header that says for which store a request is: `GET /readyz` tells its id. A request for another one is refused.

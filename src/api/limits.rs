@@ -50,6 +50,8 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 pub const JOURNAL_COMMANDS_MAX: u32 = 250_000;
 /// Bytes in a page of a journal.
 pub const JOURNAL_PAGE_BYTES: usize = 256 << 10;
+/// A worker is marked to be drained for so long at a time: a mark that nobody renews must not keep a worker idle.
+pub const DRAIN_MARK_MAX: DurationMs = DurationMs::from_secs(60);
 /// Runs in a page of a list.
 pub const LIST_PAGE_MAX: usize = 1_000;
 /// Longest long poll.
@@ -66,6 +68,8 @@ pub const REPLAY_SLICE: DurationMs = DurationMs(5);
 pub const RUN_HEAP_BYTES_MAX: usize = 64 << 20;
 /// Stack that one run may use, in bytes.
 pub const RUN_STACK_BYTES_MAX: usize = 512 << 10;
+/// Pools that metrics tell of: each is twelve series or so.
+pub const POOLS_MEASURED_MAX: usize = 256;
 /// Work of one script of the store's loops (timers, expiry, retention), in records.
 pub const SLICE_MAX: usize = 256;
 /// Losses of a lease after which an activity fails with `WorkerLost`.

@@ -55,6 +55,10 @@ pub struct Renewed {
     /// This replica stops: open the stream elsewhere; the session goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moved: bool,
+    /// Only in lines of the stream: offer nothing, finish what you have, and take on work again when a line says so no more. Nothing is
+    /// granted meanwhile, whatever is offered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 /// Body of `POST /v1/worker/poll`.

@@ -118,6 +118,8 @@ pub enum Ask {
     Pause(commands::pause::PauseArgs),
     /// Let a paused or blocked run go on.
     Resume(commands::resume::ResumeArgs),
+    /// Show what one pool has to do, once or over time.
+    Pool(commands::pool::PoolArgs),
     /// List the pools and what they have to do.
     Pools(commands::pools::PoolsArgs),
     /// List the workers and what is leased to them.

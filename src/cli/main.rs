@@ -109,6 +109,7 @@ async fn ask(context: &Context, command: Ask) -> Result<Exit, CliError> {
         Ask::Terminate(args) => commands::terminate::run(context, &args).await,
         Ask::Pause(args) => commands::pause::run(context, &args).await,
         Ask::Resume(args) => commands::resume::run(context, &args).await,
+        Ask::Pool(args) => commands::pool::run(context, &args).await,
         Ask::Pools(_) => commands::pools::run(context).await,
         Ask::Workers(_) => commands::workers::run(context).await,
     }

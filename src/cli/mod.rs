@@ -6,6 +6,7 @@
 //! runs, and anything that a second client would need as well.
 
 mod args;
+mod chart;
 mod commands;
 mod context;
 mod demo;

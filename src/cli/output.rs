@@ -33,10 +33,15 @@ pub fn yaml<T: Serialize>(value: &T) -> String {
 
 /// Data, to stdout. A reader that went away (`| head`) has what it wanted.
 pub fn print(text: &str) -> Result<(), CliError> {
+    is_read(text).map(|_| ())
+}
+
+/// The same; whether there still is a reader.
+pub fn is_read(text: &str) -> Result<bool, CliError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CliError::io("write to stdout", &error)),
-        _ => Ok(()),
+        written => Ok(written.is_ok()),
     }
 }
 

@@ -65,6 +65,14 @@ impl Client {
         self.call(Call::get("/v1/workers".into())).await
     }
 
+    /// The workers of one pool.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn workers_of(&self, pool: &Name) -> Result<Workers, ClientError> {
+        self.call(Call::get(format!("/v1/workers?pool={pool}"))).await
+    }
+
     /// What the service is and whether it takes requests.
     ///
     /// # Errors

@@ -18,6 +18,32 @@ const HEAD_BYTES: usize = 16;
 const UID_BYTES: usize = 36;
 const VERSION_BYTES: usize = 64;
 
+/// Where the end of a run stands in a record.
+const CLOSED_AT: usize = 5 + 4 + 5 * 8;
+/// Where the two times of an attempt stand in its bytes.
+const ATTEMPT_TIMES: usize = 1 + 4 * 4 + 8;
+
+/// Times in a record that only the store's clock can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// When the run ended.
+    OfEnd,
+    /// When its last attempt was scheduled, and when it began.
+    OfLastAttempt,
+}
+
+impl Times {
+    /// The bytes of a record before and after them.
+    #[must_use]
+    pub fn around<'a>(self, record: &'a RunRecord, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        let (at, length) = match self {
+            Self::OfEnd => (CLOSED_AT, 8),
+            Self::OfLastAttempt => (bytes.len() - record.attempts.last().map_or(0, AttemptRecord::bytes) + ATTEMPT_TIMES, 16),
+        };
+        (&bytes[..at], &bytes[at + length..])
+    }
+}
+
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -193,6 +219,11 @@ impl AttemptRecord {
         Self::read(&mut Reader(bytes)).ok_or_else(|| RecordError::Damaged(format!("{} bytes that are no attempt", bytes.len())))
     }
 
+    /// How many bytes it has.
+    fn bytes(&self) -> usize {
+        ATTEMPT_TIMES + 6 * 8 + (1 + self.session.len()) + (1 + self.queue.len()) + (2 + self.last_error.len())
+    }
+
     fn write(&self, out: &mut Writer) {
         out.byte(self.phase.number().into());
         out.short(self.command);
@@ -244,6 +275,17 @@ impl AttemptRecord {
 mod tests {
     use super::*;
     use crate::machine::record::samples::{attempt, run};
+
+    #[test]
+    fn times_can_be_put_into_the_bytes_afterwards() {
+        let record = RunRecord { attempts: vec![attempt(3), attempt(4)], closed_at: TimeMs(77), ..run() };
+        let bytes = record.encode();
+        let (until, from) = Times::OfEnd.around(&record, &bytes);
+        assert_eq!([until, &77_u64.to_le_bytes(), from].concat(), bytes);
+        let (until, from) = Times::OfLastAttempt.around(&record, &bytes);
+        let last = attempt(4);
+        assert_eq!([until, &last.scheduled_at.0.to_le_bytes(), &last.started_at.0.to_le_bytes(), from].concat(), bytes);
+    }
 
     #[test]
     fn records_survive_the_round_trip_and_newer_ones_are_refused() {

@@ -3,6 +3,7 @@
 //! `layout` has the bytes. An empty text and zero stand for absence.
 
 use super::activity::AttemptPhase;
+pub use super::layout::Times;
 use super::run::Phase;
 use crate::api::ids::{Attempt, CommandNo, Seq};
 use crate::api::{RunStatus, TimeMs};

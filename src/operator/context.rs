@@ -75,6 +75,8 @@ pub(super) struct Context {
     pub(super) turn: pool::Turn,
     /// What the pools that follow their work want.
     pub(super) auto: pool::Auto,
+    /// Which pods of pools are to go.
+    pub(super) scale_in: pool::ScaleIn,
     /// Which runs are followed.
     pub(super) following: run::Following,
     /// How many runs are open.
@@ -88,6 +90,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(cluster: Client, queue: crate::client::Client, config: Config, place: Option<Name>, metrics: Arc<Metrics>) -> Self {
         let events = recorder(&cluster, &config);
+        let auto = pool::Auto::new(metrics.clone());
         Self {
             cluster,
             queue,
@@ -96,7 +99,8 @@ impl Context {
             metrics,
             pools: pool::Memory::default(),
             turn: pool::Turn::default(),
-            auto: pool::Auto::default(),
+            auto,
+            scale_in: pool::ScaleIn::default(),
             following: run::Following::default(),
             open: workflow::OpenRuns::default(),
             workflow_gone: Notify::new(),

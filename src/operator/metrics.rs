@@ -28,6 +28,45 @@ pub struct PassLabels {
     pub outcome: &'static str,
 }
 
+/// What became of a pod that was to go, or went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VictimLabels {
+    /// `gone`: chosen, and it went; `unplanned`: it went in the place of one that was; `taken_back`: chosen, and needed again;
+    /// `past_limit`: chosen, and told to end before it had finished.
+    pub outcome: &'static str,
+}
+
+/// A WorkerPool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PoolLabels {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pool: String,
+}
+
+/// A condition of a pool that follows its work.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConditionLabels {
+    /// As in [`PoolLabels`].
+    pub namespace: String,
+    /// Likewise.
+    pub pool: String,
+    /// One of `machine::scaling::Condition::NAMES`.
+    pub condition: &'static str,
+}
+
+/// Which way a number went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DirectionLabels {
+    /// As in [`PoolLabels`].
+    pub namespace: String,
+    /// Likewise.
+    pub pool: String,
+    /// `up` or `down`.
+    pub direction: &'static str,
+}
+
 /// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -63,6 +102,8 @@ pub struct Metrics {
     pub orphans: Family<ControllerLabels, Counter>,
     /// `everloop_operator_store_changed`.
     pub store_changed: Gauge,
+    /// `everloop_operator_victims_total`.
+    pub victims: Family<VictimLabels, Counter>,
     /// `everloop_operator_passes_total`.
     pub passes: Family<PassLabels, Counter>,
     /// `everloop_operator_pass_seconds`.
@@ -73,6 +114,16 @@ pub struct Metrics {
     pub failing: Family<ControllerLabels, Gauge>,
     /// `everloop_operator_last_success_timestamp_seconds`.
     pub last_success: Family<ControllerLabels, Gauge>,
+    /// `everloop_operator_pool_wanted`.
+    pub pool_wanted: Family<PoolLabels, Gauge>,
+    /// `everloop_operator_pool_current`.
+    pub pool_current: Family<PoolLabels, Gauge>,
+    /// `everloop_operator_pool_ready`.
+    pub pool_ready: Family<PoolLabels, Gauge>,
+    /// `everloop_operator_pool_condition`.
+    pub pool_condition: Family<ConditionLabels, Gauge>,
+    /// `everloop_operator_decisions_total`.
+    pub decisions: Family<DirectionLabels, Counter>,
 }
 
 fn pass_buckets() -> Histogram {
@@ -101,11 +152,17 @@ impl Metrics {
             changes_too_old: Counter::default(),
             looks: Counter::default(),
             orphans: Family::default(),
+            victims: Family::default(),
             passes: Family::default(),
             pass: Family::new_with_constructor(pass_buckets),
             waiting: Family::default(),
             failing: Family::default(),
             last_success: Family::default(),
+            pool_wanted: Family::default(),
+            pool_current: Family::default(),
+            pool_ready: Family::default(),
+            pool_condition: Family::default(),
+            decisions: Family::default(),
         };
         registry.register("leading", "1 in the operator that holds the Lease", metrics.leading.clone());
         registry.register(
@@ -127,6 +184,7 @@ impl Metrics {
         );
         registry.register("looks", "Runs that were asked for one by one", metrics.looks.clone());
         registry.register("orphans", "Workflows retired and runs asked to end because their object was gone", metrics.orphans.clone());
+        registry.register("victims", "Pods of pools that became smaller, by what became of them", metrics.victims.clone());
         registry.register("passes", "Passes over objects, by outcome", metrics.passes.clone());
         registry.register_with_unit("pass", "One pass over an object", Unit::Seconds, metrics.pass.clone());
         registry.register("objects_waiting", "Passes that have begun and wait for one of the places", metrics.waiting.clone());
@@ -137,12 +195,32 @@ impl Metrics {
             Unit::Seconds,
             metrics.last_success.clone(),
         );
+        registry.register(
+            "pool_wanted",
+            "Pods that the work of a pool with `mode: Auto` or `External` wants; absent while that is not known",
+            metrics.pool_wanted.clone(),
+        );
+        registry.register("pool_current", "Pods of a pool", metrics.pool_current.clone());
+        registry.register("pool_ready", "Pods of a pool that are ready", metrics.pool_ready.clone());
+        registry.register(
+            "pool_condition",
+            "1 while a condition of docs/scaling.md holds for a pool, by condition",
+            metrics.pool_condition.clone(),
+        );
+        registry.register("decisions", "Changes of the wanted number of a pool, by direction", metrics.decisions.clone());
         Self { registry, ..metrics }
     }
 
     /// Tells of something whose object was gone.
     pub(super) fn orphaned(&self, controller: &'static str) {
         self.orphans.get_or_create(&ControllerLabels { controller }).inc();
+    }
+
+    /// Tells of pods of a pool that becomes smaller.
+    pub(super) fn victims(&self, outcome: &'static str, pods: u32) {
+        if pods > 0 {
+            self.victims.get_or_create(&VictimLabels { outcome }).inc_by(pods.into());
+        }
     }
 
     /// Tells of a pass.

@@ -11,6 +11,7 @@ mod leader;
 mod metrics;
 mod orphans;
 mod pool;
+mod published;
 mod run;
 pub mod setup;
 mod status;
@@ -20,6 +21,7 @@ mod workflow;
 
 pub use leader::Times;
 pub use metrics::Metrics;
+pub use published::{Published, Unpublished, WantedPods};
 pub use workflow::check_source;
 
 use std::collections::BTreeSet;
@@ -58,6 +60,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether the pools of a namespace are looked at.
+    fn looks_at(&self, namespace: &str) -> bool {
+        self.watch.is_empty() || namespace == self.namespace.as_str() || self.watch.iter().any(|watched| namespace == watched.as_str())
+    }
+
     /// Each namespace to be looked at, or all of them.
     fn places(&self) -> Vec<Option<Name>> {
         if self.watch.is_empty() {
@@ -83,7 +90,7 @@ pub enum Error {
 ///
 /// # Errors
 /// Only at the start; see [`Error`].
-pub async fn run(config: Config, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(config: Config, metrics: Arc<Metrics>, published: Arc<Published>, shutdown: CancellationToken) -> Result<(), Error> {
     let cluster = kube::Config::infer().await.map_err(|e| Error::Cluster(e.to_string()))?;
     // Short: a service that is away is a condition of the object and not a reason to hold a place among those worked on.
     let patience = Patience { unreachable: Duration::ZERO, unanswered: Duration::from_secs(3) };
@@ -93,7 +100,9 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, shutdown: CancellationTo
         token: None,
         patience,
     })?;
-    let candidate = Candidate::new(cluster, &config.namespace, config.name.clone(), config.times, metrics.clone())
+    let asked = kube::Client::try_from(cluster.clone()).map_err(|e| Error::Cluster(e.to_string()))?;
+    published.begin(asked, config.clone());
+    let candidate = Candidate::new(cluster, &config.namespace, config.name.clone(), config.times, metrics.clone(), published)
         .map_err(|e| Error::Cluster(e.to_string()))?;
     tracing::info!(server = config.server, namespace = %config.namespace, name = config.name, "operator started");
     let (config, metrics, shutdown) = (&config, &metrics, &shutdown);

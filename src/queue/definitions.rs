@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::recent::Recent;
 use super::unread;
 use crate::api::{Definition, Name, Version};
 use crate::store::op::WorkflowRecord;
+use crate::store::recent::Recent;
 use crate::store::{Store, StoreError};
 
 /// What is needed of a version on every commit and signal; without the source, which may be large.

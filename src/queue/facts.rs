@@ -1,9 +1,9 @@
 //! What rarely changes in a run's life, kept in mind so that a signal needs no second operation of the store.
 
-use super::recent::Recent;
 use super::view;
 use crate::api::{Name, RunKey, Version};
 use crate::machine::record::RunRecord;
+use crate::store::recent::Recent;
 use crate::store::{Store, StoreError};
 
 /// A hint, not the truth: a run may be moved to another version, and an id may be used again after the retention.

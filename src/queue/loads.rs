@@ -1,7 +1,10 @@
-//! What the pools have to do: read from all partitions, with the rates and means of this replica's own looks.
+//! What the pools have to do: read from all partitions, with the rates, means and quantiles of this replica's own looks.
+//!
+//! All that is learned comes from counters of the store: whichever replica did the work, every one that looks learns the same of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use tokio::sync::Notify;
@@ -10,28 +13,83 @@ use super::service::Service;
 use super::sessions;
 use crate::api::limits::TIMERS_TOLD_MAX;
 use crate::api::{DurationMs, Name, TimeMs};
-use crate::machine::scaling::meter::{Mean, Rate};
+use crate::machine::scaling::meter::{Mean, Quantiles, Rate};
 use crate::machine::scaling::{Due, Load, Signals};
 use crate::store::StoreError;
-use crate::store::op::{self, Waiting};
+use crate::store::op::{self, Completions, Tally, Waiting};
 
 /// Two looks that are closer than this teach nothing about rates.
 const LEARN_EVERY: DurationMs = DurationMs(500);
+/// The part of the slot times that is told.
+const P95: f64 = 0.95;
+/// Who measures is content with what was read so long ago.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Loads {
     changed: Notify,
-    meters: Mutex<BTreeMap<Name, Meter>>,
+    meters: Mutex<BTreeMap<Name, Meters>>,
+    /// What was read last, for those who only measure.
+    last: tokio::sync::Mutex<Option<(Instant, BTreeMap<Name, Signals>)>>,
 }
 
-/// What was learned of a pool's activities by looking again and again.
+/// What was learned of a pool.
+#[derive(Debug)]
+struct Meters {
+    turns: Meter,
+    activities: Meter,
+}
+
+/// What was learned of one kind of slot by looking again and again.
 #[derive(Debug)]
 struct Meter {
     arrivals: Rate,
     slot: Mean,
-    /// The last look: when, what waited or was leased, what was leased, what was settled.
-    last: (TimeMs, u64, u64, u64),
+    times: Quantiles,
+    last: Look,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Default)]
+struct Look {
+    at: TimeMs,
+    /// What waited or was leased.
+    at_hand: u64,
+    busy: u64,
+    ended: Tally,
+}
+
+impl Meter {
+    fn from(first: Look) -> Self {
+        Self { arrivals: Rate::from(first.at), slot: Mean::default(), times: Quantiles::default(), last: first }
+    }
+
+    fn learn(&mut self, now: Look) {
+        let (last, at) = (&self.last, now.at);
+        let passed = at.since(last.at);
+        if passed < LEARN_EVERY {
+            return;
+        }
+        let mut ended = 0;
+        for (bucket, count) in &now.ended {
+            let since = count.saturating_sub(last.ended.get(bucket).copied().unwrap_or(0));
+            ended += since;
+            if let Some(bucket) = bucket.filter(|_| since > 0) {
+                self.times.add(bucket, since, at);
+            }
+        }
+        self.arrivals.add((now.at_hand + ended).saturating_sub(last.at_hand), at);
+        // Of what was busy in between the two ends are known.
+        self.slot.add_used(DurationMs(passed.0.saturating_mul(last.busy + now.busy) / 2), ended, at);
+        self.last = now;
+    }
+
+    fn tell(&self, load: &mut Load, now: TimeMs) {
+        load.arrivals_per_s = Some(self.arrivals.per_second(now));
+        load.slot_mean = self.slot.get();
+        load.slot_p95 = self.times.get(P95);
+    }
 }
 
 impl Loads {
@@ -47,33 +105,36 @@ impl Loads {
     }
 
     /// Completes what was read by what earlier looks have taught, and learns from it.
-    fn learn(&self, pools: &mut BTreeMap<Name, (Signals, u64)>, now: TimeMs) {
+    fn learn(&self, pools: &mut BTreeMap<Name, (Signals, Completions)>, now: TimeMs) {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        for (pool, (signals, settled)) in pools {
-            let load = &mut signals.activities;
-            let at_hand = load.backlog + load.busy;
-            let meter = meters.entry(pool.clone()).or_insert_with(|| Meter {
-                arrivals: Rate::from(now),
-                slot: Mean::default(),
-                last: (now, at_hand, load.busy, *settled),
-            });
-            let (at, before, busy, ended) = meter.last;
-            let passed = now.since(at);
-            if passed >= LEARN_EVERY {
-                let ended = settled.saturating_sub(ended);
-                meter.arrivals.add((at_hand + ended).saturating_sub(before), now);
-                // Of what was busy in between the two ends are known.
-                meter.slot.add_used(DurationMs(passed.0.saturating_mul(busy + load.busy) / 2), ended, now);
-                meter.last = (now, at_hand, load.busy, *settled);
+        for (pool, (signals, ended)) in pools {
+            let look = |load: &Load, ended: &mut Tally| Look {
+                at: now,
+                at_hand: load.backlog + load.busy,
+                busy: load.busy,
+                ended: std::mem::take(ended),
+            };
+            let turns = look(&signals.turns, &mut ended.turns);
+            let activities = look(&signals.activities, &mut ended.attempts);
+            match meters.get_mut(pool) {
+                Some(known) => {
+                    known.turns.learn(turns);
+                    known.activities.learn(activities);
+                }
+                None => {
+                    meters.insert(pool.clone(), Meters { turns: Meter::from(turns), activities: Meter::from(activities) });
+                }
             }
-            load.arrivals_per_s = Some(meter.arrivals.per_second(now));
-            load.slot_mean = meter.slot.get();
+            if let Some(known) = meters.get(pool) {
+                known.turns.tell(&mut signals.turns, now);
+                known.activities.tell(&mut signals.activities, now);
+            }
         }
     }
 }
 
 impl Service {
-    /// The signals of every pool that has something to do, or ever ran an activity.
+    /// The signals of every pool that has something to do, or ever ran a turn or an activity.
     ///
     /// # Errors
     /// The store does not answer.
@@ -85,12 +146,26 @@ impl Service {
         self.loads.learn(&mut pools, now);
         Ok(pools.into_iter().map(|(pool, (signals, _))| (pool, signals)).collect())
     }
+
+    /// The same for who only measures: read once in [`FRESH`], however many ask.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn measured_loads(&self) -> Result<BTreeMap<Name, Signals>, StoreError> {
+        let mut last = self.loads.last.lock().await;
+        if let Some((_, known)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return Ok(known.clone());
+        }
+        let read = self.read_loads().await?;
+        *last = Some((Instant::now(), read.clone()));
+        Ok(read)
+    }
 }
 
-/// The partitions' numbers together, with how many attempts of each pool were settled.
-fn merged(all: &[op::Load], now: TimeMs) -> BTreeMap<Name, (Signals, u64)> {
-    let mut pools = BTreeMap::<Name, (Signals, u64)>::new();
-    let mut of = |pool: &str, change: &mut dyn FnMut(&mut (Signals, u64))| {
+/// The partitions' numbers together, with what of each pool has ended.
+fn merged(all: &[op::Load], now: TimeMs) -> BTreeMap<Name, (Signals, Completions)> {
+    let mut pools = BTreeMap::<Name, (Signals, Completions)>::new();
+    let mut of = |pool: &str, change: &mut dyn FnMut(&mut (Signals, Completions))| {
         // One that cannot be read is nobody's.
         if let Ok(name) = pool.parse::<Name>() {
             change(pools.entry(name).or_default());
@@ -99,7 +174,13 @@ fn merged(all: &[op::Load], now: TimeMs) -> BTreeMap<Name, (Signals, u64)> {
     for load in all {
         load.turns.iter().for_each(|(pool, waiting)| of(pool, &mut |(signals, _)| wait(&mut signals.turns, waiting, now)));
         load.attempts.iter().for_each(|(pool, waiting)| of(pool, &mut |(signals, _)| wait(&mut signals.activities, waiting, now)));
-        load.settled.iter().for_each(|(pool, count)| of(pool, &mut |(_, settled)| *settled += count));
+        for (pool, more) in &load.ended {
+            of(pool, &mut |(_, ended)| {
+                for (of_pool, more) in [(&mut ended.turns, &more.turns), (&mut ended.attempts, &more.attempts)] {
+                    more.iter().for_each(|(bucket, count)| *of_pool.entry(*bucket).or_default() += count);
+                }
+            });
+        }
         for (session, leased) in &load.leases {
             if let Ok(pool) = sessions::pool_of(session) {
                 of(pool.as_str(), &mut |(signals, _)| {
@@ -132,10 +213,22 @@ fn wait(load: &mut Load, waiting: &Waiting, now: TimeMs) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::scaling::slot_time::Bucket;
 
-    fn at(now: u64, backlog: u64, settled: u64) -> op::Load {
-        let attempts = BTreeMap::from([("p".to_owned(), Waiting { count: backlog, since: TimeMs(now - 50) })]);
-        op::Load { attempts, settled: BTreeMap::from([("p".to_owned(), settled)]), now: TimeMs(now), ..op::Load::default() }
+    fn of(counts: &[(u64, u64)]) -> Tally {
+        counts.iter().map(|(ms, count)| (Some(Bucket::of(DurationMs(*ms))), *count)).collect()
+    }
+
+    fn at(now: u64, backlog: u64, turns: Tally, attempts: Tally) -> op::Load {
+        let waiting = BTreeMap::from([("p".to_owned(), Waiting { count: backlog, since: TimeMs(now - 50) })]);
+        let ended = BTreeMap::from([("p".to_owned(), Completions { turns, attempts })]);
+        op::Load { turns: waiting.clone(), attempts: waiting, ended, now: TimeMs(now), ..op::Load::default() }
+    }
+
+    fn look(loads: &Loads, of: &[op::Load]) -> Signals {
+        let mut pools = merged(of, of[0].now);
+        loads.learn(&mut pools, of[0].now);
+        pools.remove(&"p".parse().unwrap()).unwrap().0
     }
 
     #[test]
@@ -143,14 +236,51 @@ mod tests {
         let loads = Loads::default();
         let mut told = Signals::default();
         for s in 1..=30_u64 {
-            // Ten come in a second: nine end, and one more waits.
-            let mut pools = merged(&[at(s * 1_000, s, s * 9)], TimeMs(s * 1_000));
-            loads.learn(&mut pools, TimeMs(s * 1_000));
-            told = pools.remove(&"p".parse().unwrap()).unwrap().0;
+            // Ten activities come in a second: nine end, one of them only after a while, and one more waits. Of turns there are twice as many.
+            let (turns, attempts) = (of(&[(5, s * 19)]), of(&[(100, s * 8), (4_000, s)]));
+            told = look(&loads, &[at(s * 1_000, s, turns, attempts)]);
+        }
+        for (load, expected) in [(&told.activities, 10.0), (&told.turns, 20.0)] {
+            let rate = load.arrivals_per_s.unwrap();
+            assert!((expected * 0.9..=expected * 1.1).contains(&rate), "{rate}");
+            assert_eq!((load.backlog, load.oldest), (30, DurationMs(50)));
+        }
+        assert_eq!((told.turns.slot_p95, told.activities.slot_p95), (Some(DurationMs(5)), Some(Bucket::of(DurationMs(4_000)).middle())));
+    }
+
+    /// Commits go to any replica; each learns from what the store has counted of all of them.
+    #[test]
+    fn two_replicas_learn_the_same_whenever_each_has_begun() {
+        let (first, second) = (Loads::default(), Loads::default());
+        let (mut one, mut two) = (Signals::default(), Signals::default());
+        for s in 1..=120_u64 {
+            let half = |part: u64| at(s * 1_000, 0, of(&[(8, s * 10)]), of(&[(200, s * part)]));
+            let load = [half(4), half(6)];
+            one = look(&first, &load);
+            // It looks half as often, and later.
+            if s >= 60 && s % 2 == 0 {
+                two = look(&second, &load);
+            }
+        }
+        for (one, two) in [(&one.turns, &two.turns), (&one.activities, &two.activities)] {
+            let (first, second) = (one.arrivals_per_s.unwrap(), two.arrivals_per_s.unwrap());
+            assert!((first / second - 1.0).abs() < 0.1, "{first} and {second}");
+            assert_eq!(one.slot_p95, two.slot_p95);
+        }
+        assert_eq!(one.activities.slot_p95, Some(Bucket::of(DurationMs(200)).middle()));
+    }
+
+    /// What an earlier version counted has no time: it is a beginning for the numbers, and no quantile.
+    #[test]
+    fn what_ended_in_an_unknown_time_counts_as_ended() {
+        let loads = Loads::default();
+        let mut told = Signals::default();
+        for s in 1..=30_u64 {
+            told = look(&loads, &[at(s * 1_000, 1, Tally::new(), Tally::from([(None, 1_000 + s * 10)]))]);
         }
         let rate = told.activities.arrivals_per_s.unwrap();
         assert!((9.0..=11.0).contains(&rate), "{rate}");
-        assert_eq!((told.activities.backlog, told.activities.oldest), (30, DurationMs(50)));
+        assert_eq!(told.activities.slot_p95, None);
     }
 
     #[test]

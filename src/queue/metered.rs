@@ -73,6 +73,9 @@ macro_rules! around_store {
             renew_session(partition: Partition, session: &SessionId, deadline: TimeMs) -> bool;
             end_session(partition: Partition, session: &SessionId, ending: &op::Ending, now: TimeMs) -> op::Ended;
             expired_sessions(partition: Partition, now: TimeMs) -> Vec<SessionId>;
+            drain_session(partition: Partition, session: &SessionId, until: TimeMs, now: TimeMs) -> bool;
+            draining(partition: Partition) -> Vec<(SessionId, TimeMs)>;
+            sessions(partition: Partition) -> Vec<SessionId>;
             claim(claim: op::Claim) -> op::Claimed;
             leases(partition: Partition, session: &SessionId) -> op::Leases;
             commit(commit: op::Commit) -> op::Committed;

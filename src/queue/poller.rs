@@ -129,9 +129,17 @@ impl Service {
             free = self.ask_again_at(&mut look, &seat, &poll.session, everywhere, free).await?;
         }
         let station = look.station.clone();
+        // What a session that is to be drained does not offer.
+        let mut kept = Free::default();
         loop {
             let mut woken = std::pin::pin!(station.changed.notified());
             woken.as_mut().enable();
+            let mut told = std::pin::pin!(self.draining.changed().notified());
+            told.as_mut().enable();
+            free.add(std::mem::take(&mut kept));
+            if self.is_draining(&poll.session) {
+                kept = std::mem::take(&mut free);
+            }
             let mut granted = Granted::default();
             let Some(left) = look.all(free, &mut granted).await? else { return Err(sessions::lost(&poll.session).into()) };
             seat.put(left, granted);
@@ -151,6 +159,7 @@ impl Service {
                     tokio::select! {
                         () = seat.changed.notified() => {}
                         () = woken => {}
+                        () = told => {}
                         () = tokio::time::sleep_until(look_at.into()) => {}
                         () = self.shutdown.cancelled() => {}
                     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::definitions::Definitions;
+use super::draining::Draining;
 use super::facts::Facts;
 use super::feeds::Feeds;
 use super::gate::Gate;
@@ -55,6 +56,8 @@ pub struct Service {
     pub loads: Loads,
     /// Sessions that talk to this replica.
     pub sessions: Sessions,
+    /// Which sessions are to be drained.
+    pub draining: Draining,
     /// When the timers of each partition are due next.
     pub due: Vec<Due>,
     /// Of each partition: its outbox has something.
@@ -90,6 +93,7 @@ impl Service {
             feeds: Feeds::new(info.partitions),
             loads: Loads::default(),
             sessions: Sessions::default(),
+            draining: Draining::default(),
             outgoing: (0..info.partitions).map(|_| Notify::new()).collect(),
             due: (0..info.partitions).map(|_| Due::default()).collect(),
             in_flight: AtomicUsize::new(0),

@@ -6,7 +6,8 @@
 //! *A stream that breaks.* The replica that sees it sets the session's deadline in the first partition to the end of the
 //! grace. A worker that comes back, at any replica, renews the session, and the deadline with it; otherwise the session has expired
 //! when the grace is over, which every replica sees in the store, and whoever sees it first ends it everywhere. So no replica
-//! needs to know about the others. The price: a replica that notices a break only after the worker has already moved on
+//! needs to know about the others. A worker that died took all of its connections with it: while a poll of it waits here, it
+//! lives, and its deadline is put back. The price: a replica that notices a break only after the worker has already moved on
 //! may end a session that lives, when the next renewal takes longer than the grace. The worker opens a new one; nothing is lost.
 
 use std::collections::HashMap;
@@ -24,7 +25,9 @@ use crate::store::op::Ending;
 use crate::telemetry::metrics::ReasonLabels;
 
 /// Where a broken stream is noted: one partition suffices, because an end in one is an end in all.
-const FIRST: Partition = Partition(0);
+pub const FIRST: Partition = Partition(0);
+/// The part of the grace after which the connections of a process that died are seen to be closed, all of them.
+const LOOK_AFTER: f64 = 0.6;
 /// A session that no request came from for so many times its time-to-live is forgotten here.
 const FORGET_AFTER_TTLS: u32 = 10;
 
@@ -58,12 +61,6 @@ impl Sessions {
 
     fn streams(&self, session: &SessionId) -> usize {
         self.lock().get(session).map_or(0, |known| known.streams)
-    }
-
-    /// All that are known here.
-    #[must_use]
-    pub fn all(&self) -> Vec<SessionId> {
-        self.lock().keys().cloned().collect()
     }
 
     /// Forgets sessions that have moved on or are long gone.
@@ -204,9 +201,15 @@ impl Service {
             let _ = self.store.renew_session(FIRST, &session, self.session_deadline()).await;
             return;
         }
+        tokio::time::sleep(grace.mul_f64(LOOK_AFTER)).await;
+        if self.waiters.is_waiting(&session) {
+            tracing::info!(%session, "the stream broke and a poll did not: the worker lives");
+            let _ = self.store.renew_session(FIRST, &session, self.session_deadline()).await;
+            return;
+        }
         // The store's clock decides, so look a few times around the end of the grace.
         let step = (grace / 10).max(Duration::from_millis(10));
-        tokio::time::sleep(grace).await;
+        tokio::time::sleep(grace.mul_f64(1.0 - LOOK_AFTER)).await;
         for _ in 0..10 {
             let came_back = self.sessions.streams(&session) > 0;
             if came_back || self.gate.outage_since(broke) || self.shutdown.is_cancelled() {
@@ -214,7 +217,7 @@ impl Service {
             }
             match self.store.expired_sessions(FIRST, self.clock.for_store()).await {
                 Ok(expired) if expired.contains(&session) => {
-                    if let Err(error) = self.end_session(&session, "stream broke").await {
+                    if let Err(error) = self.end_session(&session, BROKE).await {
                         tracing::warn!(%error, %session, "the end of a session is not finished; it will be");
                     }
                     return;
@@ -228,6 +231,8 @@ impl Service {
 
 /// The reason of an end that the worker asked for.
 pub const GOODBYE: &str = "goodbye";
+/// The reason of an end because the stream broke and nobody came back.
+pub const BROKE: &str = "stream broke";
 
 /// A session's stream at this replica. Dropped when the connection ends, for whatever reason.
 pub struct Stream {

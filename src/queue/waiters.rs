@@ -45,7 +45,8 @@ impl Free {
         (0..parts).map(|part| Self { turns: share(self.turns, part), activities: share(self.activities, part) }).collect()
     }
 
-    fn add(&mut self, other: Self) {
+    /// More of both.
+    pub fn add(&mut self, other: Self) {
         self.turns = self.turns.saturating_add(other.turns);
         self.activities = self.activities.saturating_add(other.activities);
     }
@@ -150,6 +151,12 @@ impl Waiters {
             None => inner.by_pool.entry(pool.clone()).or_default().push_back(session.clone()),
         }
         Seat { waiters: self.clone(), session: session.clone(), token, changed }
+    }
+
+    /// Whether a poll of the session waits here, on a connection that is open as far as anybody knows.
+    #[must_use]
+    pub fn is_waiting(&self, session: &SessionId) -> bool {
+        self.lock().by_session.contains_key(session)
     }
 
     /// The session has ended: its poll finds itself replaced, and nothing is offered of it any more.

@@ -76,6 +76,15 @@ impl Store for CrashStore {
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
         self.0.expired_sessions(partition, now).await
     }
+    async fn drain_session(&self, partition: Partition, session: &SessionId, until: TimeMs, now: TimeMs) -> Result<bool, StoreError> {
+        self.0.drain_session(partition, session, until, now).await
+    }
+    async fn draining(&self, partition: Partition) -> Result<Vec<(SessionId, TimeMs)>, StoreError> {
+        self.0.draining(partition).await
+    }
+    async fn sessions(&self, partition: Partition) -> Result<Vec<SessionId>, StoreError> {
+        self.0.sessions(partition).await
+    }
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {
         passing!("claim", self.0.claim(claim))
     }

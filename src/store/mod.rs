@@ -7,6 +7,7 @@ pub mod crash;
 pub mod embedded;
 pub mod op;
 pub mod port;
+pub(crate) mod recent;
 pub mod redis;
 
 pub use embedded::{EmbeddedConfig, EmbeddedStore};

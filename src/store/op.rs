@@ -9,6 +9,7 @@ use crate::api::ids::{CommandNo, Seq};
 use crate::api::{DurationMs, Head, Name, Origin, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
 use crate::machine::commit::{AttemptClaim, Refusal};
 use crate::machine::record::{AttemptRecord, RunRecord};
+use crate::machine::scaling::slot_time::Bucket;
 use crate::machine::turn::{EntryText, NewAttempt, NewSignal, NewTimer};
 
 /// How an acknowledgement is kept.
@@ -794,14 +795,26 @@ pub struct Load {
     pub attempts: BTreeMap<String, Waiting>,
     /// What is leased, by session.
     pub leases: BTreeMap<SessionId, Leased>,
-    /// Attempts that were settled, by pool: rises for ever.
-    pub settled: BTreeMap<String, u64>,
+    /// What has ended, by pool: rises for ever.
+    pub ended: BTreeMap<String, Completions>,
     /// The next timers and back-offs of open runs within [`crate::api::limits::TIMERS_AHEAD`], soonest first, with their pool; at most
     /// [`crate::api::limits::TIMERS_TOLD_MAX`].
     pub due: Vec<(TimeMs, String)>,
     /// The store's clock.
     pub now: TimeMs,
 }
+
+/// Leases that have ended with what they were for. One that was lost, or handed back, has not: the work is there again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Completions {
+    /// Turns that were committed under a lease.
+    pub turns: Tally,
+    /// Attempts that had an outcome, a failed one that is tried again included; and those that were given up.
+    pub attempts: Tally,
+}
+
+/// How many used a slot how long; `None`: of which that is not known, such as what earlier versions counted.
+pub type Tally = BTreeMap<Option<Bucket>, u64>;
 
 /// What waits for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -114,6 +114,17 @@ pub trait Store: Send + Sync + 'static {
     /// Sessions whose deadline has passed, of one partition, and those whose end was begun and not finished.
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError>;
 
+    /// Marks a session in one partition to be drained until then; a time of 0 takes the mark back. Who marks uses one partition for all
+    /// sessions. `false`: it has ended, or was never opened there. The mark says nothing to other operations, and goes with its session or
+    /// some time after it has lapsed. Repeat: the last one counts.
+    async fn drain_session(&self, partition: Partition, session: &SessionId, until: TimeMs, now: TimeMs) -> Result<bool, StoreError>;
+
+    /// The sessions of one partition that are marked, each with when the mark lapses; some that have lapsed may be among them.
+    async fn draining(&self, partition: Partition) -> Result<Vec<(SessionId, TimeMs)>, StoreError>;
+
+    /// The sessions of one partition that have not ended.
+    async fn sessions(&self, partition: Partition) -> Result<Vec<SessionId>, StoreError>;
+
     /// Leases waiting turns and attempts of a pool to a session, or attempts of an external queue to a program.
     /// With [`op::Claim::again`] it first hands out anew what the same (session, request number) was granted before: the
     /// answer was lost.

@@ -154,6 +154,11 @@ impl Pipeline {
         Some(batch)
     }
 
+    /// How many runs have something that may go.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// A request was answered, though perhaps not for all of its items: another one may go.
     pub(super) fn request_answered(&mut self) {
         self.requests = self.requests.saturating_sub(1);

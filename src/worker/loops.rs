@@ -133,6 +133,11 @@ impl Loops {
         }
     }
 
+    /// Whether calls wait for [`Loops::work`] that were not begun.
+    pub(super) fn has_calls(&self) -> bool {
+        matches!(&self.0, Where::Here { calls, .. } if !calls.is_empty())
+    }
+
     /// Does a little of what waits for this thread: up to one turn that came, and one slice of a replay.
     pub(super) fn work(&mut self) -> impl Iterator<Item = Msg> + use<> {
         let (mut turn, mut slice) = (None, None);

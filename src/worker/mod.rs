@@ -140,6 +140,7 @@ async fn run_with<E: Engine + 'static>(
         turn_slots: u16::try_from(turn_slots).unwrap_or(u16::MAX).min(crate::api::limits::SLOTS_MAX),
         activity_slots: config.activity_slots.min(crate::api::limits::SLOTS_MAX),
         executing: executing.clone(),
+        link: config.link.clone(),
         messages: messages.clone(),
     };
     let stop = CancellationToken::new();

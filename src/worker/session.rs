@@ -120,8 +120,10 @@ impl Keeper {
     /// Keeps the stream open, at whichever replica answers; ends when the session is lost.
     async fn stream(&self, session: &SessionId) {
         let mut backoff = Backoff::default();
+        // What the hub was told: it takes a new session for one that works.
+        let mut draining = false;
         loop {
-            match self.stream_once(session, &mut backoff).await {
+            match self.stream_once(session, &mut backoff, &mut draining).await {
                 Ok(()) => {}
                 Err(error) if error.is_session_lost() => return,
                 Err(error) => {
@@ -135,7 +137,7 @@ impl Keeper {
     }
 
     /// One stream; ends well when the replica says that it stops.
-    async fn stream_once(&self, session: &SessionId, backoff: &mut Backoff) -> Result<(), Error> {
+    async fn stream_once(&self, session: &SessionId, backoff: &mut Backoff, draining: &mut bool) -> Result<(), Error> {
         let operation = "read the session's stream";
         let mut stream = self.client.stream(session).await?;
         loop {
@@ -145,6 +147,10 @@ impl Keeper {
             };
             let Some(line) = line else { return Err(Error::Unknown { operation, detail: "it ended".to_owned() }) };
             self.clock.see(line.now);
+            if line.draining != *draining {
+                *draining = line.draining;
+                let _ = self.messages.send(Msg::Drain { session: session.clone(), draining: line.draining });
+            }
             if line.moved {
                 // The replica that we reach next may be the same one for a moment: at most the back-off's pace.
                 tokio::time::sleep(backoff.next()).await;

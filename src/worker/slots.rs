@@ -15,7 +15,7 @@ pub(super) struct Slots {
     turns: Kind,
     activities: Kind,
     row: u32,
-    /// A worker that stops offers nothing.
+    /// A worker that stops, or is to be drained, offers nothing.
     closed: bool,
 }
 
@@ -43,6 +43,11 @@ impl Slots {
     /// Offers nothing any more.
     pub(super) fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Offers again what is free.
+    pub(super) fn open(&mut self) {
+        self.closed = false;
     }
 
     /// What a poll may offer, turns and activities: none while nothing is free. A quarter of the free activities stays for
@@ -209,5 +214,7 @@ mod tests {
         assert_eq!(slots.poll(), None);
         assert_eq!(slots.offer_for_turn(1, false), Offer::default());
         assert_eq!(slots.offer_for_activity(0), Offer::default());
+        slots.open();
+        assert_eq!(slots.poll(), Some((2, 2)), "and all that is free when it works on");
     }
 }

@@ -72,6 +72,21 @@ fn workers_of_the_watched_namespaces_reach_the_queue_service() {
     }
 }
 
+/// Whatever scales pools is somewhere else.
+#[test]
+fn whoever_scales_pools_reaches_an_operator_by_its_service() {
+    let rendering = objects(&with(&["networkPolicy.enabled=true"]));
+    let service = find(&rendering, "Service", "everloop-operator");
+    let pod = &find(&rendering, "Deployment", "everloop-operator")["spec"]["template"];
+    assert!(takes(&json!({"matchLabels": service["spec"]["selector"]}), &pod["metadata"]["labels"]), "{service}");
+    assert!(lets_in(&policy(&rendering, "everloop-operator"), "keda", &json!({"app": "keda-operator"})));
+    let port = &service["spec"]["ports"][0];
+    let of_pod = pod["spec"]["containers"][0]["ports"].as_array().expect("ports");
+    assert!(of_pod.iter().any(|of_pod| of_pod["name"] == port["targetPort"] && of_pod["containerPort"] == 7401), "{port}");
+    let sample = std::fs::read_to_string(crate::helm::repository("deploy/samples/scaledobject.yaml")).expect("the sample");
+    assert!(sample.contains(&format!("http://everloop-operator.everloop.svc:{}/v1/scaling/", port["port"])), "{sample}");
+}
+
 #[test]
 fn only_the_queue_service_reaches_redis() {
     let rendering = objects(&with(&["networkPolicy.enabled=true"]));

@@ -100,6 +100,13 @@ impl Installation {
         Process::spawn("worker", everloop(self.port).args(["worker", "--pool", pool, "--loops", "1"]))
     }
 
+    /// The same, with variables.
+    pub fn worker_with(&self, pool: &str, variables: &[(&str, String)]) -> Process {
+        let mut command = everloop(self.port);
+        command.args(["worker", "--pool", pool, "--loops", "1"]).envs(variables.iter().map(|(name, value)| (name, value)));
+        Process::spawn("worker", &mut command)
+    }
+
     /// The run of an object.
     pub fn run_id_of(&self, object: &str) -> RunId {
         let found = self.namespace.get(object).expect("the object");

@@ -4,8 +4,10 @@
 //! this machine.
 
 mod another_store;
+mod clocks;
 mod control_plane;
 mod discovery;
+mod external;
 mod installation;
 mod leading;
 mod leaving;
@@ -18,6 +20,7 @@ mod relay;
 mod rights;
 mod rules;
 mod runs;
+mod scale_in;
 mod scaling;
 mod setup;
 mod workflows;

@@ -72,6 +72,10 @@ async fn every_right_of_the_operator_is_used() {
         control_plane().until("the image is put back", || image() == right);
     }
 
+    // It becomes smaller: which of its pods goes is said.
+    ours.kubectl(&["scale", "elp/busy", "--replicas=0"]);
+    ours.condition("elp/busy", "Ready", "True", "ScaledToZero");
+
     // A workflow from a ConfigMap; one of another namespace, on a pool that chooses by labels.
     let source = "export default async function main() { await new Promise(() => {}); }";
     ours.kubectl(&["create", "configmap", "source", &format!("--from-literal=main.js={source}")]);

@@ -140,6 +140,8 @@ fn rules_of_pools() {
     rules.rule(&auto(", target: 2s"), &auto(", target: soon"), "spec.scaling.target");
     rules.rule(&auto(", max: 1"), &auto(", max: 0"), "greater than or equal to 1");
     rules.rule(&auto(""), &pool("small", "{scaling: {max: 5}}"), "bounds are for `mode: Auto`");
+    rules.accepted(&pool("small", "{scaling: {mode: External, min: 1, max: 5, target: 2s}}"));
+    rules.accepted(&pool("small", "{}"));
     let allowed = |allowed: &str| pool("small", &format!("{{allowedNamespaces: {allowed}}}"));
     let selector = "give `matchLabels` with `from: Selector`";
     rules.rule(&allowed("{from: Selector, matchLabels: {a: b}}"), &allowed("{from: Selector}"), selector);

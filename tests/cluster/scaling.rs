@@ -112,6 +112,45 @@ async fn what_a_pool_cannot_obey_is_told_and_the_number_goes_no_higher_than_its_
     assert!(told["message"].as_str().unwrap().contains("raise max"), "{told}");
     let table = namespace.kubectl(&["get", "elp", "follows"]);
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["NAME", "READY", "DESIRED", "CURRENT", "BUSY", "BACKLOG", "OLDEST", "REASON", "AGE"]);
+    assert_eq!(lines[0], ["NAME", "READY", "DESIRED", "CURRENT", "BUSY", "BACKLOG", "OLDEST", "AGE"]);
     assert_eq!([&lines[1][..4], &[lines[1][4], lines[1][5]]].concat(), ["follows", "False", "3", "0", "0", "20"], "{table}");
+}
+
+/// Pods that the namespace may not have are not asked for again and again.
+#[tokio::test]
+async fn pods_that_a_quota_forbids_are_told_and_not_piled_up() {
+    let installation = Installation::new("no-room");
+    let namespace = &installation.namespace;
+    namespace.kubectl(&["create", "quota", "none", "--hard=pods=0"]);
+    namespace.apply(&POOL.replace("scaling: {", "slots: {turns: 1}, scaling: {")).unwrap();
+    namespace.apply(&a_workflow_of_it("flow", "return 1;")).unwrap();
+    namespace.condition("elw/flow", "Ready", "True", "Applied");
+    let client = installation.client();
+    for n in 0..10 {
+        let start = StartRun { workflow: "flow".parse().unwrap(), id: None, input: Json::default(), origin: None };
+        client.start(&start, &format!("key-{n}")).await.unwrap();
+    }
+    let told = namespace.condition("elp/follows", "Scaling", "False", "PodsStuck");
+    assert!(told["message"].as_str().unwrap().contains("exceeded quota"), "{told}");
+    control_plane().until("one goes on trying", || installation.replicas() == 1);
+    let reason = installation.pool()["scalingReason"].clone();
+    assert!(reason.as_str().unwrap().contains("cannot start: no more than 1"), "{reason}");
+    // The work is as much as before: with room there are as many pods as it wants.
+    namespace.kubectl(&["delete", "quota", "none"]);
+    control_plane().until("it grows", || installation.replicas() > 1);
+    namespace.condition("elp/follows", "Scaling", "True", "FollowsTheWork");
+}
+
+/// A signal that has never come is no zero either.
+#[tokio::test]
+async fn a_pool_whose_signal_never_comes_has_its_fewest_pods_and_says_so() {
+    let mut installation = Installation::new("no-signal");
+    let namespace = installation.namespace.clone();
+    // The store is recorded, so that the operator begins.
+    control_plane().until("the store is known", || namespace.get("configmap/everloop-store").is_some());
+    installation.kill_queue();
+    namespace.apply(&POOL.replace("mode: Auto,", "mode: Auto, min: 2,")).unwrap();
+    let told = namespace.condition("elp/follows", "Scaling", "False", "SignalUnknown");
+    assert!(told["message"].as_str().unwrap().contains("held"), "{told}");
+    control_plane().until("the fewest", || installation.replicas() == 2);
 }

@@ -119,7 +119,11 @@ async fn a_run_is_started_watched_signalled_and_ends() {
         let journal = person.json(&["journal", "lunch"]);
         assert_eq!(journal.as_array().map(Vec::len), Some(2), "{journal:#}");
         let pools = person.types(&["pools"]);
-        assert!(pools.code == DONE && pools.err.contains("no pool has anything to do"), "{}{}", pools.out, pools.err);
+        assert!(pools.code == DONE && pools.out.contains("default"), "{}{}", pools.out, pools.err);
+        let pool = person.gets(DONE, &["pool", "default"]);
+        assert!(pool.contains("Activities") && pool.contains("Workers       1"), "{pool}");
+        let nobody = person.types(&["pool", "nobody"]);
+        assert!(nobody.code == DONE && nobody.err.contains("nothing is known of the pool nobody"), "{}{}", nobody.out, nobody.err);
         let workers = person.gets(DONE, &["workers"]);
         assert!(workers.contains("w1"), "{workers}");
     })

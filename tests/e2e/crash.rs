@@ -1,5 +1,6 @@
 //! Processes die, hang and come back; what was acknowledged holds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -152,6 +153,13 @@ async fn refusals(server: &str) -> u64 {
     line.map_or(0, |count| count.trim().parse().expect("a number"))
 }
 
+/// Sessions that a replica has ended, by reason.
+pub async fn ended(server: &str) -> BTreeMap<String, u64> {
+    let metrics = reqwest::get(format!("{server}/metrics")).await.expect("an answer").text().await.expect("text");
+    let ended = metrics.lines().filter_map(|line| line.strip_prefix("everloop_sessions_ended_total{reason=\"")?.split_once("\"} "));
+    ended.map(|(reason, count)| (reason.to_owned(), count.trim().parse().expect("a number"))).collect()
+}
+
 /// One of two replicas dies for good: who was connected to it goes on at the other one.
 async fn a_replica_is_gone_for_good(kind: StoreKind) {
     let (mut fleet, shop, log) = world(kind, 2, 0).await;
@@ -163,6 +171,8 @@ async fn a_replica_is_gone_for_good(kind: StoreKind) {
     drop(fleet.services[0].take());
     client.await.expect("the client");
     checker::check(&fleet.server(1), &shop, &acknowledged(&log), LIMIT).await;
+    let told = fleet.log_text("queue-1");
+    assert!(!told.contains("stream broke"), "a replica took the workers of one that died for dead:\n{told}");
     let listed = std::process::Command::new(env!("CARGO_BIN_EXE_everloop"))
         .args(["list", "--server", &format!("{},{}", fleet.server(0), fleet.server(1))])
         .output()
@@ -198,10 +208,13 @@ async fn a_stopped_worker_is_refused(kind: StoreKind) {
         assert!(std::time::Instant::now() < deadline, "the session of a stopped worker does not end: {names:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let ended = ended(&server).await;
+    assert_eq!(ended, BTreeMap::from([("expired".to_owned(), 1)]), "its connections were open all the time");
     fleet.workers[&stopped].signal(Signal::CONT);
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while refusals(&server).await == 0 {
-        assert!(std::time::Instant::now() < deadline, "nothing of what the stopped worker commits is refused");
+    // What it commits is refused, unless it learns first that its session is lost, and commits nothing.
+    while refusals(&server).await == 0 && !fleet.log_text(&stopped).contains("session lost") {
+        assert!(std::time::Instant::now() < deadline, "the stopped worker is not refused:\n{}", fleet.log_text(&stopped));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     client.await.expect("the client");

@@ -36,14 +36,23 @@ pub struct Fleet {
 impl Fleet {
     /// A store and `services` replicas of the queue service.
     pub async fn start(kind: StoreKind, services: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let redis_port = free_port();
-        let store_url = match kind {
+        Self::start_with(kind, services, Vec::new()).await
+    }
+
+    fn url(kind: StoreKind, folder: &tempfile::TempDir, redis_port: u16) -> String {
+        match kind {
             StoreKind::File => format!("file:{}", folder.path().join("store.redb").display()),
             StoreKind::Redis | StoreKind::Valkey => format!("redis://127.0.0.1:{redis_port}/0"),
             StoreKind::Elsewhere => panic!("its address is given"),
-        };
-        Self::start_in(kind, folder, store_url, redis_port, services, Vec::new()).await
+        }
+    }
+
+    /// Likewise, with these variables of every service.
+    pub async fn start_with(kind: StoreKind, services: usize, variables: Vec<(&'static str, String)>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let redis_port = free_port();
+        let store_url = Self::url(kind, &folder, redis_port);
+        Self::start_in(kind, folder, store_url, redis_port, services, variables).await
     }
 
     /// A store that is there, and `services` replicas of the queue service with these variables.
@@ -134,8 +143,13 @@ impl Fleet {
     pub fn start_service(&mut self, i: usize, env: &[(&str, &str)]) {
         let name = format!("queue-{i}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_everloop"));
-        command.args(["queue", "--listen", &format!("127.0.0.1:{}", self.ports[i]), "--store", &self.store_url, "--session-ttl", "2s"]);
-        command.envs(self.variables.iter().cloned()).envs(env.iter().copied()).stdout(Stdio::null()).stderr(self.log(&name));
+        command.args(["queue", "--listen", &format!("127.0.0.1:{}", self.ports[i]), "--store", &self.store_url]);
+        command
+            .env("EVERLOOP_SESSION_TTL", "2s")
+            .envs(self.variables.iter().cloned())
+            .envs(env.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(self.log(&name));
         self.services[i] = Some(Process::spawn(&name, &mut command));
     }
 

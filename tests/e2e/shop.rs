@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 pub struct Ledger {
     /// Idempotency key to the tokens that its executions answered with.
     pub executions: Mutex<BTreeMap<String, Vec<u64>>>,
+    /// When each execution began, by its token.
+    pub begun: Mutex<BTreeMap<u64, Instant>>,
     next: AtomicU64,
     /// One of so many calls fails with 503, after it was written to the ledger; 0: none.
     pub fail_one_of: AtomicU64,
@@ -29,6 +31,7 @@ pub struct Shop {
 async fn step(State(ledger): State<Arc<Ledger>>, headers: HeaderMap, Json(argument): Json<Value>) -> (StatusCode, Json<Value>) {
     let key = headers.get("idempotency-key").and_then(|k| k.to_str().ok()).unwrap_or("").to_owned();
     let token = ledger.next.fetch_add(1, Ordering::SeqCst);
+    ledger.begun.lock().expect("no panic while it is held").insert(token, Instant::now());
     ledger.executions.lock().expect("no panic while it is held").entry(key).or_default().push(token);
     if let Some(ms) = argument["takes"].as_u64() {
         tokio::time::sleep(Duration::from_millis(ms)).await;

@@ -154,13 +154,24 @@ impl Cluster {
 
     /// SIGKILL to the only container of a pod; in somebody else's cluster to the whole pod.
     pub fn kill_container(&self, namespace: &str, pod: &str) {
-        let Some(folder) = &self.folder else {
+        if self.is_ours() {
+            self.signal_container(namespace, pod, "SIGKILL");
+        } else {
             self.kubectl(&["--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force"]);
-            return;
-        };
+        }
+    }
+
+    /// A signal, from outside of it, to the first process of the only container of a pod of our own cluster.
+    pub fn signal_container(&self, namespace: &str, pod: &str, signal: &str) {
+        let folder = self.folder.as_ref().expect("our own cluster");
         let id = self.kubectl(&["--namespace", namespace, "get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].containerID}"]);
         let id = id.strip_prefix("containerd://").expect("a container of containerd");
-        ctr(folder, &["tasks", "kill", "--signal", "SIGKILL", id]);
+        ctr(folder, &["tasks", "kill", "--signal", signal, id]);
+    }
+
+    /// The socket of our own containerd.
+    pub fn containerd(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join("containerd.sock"))
     }
 
     /// Our image under another name, as a new release has it; in somebody else's cluster the image as it is.

@@ -6,6 +6,7 @@
 mod cluster;
 mod discovery;
 mod faults;
+mod first_result;
 mod food_orders;
 mod image;
 mod installation;
@@ -14,5 +15,11 @@ mod namespace;
 mod orders;
 #[path = "../support/process.rs"]
 mod process;
+mod restart;
 mod rolling;
+mod scale_in;
 mod scaling;
+mod takeover;
+mod timers;
+mod told;
+mod trouble;

@@ -2,9 +2,11 @@
 //! same visible state in memory and on Redis.
 
 use everloop::api::{Head, RunStatus, TimeMs, Version};
+use everloop::machine::activity::AttemptPhase;
 use everloop::machine::commit::AttemptClaim;
 use everloop::machine::message::Message;
 use everloop::machine::record::{EXTERNAL, PAUSED_PREFIX, RunRecord};
+use everloop::machine::run::Phase;
 use everloop::machine::turn::{NewAttempt, NewSignal};
 use everloop::store::Store;
 use everloop::store::op::*;
@@ -370,6 +372,12 @@ async fn load(store: &dyn Store, partition: everloop::api::Partition, counts: &C
     assert_eq!(turns, counts.ready_turns);
     let of_pools = counts.queued_attempts.iter().filter_map(|(queue, n)| Some((queue.strip_prefix("pool:")?.to_owned(), *n)));
     assert_eq!(attempts, of_pools.collect());
+    let (ready, queued, held) = recounted(store, partition).await;
+    assert_eq!(turns, ready, "ready runs, by their records");
+    if let Some((queued, held)) = queued.zip(held) {
+        assert_eq!(attempts, queued, "queued attempts, by the records of their runs");
+        assert_eq!(load.leases, held, "leases, by the records of their runs");
+    }
     for (session, leased) in &load.leases {
         let leases = store.leases(partition, session).await.unwrap();
         assert_eq!((leases.turns.len() as u64, leases.attempts.len() as u64), (leased.turns, leased.attempts), "{session}");
@@ -377,6 +385,33 @@ async fn load(store: &dyn Store, partition: everloop::api::Partition, counts: &C
     load.now = TimeMs(0);
     load
 }
+
+/// What the records of the runs say: ready turns and queued attempts by pool, and leases by session. The last two only of a store that keeps all
+/// attempts in the records.
+async fn recounted(store: &dyn Store, partition: everloop::api::Partition) -> (ByPool, Option<ByPool>, Option<BySession>) {
+    let (mut ready, mut queued, mut held, mut all) = (ByPool::new(), ByPool::new(), BySession::new(), true);
+    for id in RUNS.iter().filter(|id| place(id) == partition) {
+        let Some(state) = store.run(&run(id)).await.unwrap() else { continue };
+        let record = state.record;
+        all &= record.attempts_beside == 0;
+        match record.phase {
+            Phase::Ready => *ready.entry(record.pool.clone()).or_default() += 1,
+            Phase::Leased => held.entry(session(&record.session)).or_default().turns += 1,
+            _ => {}
+        }
+        for attempt in &record.attempts {
+            match attempt.phase {
+                AttemptPhase::Queued if attempt.queue.is_empty() => *queued.entry(record.pool.clone()).or_default() += 1,
+                AttemptPhase::Leased if attempt.session != EXTERNAL => held.entry(session(&attempt.session)).or_default().attempts += 1,
+                _ => {}
+            }
+        }
+    }
+    (ready, all.then_some(queued), all.then_some(held))
+}
+
+type ByPool = std::collections::BTreeMap<String, u64>;
+type BySession = std::collections::BTreeMap<everloop::api::SessionId, Leased>;
 
 /// The open runs as the store counts and lists them, after a look that they are what the records say.
 async fn open(store: &dyn Store) -> String {

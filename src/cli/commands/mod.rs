@@ -8,6 +8,7 @@ pub mod get;
 pub mod journal;
 pub mod list;
 pub mod pause;
+pub mod pool;
 pub mod pools;
 pub mod result;
 pub mod resume;

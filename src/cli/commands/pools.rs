@@ -15,7 +15,7 @@ pub struct PoolsArgs {}
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let pools = context.client.pools_now().await?;
     if pools.pools.is_empty() {
-        output::say("no pool has anything to do, or ever ran an activity");
+        output::say("no pool has anything to do, or ever had");
     }
     output::print(&output::render(context.format, &pools, || rows(&pools)))?;
     Ok(Exit::Done)

@@ -16,6 +16,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -50,12 +51,12 @@ fn shutdown() -> Result<CancellationToken, CliError> {
     shutdown::signals().map_err(|e| CliError::io("register the signal handlers", &e))
 }
 
-/// Answers the probes of a cluster in the background, where that is asked for. They are answered during the drain, too.
-fn answer_probes(address: Option<SocketAddr>, probed: Arc<dyn Probed>) -> Result<(), CliError> {
+/// Answers the probes of a cluster in the background, where that is asked for, and `more`. They are answered during the drain, too.
+fn answer_probes(address: Option<SocketAddr>, probed: Arc<dyn Probed>, more: Router) -> Result<(), CliError> {
     let Some(address) = address else { return Ok(()) };
     let listener = listen::bind(address, "--probes")?;
     tokio::spawn(async move {
-        if let Err(error) = probes::serve(listener, probed, CancellationToken::new()).await {
+        if let Err(error) = probes::serve(listener, probed, more, CancellationToken::new()).await {
             tracing::error!(%error, "probes are not answered any more");
         }
     });

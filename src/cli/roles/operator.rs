@@ -3,6 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use clap::Args;
 
 use super::probes::Probed;
@@ -30,7 +35,7 @@ pub struct OperatorArgs {
     /// How long after the last sign of the leading operator another one takes over.
     #[arg(long, env = "EVERLOOP_LEASE", default_value = "15s", value_name = "DURATION", hide_env_values = true, value_parser = lease)]
     pub lease: DurationMs,
-    /// Where to answer `/healthz`, `/readyz` and `/metrics` [default: nowhere].
+    /// Where to answer `/healthz`, `/readyz`, `/metrics` and how many pods the work of a pool wants, `/v1/scaling/NAMESPACE/POOL` [default: nowhere].
     #[arg(long, env = "EVERLOOP_PROBES", value_name = "ADDR:PORT", hide_env_values = true)]
     pub probes: Option<SocketAddr>,
     /// Log lines as JSON.
@@ -63,6 +68,18 @@ impl Probed for Probes {
     }
 }
 
+/// What a program asks that scales pools itself.
+fn scaling(published: Arc<operator::Published>) -> Router {
+    Router::new().route("/v1/scaling/{namespace}/{pool}", get(wanted)).with_state(published)
+}
+
+async fn wanted(State(published): State<Arc<operator::Published>>, Path((namespace, pool)): Path<(String, String)>) -> Response {
+    match published.wanted(&namespace, &pool).await {
+        Ok(wanted) => Json(wanted).into_response(),
+        Err(why) => (StatusCode::from_u16(why.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), format!("{why}\n")).into_response(),
+    }
+}
+
 pub async fn run(options: &Options, args: OperatorArgs) -> Result<Exit, CliError> {
     crate::cli::demo::end_with_parent()?;
     start_logs(args.log_json)?;
@@ -78,8 +95,9 @@ pub async fn run(options: &Options, args: OperatorArgs) -> Result<Exit, CliError
         times: operator::Times::of(args.lease.to_std()),
     };
     let metrics = Arc::new(operator::Metrics::new());
-    super::answer_probes(args.probes, Arc::new(Probes(metrics.clone())))?;
-    operator::run(config, metrics, shutdown).await.map_err(|e| ended("operator", &e))?;
+    let published = Arc::new(operator::Published::default());
+    super::answer_probes(args.probes, Arc::new(Probes(metrics.clone())), scaling(published.clone()))?;
+    operator::run(config, metrics, published, shutdown).await.map_err(|e| ended("operator", &e))?;
     Ok(Exit::Done)
 }
 

@@ -25,16 +25,22 @@ pub(super) trait Probed: Send + Sync + 'static {
     fn metrics(&self) -> String;
 }
 
-/// Answers until `shutdown`.
+/// Answers until `shutdown`; `more` beside.
 ///
 /// # Errors
 /// The listener broke.
-pub(super) async fn serve(listener: TcpListener, probed: Arc<dyn Probed>, shutdown: CancellationToken) -> std::io::Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    probed: Arc<dyn Probed>,
+    more: Router,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(probed);
+        .with_state(probed)
+        .merge(more);
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 

@@ -80,7 +80,7 @@ async fn opened(
     let listener = listener.into_std().map_err(listening)?;
     let waiting = listener.try_clone().and_then(TcpListener::from_std).map_err(listening)?;
     let done = CancellationToken::new();
-    let probed = tokio::spawn(probes::serve(waiting, Arc::new(WaitingForStore), done.clone()));
+    let probed = tokio::spawn(probes::serve(waiting, Arc::new(WaitingForStore), axum::Router::new(), done.clone()));
     let mut told = false;
     let store = loop {
         match store::open(&args.store, &args.options).await {

@@ -89,7 +89,7 @@ pub async fn run(options: &Options, args: WorkerArgs) -> Result<Exit, CliError> 
     let name = args.name.unwrap_or_else(default_name);
     let config = config(server, args.pool, name, &args.slots);
     let config = worker::Config { drain: args.drain.to_std(), allow_local: args.allow_local, ..config };
-    super::answer_probes(args.probes, Arc::new(Probes { link: config.link.clone(), draining: shutdown.clone() }))?;
+    super::answer_probes(args.probes, Arc::new(Probes { link: config.link.clone(), draining: shutdown.clone() }), axum::Router::new())?;
     worker::run(config, shutdown).await.map_err(|e| ended("worker", &e))?;
     Ok(Exit::Done)
 }
@@ -133,12 +133,13 @@ pub fn config(server: String, pool: Name, name: String, slots: &SlotOptions) -> 
     config
 }
 
-/// Unique on this machine, and in a cluster, where the machine's name is the pod's.
+/// Unique on this machine, and in a cluster, where the machine's name is the pod's. Of a long one the end is kept: a pod's name differs
+/// from its siblings' in that.
 pub fn default_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let pid = format!("-{}", std::process::id());
     let room = WORKER_NAME_BYTES_MAX - pid.len();
-    let host = if host.is_empty() { "worker" } else { &host[..host.len().min(room)] };
+    let host = if host.is_empty() { "worker" } else { &host[host.len().saturating_sub(room)..] };
     format!("{host}{pid}")
 }

@@ -19,8 +19,20 @@ fn a_list_is_a_table_with_aligned_columns() {
 
 #[test]
 fn the_worker_s_table_shows_what_each_holds() {
-    let workers = Workers { workers: vec![WorkerView { session: "w1-default-ab".into(), leases: 41 }] };
-    assert_eq!(workers::rows(&workers), "SESSION         LEASES\nw1-default-ab   41\n");
+    let workers = Workers {
+        workers: vec![WorkerView {
+            session: "w1-default-ab".into(),
+            pool: Some("default".parse().unwrap()),
+            leases: 41,
+            turns: 1,
+            activities: 40,
+            draining: true,
+        }],
+    };
+    assert_eq!(
+        workers::rows(&workers),
+        "SESSION         POOL      TURNS   ACTIVITIES   STATE\nw1-default-ab   default   1       40           draining\n"
+    );
 }
 
 #[test]

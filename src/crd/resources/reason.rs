@@ -71,6 +71,8 @@ reasons! {
     ScaledToZero,
     /// On the way.
     PodsStarting,
+    /// Pods finish what they have and then go.
+    Draining,
     /// Not ready within the Deployment's deadline.
     PodsNotReady,
     /// No pod can be made.
@@ -93,6 +95,8 @@ reasons! {
     Unschedulable,
     /// The number of pods follows the work.
     FollowsTheWork,
+    /// Another program decides, and is told how many the work wants.
+    NumberPublished,
     /// It does not: `spec.replicas` is the number.
     NotAuto,
     /// No signal of the queue service has come yet.

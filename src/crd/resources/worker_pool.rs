@@ -30,8 +30,9 @@ use super::status::{Conditions, HasConditions};
     printcolumn(name = "Busy", type_ = "integer", json_path = ".status.busy"),
     printcolumn(name = "Backlog", type_ = "integer", json_path = ".status.backlog"),
     printcolumn(name = "Oldest", type_ = "string", json_path = ".status.oldest"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Wanted", type_ = "integer", priority = 1, json_path = ".status.wantedReplicas"),
+    printcolumn(name = "Reason", type_ = "string", priority = 1, json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerPoolSpec {
@@ -79,12 +80,12 @@ fn sixty() -> i64 {
     60
 }
 
-/// Who decides how many pods there are, and within what bounds. The bounds are for `Auto`, and each may be left out.
+/// Who decides how many pods there are, and within what bounds. The bounds are for `Auto` and `External`, and each may be left out.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("`min` is above `max`: no number of pods is both"),
-    validation = Rule::new("(has(self.mode) && self.mode == 'Auto') || !(has(self.min) || has(self.max) || has(self.target) || has(self.fallWindow) || has(self.zeroWindow) || has(self.riseMax) || has(self.fallMax))")
-        .message("bounds are for `mode: Auto`; for the other modes `spec.replicas` is the only number")
+    validation = Rule::new("(has(self.mode) && self.mode != 'Fixed') || !(has(self.min) || has(self.max) || has(self.target) || has(self.fallWindow) || has(self.zeroWindow) || has(self.riseMax) || has(self.fallMax))")
+        .message("bounds are for `mode: Auto` and `External`; for `Fixed` `spec.replicas` is the only number")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Scaling {
@@ -127,7 +128,7 @@ pub enum Mode {
     /// Whoever writes `spec.replicas`.
     #[default]
     Fixed,
-    /// Another program, by `spec.replicas` through `/scale`.
+    /// Another program, by `spec.replicas` through `/scale`. How many pods the work wants is published: `status.wantedReplicas`.
     External,
     /// The work that there is: `spec.replicas` says nothing.
     Auto,
@@ -216,24 +217,30 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub selector: String,
-    /// Pods that are wanted.
+    /// Pods that there are to be: of `Auto` as many as the work wants, else `spec.replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
-    /// With `Auto`: turns and activities that are leased; a few seconds old, as all of these numbers.
+    /// Pods that finish what they have and then go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<i32>,
+    /// With `Auto` and `External`: pods that the work wants, within the bounds; held while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_replicas: Option<i32>,
+    /// With `Auto` and `External`: turns and activities that are leased; a few seconds old, as all of these numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy: Option<i64>,
-    /// With `Auto`: turns and activities that wait for a slot.
+    /// With `Auto` and `External`: turns and activities that wait for a slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<i64>,
-    /// With `Auto`: how long the first of them has waited.
+    /// With `Auto` and `External`: how long the first of them has waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub oldest: Option<String>,
-    /// With `Auto`: why it is this number.
+    /// With `Auto` and `External`: why the work wants so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1_024))]
     pub scaling_reason: Option<String>,
-    /// With `Auto`: the last ten changes of the number, the latest first.
+    /// With `Auto` and `External`: the last ten changes of `wantedReplicas`, the latest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = DECISIONS_MAX))]
     pub decisions: Vec<ScalingDecision>,
@@ -242,7 +249,7 @@ pub struct WorkerPoolStatus {
 /// Of one pool in its status.
 pub const DECISIONS_MAX: usize = 10;
 
-/// A change of the number of pods.
+/// A change of the number of pods that the work wants.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScalingDecision {
     /// When, RFC 3339.

@@ -59,7 +59,10 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// One word, for a program.
+    /// The names of all of them.
+    pub const NAMES: [&'static str; 6] = ["SignalUnknown", "SignalOld", "PodsStuck", "AtMax", "NotForLackOfPods", "TargetBelowStart"];
+
+    /// One word, for a program; one of [`Self::NAMES`].
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

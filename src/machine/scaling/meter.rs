@@ -3,6 +3,9 @@
 //! An event counts fully when it happens and half as much a half-life later. Nothing is kept but two numbers for each sum, and what is read
 //! depends on the events and the time only, not on how often it is read.
 
+use std::collections::BTreeMap;
+
+use super::slot_time::Bucket;
 use crate::api::{DurationMs, TimeMs};
 
 /// Of a rate: short enough for a load that doubles in a minute, long enough that twenty events per second are known to a few percent.
@@ -23,6 +26,37 @@ pub struct Rate {
 pub struct Mean {
     total_ms: Decaying<{ MEAN_HALF_LIFE.0 }>,
     count: Decaying<{ MEAN_HALF_LIFE.0 }>,
+}
+
+/// A quantile of durations that are counted in buckets.
+///
+/// What is read is off by at most [`Bucket::ERROR_MAX`] of the exact quantile of the same durations with the same weights, half as much for each
+/// half-life that they are old. There are no more sums than buckets.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Quantiles(BTreeMap<Bucket, Decaying<{ MEAN_HALF_LIFE.0 }>>);
+
+impl Quantiles {
+    /// `count` durations of a bucket that ended at `now`.
+    pub fn add(&mut self, bucket: Bucket, count: u64, now: TimeMs) {
+        #[expect(clippy::cast_precision_loss, reason = "counts of events are far below 2^53")]
+        self.0.entry(bucket).or_default().add(count as f64, now);
+    }
+
+    /// The duration that this part of them, from 0 to 1, does not exceed; `None` before the first.
+    #[must_use]
+    pub fn get(&self, part: f64) -> Option<DurationMs> {
+        // Of one moment: the weights of two buckets are of the times of their last ones.
+        let latest = self.0.values().map(|sum| sum.at).max()?;
+        let all: f64 = self.0.values().map(|sum| sum.at(latest)).sum();
+        let mut below = 0.0;
+        let found = self.0.iter().find(|(_, sum)| {
+            below += sum.at(latest);
+            below >= all * part
+        });
+        // The sums of doubles may differ in their last digits.
+        let found = found.or_else(|| self.0.last_key_value());
+        found.map(|(bucket, _)| bucket.middle())
+    }
 }
 
 impl Rate {
@@ -126,6 +160,40 @@ mod tests {
         // Ten slots are always busy with pieces of 400 ms: 25 of them end in a second.
         (1..60).for_each(|s| mean.add_used(DurationMs(10_000), 25, TimeMs(s * 1_000)));
         assert_eq!(mean.get(), Some(DurationMs(400)));
+    }
+
+    #[test]
+    fn a_quantile_follows_and_forgets() {
+        let mut times = Quantiles::default();
+        assert_eq!(times.get(0.95), None);
+        times.add(Bucket::of(DurationMs(5)), 1, TimeMs(0));
+        assert_eq!((times.get(0.0), times.get(1.0)), (Some(DurationMs(5)), Some(DurationMs(5))));
+        times.add(Bucket::of(DurationMs(5)), 94, TimeMs(0));
+        times.add(Bucket::of(DurationMs(7)), 5, TimeMs(0));
+        assert_eq!((times.get(0.95), times.get(0.96)), (Some(DurationMs(5)), Some(DurationMs(7))));
+        // Five half-lives later a few new ones outweigh the many old ones.
+        times.add(Bucket::of(DurationMs(3)), 40, TimeMs(5 * MEAN_HALF_LIFE.0));
+        assert_eq!(times.get(0.95), Some(DurationMs(5)));
+        times.add(Bucket::of(DurationMs(3)), 60, TimeMs(5 * MEAN_HALF_LIFE.0));
+        assert_eq!(times.get(0.95), Some(DurationMs(3)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_quantile_is_no_further_from_the_exact_one_than_its_bucket_is_wide(
+            times in proptest::collection::vec(proptest::prop_oneof![0..50_u64, 50..5_000_u64, 5_000..80_000_000_u64], 1..400),
+            part in 0.0..=1.0_f64,
+        ) {
+            let mut quantiles = Quantiles::default();
+            times.iter().for_each(|ms| quantiles.add(Bucket::of(DurationMs(*ms)), 1, TimeMs(9)));
+            let mut sorted = times;
+            sorted.sort_unstable();
+            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a short list")]
+            let exact = sorted[((sorted.len() as f64 * part).ceil() as usize).max(1) - 1];
+            let read = quantiles.get(part).expect("some");
+            let error = real(DurationMs(read.0.abs_diff(exact))) / real(DurationMs(exact.max(1)));
+            proptest::prop_assert!(error <= Bucket::ERROR_MAX, "{read:?} for {exact}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! Clocks: `now` is the caller's own (a monotonic one is best), and everything in a signal is a duration or a count, measured by the queue
 //! service. No two clocks are ever compared.
 //!
-//! Deliberately absent: which pods go (their leases decide, not their number), and whether the number is obeyed: `Auto` obeys it,
+//! Which pods go is in [`victims`]. Deliberately absent: whether the number is obeyed: `Auto` obeys it,
 //! `External` publishes it, `Fixed` does not ask.
 
 mod decide;
@@ -33,8 +33,10 @@ pub mod meter;
 mod need;
 #[cfg(test)]
 mod properties;
+pub mod slot_time;
 #[cfg(test)]
 mod tests;
+pub mod victims;
 
 pub use crate::api::signals::{Due, Load, Signals};
 pub use decide::decide;

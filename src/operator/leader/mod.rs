@@ -21,6 +21,7 @@ use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
+use super::published::Published;
 use crate::api::Name;
 use fence::{Deadline, Fence};
 use record::{Next, Seen, next, released};
@@ -35,14 +36,22 @@ pub(super) struct Candidate {
     name: String,
     times: Times,
     metrics: Arc<Metrics>,
+    published: Arc<Published>,
     seen: Option<Seen>,
 }
 
 impl Candidate {
     /// `name` must be another one for each process.
-    pub(super) fn new(config: kube::Config, namespace: &Name, name: String, times: Times, metrics: Arc<Metrics>) -> kube::Result<Self> {
+    pub(super) fn new(
+        config: kube::Config,
+        namespace: &Name,
+        name: String,
+        times: Times,
+        metrics: Arc<Metrics>,
+        published: Arc<Published>,
+    ) -> kube::Result<Self> {
         let leases = Api::namespaced(Client::try_from(config.clone())?, namespace.as_str());
-        Ok(Self { config, leases, name, times, metrics, seen: None })
+        Ok(Self { config, leases, name, times, metrics, published, seen: None })
     }
 
     /// Leads again and again until `shutdown`: whenever this one becomes the leader, `work` runs with a client of its own, and ends by
@@ -118,7 +127,12 @@ impl Candidate {
     async fn take(&mut self) -> kube::Result<Taken> {
         let found = self.leases.get_opt(LEASE).await?;
         let now = Instant::now();
+        let known = self.seen.is_some();
         self.seen = found.map(|lease| Seen::again(self.seen.take(), lease, now));
+        if known && self.seen.as_ref().is_some_and(|seen| seen.at == now && seen.is_held()) {
+            // Another sign, so somebody lives; the first sight of a record says nothing of when it was written.
+            self.published.led(now + self.times.lease);
+        }
         let written = match next(&self.name, LEASE, self.seen.as_ref(), self.times, now, jiff::Timestamp::now()) {
             Next::Wait => return Ok(Taken::Theirs),
             Next::Create(lease) => self.leases.create(&PostParams::default(), &lease).await,
@@ -128,6 +142,7 @@ impl Candidate {
         match written {
             Ok(lease) => {
                 self.seen = Some(Seen { lease, at: now });
+                self.published.led(now + self.times.lease);
                 Ok(Taken::Ours)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Taken::Raced),

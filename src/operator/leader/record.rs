@@ -34,6 +34,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Somebody holds it.
+    pub(super) fn is_held(&self) -> bool {
+        self.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).is_some_and(|holder| !holder.is_empty())
+    }
+
     /// The same record seen again keeps the time of its first sight.
     pub(super) fn again(before: Option<Self>, lease: Lease, now: Instant) -> Self {
         match before {

@@ -1,15 +1,20 @@
-//! `scaling.mode: Auto`: the queue service tells what the pools have to do, [`decide`] says how many pods that wants, and a pool whose
-//! number or condition changes is passed over. What is remembered may be lost at any time: the number in the pool's status is kept until
-//! it has been unneeded for a whole window again.
+//! `scaling.mode: Auto` and `External`: the queue service tells what the pools have to do, [`decide`] says how many pods that wants, and a
+//! pool whose number or condition changes is passed over. An `Auto` pool gets so many; of an `External` one the number is only told. What is
+//! remembered may be lost at any time: the number in the pool's status is kept until it has been unneeded for a whole window again.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 
+use super::measured::{self, Measured};
+use super::pods;
+use super::starts::Starts;
+use super::told;
 use super::wanted::queue_pool;
 use crate::api::http::Pools;
 use crate::api::signals::Signals;
@@ -17,6 +22,7 @@ use crate::api::{DurationMs, Name, TimeMs};
 use crate::crd::resources::{DECISIONS_MAX, Mode, Scaling, ScalingDecision, WorkerPool};
 use crate::machine::scaling::{Condition, Decision, Fleet, Heard, Limits, Memory, Settings, Slots, decide};
 use crate::operator::context::Context;
+use crate::operator::metrics::Metrics;
 use crate::operator::status;
 
 /// A decision is made with each signal, and so often besides: windows end.
@@ -26,12 +32,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Numbers that change alone are written so often at most.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// The last measured starts of pods of which the slowest counts: about the p95.
-const STARTS_KEPT: usize = 16;
 
 /// See the module. Pools are known by their uid.
-#[derive(Debug, Default)]
-pub(in crate::operator) struct Auto(Mutex<HashMap<String, Followed>>);
+#[derive(Debug)]
+pub(in crate::operator) struct Auto {
+    pools: Mutex<HashMap<String, Followed>>,
+    measured: Measured,
+    /// Its clock is the only one that starts of pods are measured by.
+    began: Instant,
+}
 
 /// A pool that follows its work.
 #[derive(Debug)]
@@ -39,7 +48,7 @@ struct Followed {
     memory: Memory,
     heard: Option<Heard>,
     fleet: Fleet,
-    starts: VecDeque<DurationMs>,
+    starts: Starts,
     last: Option<Decision>,
     decisions: VecDeque<ScalingDecision>,
     told: Instant,
@@ -57,8 +66,12 @@ pub(super) struct Wanted {
 }
 
 impl Auto {
+    pub(in crate::operator) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { pools: Mutex::default(), measured: Measured::new(metrics), began: Instant::now() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Followed>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last decision; absent before the first.
@@ -75,26 +88,37 @@ impl Auto {
         })
     }
 
-    /// How the pods are, for the next decision; `start` when one was measured.
-    pub(super) fn seen(&self, uid: &str, fleet: Fleet, start: Option<DurationMs>) {
-        if let Some(followed) = self.lock().get_mut(uid) {
-            if let Some(start) = start {
-                followed.starts.truncate(STARTS_KEPT - 1);
-                followed.starts.push_front(start);
+    /// Whether the pods were looked at since something was decided for the pool.
+    pub(super) fn has_looked(&self, pool: &WorkerPool) -> bool {
+        self.lock().get(&pool.uid().unwrap_or_default()).is_none_or(|followed| followed.starts.has_looked())
+    }
+
+    /// How the pods are, for the next decision; themselves when they were looked at.
+    pub(super) fn seen(&self, pool: &WorkerPool, fleet: &told::Fleet, pods: Option<&[Pod]>) {
+        let number = |number: Option<i32>| number.unwrap_or(0);
+        self.measured.seen(&measured::labels(pool), number(fleet.state.replicas), number(fleet.state.ready_replicas));
+        if let Some(followed) = self.lock().get_mut(&pool.uid().unwrap_or_default()) {
+            if let Some(pods) = pods {
+                let now = TimeMs(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+                followed.starts.look(pods.iter().map(|pod| (pod.uid().unwrap_or_default(), pods::is_ready(pod))), now);
             }
-            followed.fleet = Fleet { start: followed.starts.iter().max().copied(), ..fleet };
+            followed.fleet = Fleet { start: followed.starts.slowest(), ..fleet.of_pods() };
         }
     }
 
     /// Decides for one pool; whether it is to be passed over.
     fn decide(&self, pool: &WorkerPool, limits: &Limits, heard: Option<Signals>, now: TimeMs) -> bool {
         let mut pools = self.lock();
-        let before = pool.status.as_ref().and_then(|status| status.desired_replicas).and_then(|number| u32::try_from(number).ok());
+        let before = pool.status.as_ref().and_then(|status| match pool.spec.scaling.mode {
+            Mode::External => status.wanted_replicas.or(status.desired_replicas),
+            Mode::Auto | Mode::Fixed => status.desired_replicas,
+        });
+        let before = before.and_then(|number| u32::try_from(number).ok());
         let followed = pools.entry(pool.uid().unwrap_or_default()).or_insert_with(|| Followed {
             memory: Memory::of(before.unwrap_or(0), now),
             heard: None,
             fleet: Fleet::default(),
-            starts: VecDeque::new(),
+            starts: Starts::default(),
             last: None,
             decisions: pool.status.as_ref().map(|status| status.decisions.clone()).unwrap_or_default().into(),
             told: Instant::now(),
@@ -104,6 +128,7 @@ impl Auto {
         }
         let (decision, memory) = decide(limits, &followed.fleet, followed.heard.as_ref(), followed.memory.clone(), now);
         followed.memory = memory;
+        self.measured.decided(&measured::labels(pool), &decision);
         let names = |decision: &Decision| decision.conditions.iter().map(Condition::name).collect::<Vec<_>>();
         let is_new = followed.last.as_ref().is_none_or(|last| last.wanted != decision.wanted || names(last) != names(&decision));
         // A load that stays gets older.
@@ -113,6 +138,7 @@ impl Auto {
         if decision.wanted != decision.from {
             followed.decisions.truncate(DECISIONS_MAX - 1);
             let (from, to) = (i64::from(decision.from), i64::from(decision.wanted));
+            tracing::info!(pool = pool.name_any(), namespace = pool.namespace(), from, to, reason = decision.reason, "scaling decided");
             followed.decisions.push_front(ScalingDecision { at: status::now(), from, to, reason: decision.reason.clone() });
         }
         let tells = is_new || (is_other && followed.told.elapsed() >= TELL_EVERY);
@@ -124,8 +150,11 @@ impl Auto {
     }
 
     /// Forgets pools that are gone, or follow nothing any more.
-    fn keep(&self, uids: &[String]) {
-        self.lock().retain(|uid, _| uids.contains(uid));
+    fn keep(&self, pools: &[Arc<WorkerPool>]) {
+        let followed: HashSet<String> = pools.iter().filter(|pool| follows(pool)).filter_map(|pool| pool.uid()).collect();
+        self.lock().retain(|uid, _| followed.contains(uid));
+        self.measured.keep(&pools.iter().map(|pool| measured::labels(pool)).collect());
+        pools.iter().filter(|pool| !follows(pool)).for_each(|pool| self.measured.undecided(&measured::labels(pool)));
     }
 }
 
@@ -163,7 +192,7 @@ pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, trigge
     loop {
         if !objects.state().iter().any(|pool| follows(pool)) {
             // Nobody wants to know, and each answer costs a look at every partition.
-            context.auto.keep(&[]);
+            context.auto.keep(&objects.state());
             tokio::time::sleep(DECIDE_EVERY).await;
             continue;
         }
@@ -192,9 +221,9 @@ pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, trigge
     }
 }
 
-/// Whether the number of a pool's pods follows its work.
-fn follows(pool: &WorkerPool) -> bool {
-    pool.spec.scaling.mode == Mode::Auto && pool.metadata.deletion_timestamp.is_none()
+/// Whether it is decided how many pods a pool's work wants.
+pub(super) fn follows(pool: &WorkerPool) -> bool {
+    pool.spec.scaling.mode != Mode::Fixed && pool.metadata.deletion_timestamp.is_none()
 }
 
 /// Decides for every pool that follows its work. A pool that the queue service does not know has nothing to do.
@@ -206,21 +235,17 @@ async fn all(
     triggers: &mpsc::Sender<ObjectRef<WorkerPool>>,
 ) {
     let now = TimeMs(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1));
-    let mut followed = Vec::new();
-    for pool in objects.state() {
-        if !follows(&pool) {
-            continue;
-        }
-        followed.extend(pool.uid());
-        let (Ok(limits), Ok(name)) = (limits(&pool), pool.name_any().parse::<Name>()) else { continue };
+    let known = objects.state();
+    for pool in known.iter().filter(|pool| follows(pool)) {
+        let (Ok(limits), Ok(name)) = (limits(pool), pool.name_any().parse::<Name>()) else { continue };
         let name = queue_pool(&pool.namespace().unwrap_or_default(), &name, &context.config.namespace);
         let heard = pools.map(|pools| {
             let known = pools.pools.iter().find(|known| known.pool == name);
             known.map(|known| known.signals.clone()).unwrap_or_default()
         });
-        if context.auto.decide(&pool, &limits, heard, now) && triggers.send(ObjectRef::from_obj(&*pool)).await.is_err() {
+        if context.auto.decide(pool, &limits, heard, now) && triggers.send(ObjectRef::from_obj(&**pool)).await.is_err() {
             return;
         }
     }
-    context.auto.keep(&followed);
+    context.auto.keep(&known);
 }

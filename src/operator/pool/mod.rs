@@ -2,18 +2,23 @@
 
 mod auto;
 mod compare;
+mod measured;
 mod memory;
 mod overlay;
 mod pods;
 mod roll;
+mod scale_in;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod told;
 mod wanted;
+mod workers;
 
 pub(super) use auto::Auto;
 pub(super) use memory::Memory;
 pub(super) use roll::Turn;
+pub(super) use scale_in::ScaleIn;
 pub(super) use wanted::queue_pool;
 
 use std::sync::Arc;
@@ -40,6 +45,9 @@ use told::Fleet;
 
 /// A name that is taken, a right that is missing, or a policy that refuses may change without telling us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What pods still have is not told.
+const LOOK_AGAIN_WHILE_DRAINING: Duration = Duration::from_millis(500);
 
 /// Whose turn it is, and what the queue service is, is not told.
 const LOOK_AGAIN_IN_TURN: Duration = Duration::from_secs(2);
@@ -73,7 +81,13 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
     }
     let (next, action) = match applied(&pool, &context).await {
         Ok(fleet) => {
-            let again = fleet.waits.as_ref().map_or_else(Action::await_change, |_| Action::requeue(LOOK_AGAIN_IN_TURN));
+            let again = if fleet.goes_on {
+                Action::requeue(LOOK_AGAIN_WHILE_DRAINING)
+            } else if fleet.waits.is_some() {
+                Action::requeue(LOOK_AGAIN_IN_TURN)
+            } else {
+                Action::await_change()
+            };
             (told::status(&pool, &fleet, &status::now()), again)
         }
         Err(Stop::Say(next, again)) => (*next, again.map_or_else(Action::await_change, Action::requeue)),
@@ -83,7 +97,10 @@ async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Actio
         },
     };
     status::write(&context, &*pool, pool.status.as_ref(), &next).await?;
-    if let Some((reason, note)) = told::turned(pool.status.as_ref(), &next) {
+    // Whether another program obeys is not for us to tell.
+    if pool.spec.scaling.mode == Mode::Auto
+        && let Some((reason, note)) = told::turned(pool.status.as_ref(), &next)
+    {
         context.event(&*pool, EventType::Normal, reason, &note).await;
     }
     Ok(action)
@@ -96,6 +113,12 @@ enum Stop {
     Say(Box<WorkerPoolStatus>, Option<Duration>),
 }
 
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl From<kube::Error> for Stop {
     fn from(error: kube::Error) -> Self {
         Self::Failed(error.into())
@@ -105,37 +128,48 @@ impl From<kube::Error> for Stop {
 /// Applies a pool's objects; how the pods are then.
 async fn applied(pool: &WorkerPool, context: &Context) -> Result<Fleet, Stop> {
     let invalid = |what: String| Stop::Say(Box::new(told::invalid(pool, &what, &status::now())), None);
-    let (replicas, following) = match pool.spec.scaling.mode {
+    let (wanted, following) = match pool.spec.scaling.mode {
         Mode::Auto => {
             auto::limits(pool).map_err(invalid)?;
             let following = context.auto.wanted(&pool.uid().unwrap_or_default());
             (auto::replicas(pool, following.as_ref()), following)
         }
-        Mode::Fixed | Mode::External => (pool.spec.replicas, None),
+        Mode::External => {
+            auto::limits(pool).map_err(invalid)?;
+            (pool.spec.replicas, context.auto.wanted(&pool.uid().unwrap_or_default()))
+        }
+        Mode::Fixed => (pool.spec.replicas, None),
     };
     let (image, waits) = roll::image(pool, context).await?;
-    let [account, budget, deployment] = wanted::wanted(pool, replicas, &image, &context.config).map_err(invalid)?;
+    let scaled = scale_in::towards(pool, wanted, context).await?;
+    let [account, budget, deployment] = wanted::wanted(pool, scaled.replicas, &image, &context.config).map_err(invalid)?;
     one_applied(pool, context, &ApiResource::erase::<ServiceAccount>(&()), account).await?;
     one_applied(pool, context, &ApiResource::erase::<PodDisruptionBudget>(&()), budget).await?;
     let deployment = one_applied(pool, context, &ApiResource::erase::<Deployment>(&()), deployment).await?;
     let state = deployment.data.get("status").cloned().and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
-    let mut fleet =
-        Fleet { generation: deployment.metadata.generation.unwrap_or(0), state, trouble: None, wanted: replicas, waits, following };
+    let generation = deployment.metadata.generation.unwrap_or(0);
+    let scale_in::Scaled { replicas, victims, resting, goes_on } = scaled;
+    let mut fleet = Fleet { generation, state, trouble: None, wanted, replicas, victims, resting, goes_on, waits, following };
     // Pods that were not ready before may be now: then it is known how long they took.
     let was_ready = pool.status.as_ref().map_or(0, |status| status.ready_replicas);
-    let rose = pool.spec.scaling.mode == Mode::Auto && fleet.state.ready_replicas.unwrap_or(0) > was_ready;
-    let mut start = None;
-    if !fleet.is_complete() || rose {
-        let of_pool = ListParams::default().labels(&format!("{},{}={}", wanted::WORKERS, wanted::POOL, pool.name_any()));
-        let pods = context.beside::<Pod>(pool).list(&of_pool).await?.items;
-        fleet.trouble = pods::trouble(&pods);
-        start = if rose { pods::start(&pods) } else { None };
+    let measures = auto::follows(pool) && (fleet.state.ready_replicas.unwrap_or(0) > was_ready || !context.auto.has_looked(pool));
+    let mut pods = None;
+    if !fleet.is_complete() || measures {
+        let list = pods_of(pool, context).await?;
+        fleet.trouble = pods::trouble(&list);
+        pods = Some(list);
     }
     if fleet.is_complete() && fleet.waits.is_none() {
         context.turn.end(&pool.uid().unwrap_or_default());
     }
-    context.auto.seen(&pool.uid().unwrap_or_default(), fleet.of_pods(), start);
+    context.auto.seen(pool, &fleet, pods.as_deref());
     Ok(fleet)
+}
+
+/// All pods of a pool.
+async fn pods_of(pool: &WorkerPool, context: &Context) -> kube::Result<Vec<Pod>> {
+    let of_pool = ListParams::default().labels(&format!("{},{}={}", wanted::WORKERS, wanted::POOL, pool.name_any()));
+    Ok(context.beside::<Pod>(pool).list(&of_pool).await?.items)
 }
 
 /// Whether the pool is not any more what is known here: a child that claims to be of a later one may be wrong.

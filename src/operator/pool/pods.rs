@@ -2,11 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::api::DurationMs;
 use crate::crd::resources::Reason;
-
-/// A pod that was ready before says nothing of the present.
-const FRESH_SECONDS: i64 = 30;
 
 /// What a container waits for when a person has to do something. The kubelet says `ErrImagePull` and `ImagePullBackOff` in turns.
 const TROUBLE: &[(&str, Reason)] = &[
@@ -34,18 +30,10 @@ pub(super) fn trouble(pods: &[Pod]) -> Option<Trouble> {
     pods.iter().find_map(of_containers).or_else(|| pods.iter().find_map(unschedulable))
 }
 
-/// The longest that a ready pod took from its making to its readiness, of those that became ready a moment ago.
-pub(super) fn start(pods: &[Pod]) -> Option<DurationMs> {
-    let took = |pod: &Pod| {
-        let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-        let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-        let (made, ready) = (pod.metadata.creation_timestamp.as_ref()?.0, ready.last_transition_time.as_ref()?.0);
-        let is_fresh = jiff::Timestamp::now().as_second() - ready.as_second() < FRESH_SECONDS;
-        // Both are whole seconds.
-        let seconds = u64::try_from(ready.as_second() - made.as_second()).unwrap_or(0).max(1);
-        is_fresh.then_some(DurationMs::from_secs(seconds))
-    };
-    pods.iter().filter_map(took).max()
+/// Whether a pod takes on work.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn named(pod: &Pod, message: &str) -> String {

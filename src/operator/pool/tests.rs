@@ -135,14 +135,8 @@ fn a_pools_state_is_its_deployments_and_its_pods() {
     ];
     for (replicas, state, reason, holds) in table {
         let pool = pool(json!({"replicas": replicas}));
-        let fleet = Fleet {
-            generation: 0,
-            state: serde_json::from_value(state.clone()).unwrap(),
-            trouble: None,
-            wanted: pool.spec.replicas,
-            waits: None,
-            following: None,
-        };
+        let state_of_it = serde_json::from_value(state.clone()).unwrap();
+        let fleet = Fleet { state: state_of_it, wanted: pool.spec.replicas, replicas: pool.spec.replicas, ..Fleet::default() };
         let next = status(&pool, &fleet, "2026-01-01T00:00:00Z");
         for kind in ["Ready", "Reconciling", "Stalled"] {
             let condition = next.conditions.get(kind).unwrap();
@@ -150,6 +144,33 @@ fn a_pools_state_is_its_deployments_and_its_pods() {
         }
         assert!(next.selector.contains("everloop.dev/pool=big"));
     }
+}
+
+/// As many as wanted are ready, and the others finish what they have.
+#[test]
+fn a_pool_whose_last_pods_drain_is_ready_and_on_its_way() {
+    let told = |wanted: i32, ready: i32| {
+        let state = json!({"replicas": 3, "readyReplicas": ready, "updatedReplicas": 3});
+        let state = serde_json::from_value(state).unwrap();
+        let fleet = Fleet { state, wanted, replicas: 3, victims: 3 - u32::try_from(wanted).unwrap(), ..Fleet::default() };
+        let next = status(&pool(json!({"replicas": wanted})), &fleet, "2026-01-01T00:00:00Z");
+        let condition = |kind: &str| {
+            let condition = next.conditions.get(kind).unwrap();
+            format!("{}/{}", condition.status, condition.reason)
+        };
+        (condition("Ready"), condition("Reconciling"), next.draining)
+    };
+    assert_eq!(told(2, 2), ("True/PodsReady".into(), "True/Draining".into(), Some(1)));
+    assert_eq!(told(2, 3).0, "True/PodsReady", "before its worker was told");
+    assert_eq!(told(2, 1), ("False/PodsStarting".into(), "True/Draining".into(), Some(1)));
+    assert_eq!(told(0, 0), ("False/Draining".into(), "True/Draining".into(), Some(3)));
+}
+
+#[test]
+fn pods_that_drain_are_neither_ready_nor_starting_for_a_decision() {
+    let state = serde_json::from_value(json!({"replicas": 6, "readyReplicas": 3, "updatedReplicas": 6})).unwrap();
+    let pods = Fleet { state, wanted: 3, replicas: 6, victims: 3, resting: 2, ..Fleet::default() }.of_pods();
+    assert_eq!((pods.ready, pods.starting, pods.draining), (2, 1, 3));
 }
 
 #[test]

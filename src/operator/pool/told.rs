@@ -6,7 +6,8 @@ use super::auto;
 use super::pods::Trouble;
 use super::wanted::selector;
 use crate::api::DurationMs;
-use crate::crd::resources::{Reason, Standing, WorkerPool, WorkerPoolStatus};
+use crate::crd::resources::{Mode, Reason, Standing, WorkerPool, WorkerPoolStatus};
+use crate::machine::scaling::victims::Overdue;
 use crate::machine::scaling::{self, Cause, Stuck};
 use crate::operator::context::Error;
 
@@ -21,6 +22,13 @@ pub(super) struct Fleet {
     pub(super) trouble: Option<Trouble>,
     /// So many pods.
     pub(super) wanted: i32,
+    /// So many the Deployment is told to have: more, as long as some finish what they have.
+    pub(super) replicas: i32,
+    /// These, and those of them that take on no work.
+    pub(super) victims: u32,
+    pub(super) resting: u32,
+    /// It is to be looked at soon: the pods change without a word.
+    pub(super) goes_on: bool,
     /// What it waits for before it gets the operator's own image.
     pub(super) waits: Option<String>,
     /// Why, of a pool that follows its work.
@@ -28,18 +36,19 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Whether all pods are there, of the newest template, and ready.
+    /// Whether all pods are there, of the newest template, and as many ready as wanted.
     pub(super) fn is_complete(&self) -> bool {
-        let (state, wanted) = (&self.state, self.wanted);
+        let state = &self.state;
         let seen = state.observed_generation.unwrap_or(0) >= self.generation;
-        let numbers = [state.replicas, state.ready_replicas, state.updated_replicas];
-        seen && numbers.iter().all(|number| number.unwrap_or(0) == wanted)
+        let all = [state.replicas, state.updated_replicas].iter().all(|number| number.unwrap_or(0) == self.replicas);
+        seen && all && state.ready_replicas.unwrap_or(0) >= self.wanted
     }
 
     /// The pods by sort, for a decision.
     pub(super) fn of_pods(&self) -> scaling::Fleet {
         let number = |number: Option<i32>| u32::try_from(number.unwrap_or(0)).unwrap_or(0);
         let (all, ready) = (number(self.state.replicas), number(self.state.ready_replicas));
+        let unready = all.saturating_sub(ready).saturating_sub(self.resting);
         let failing = self.state.conditions.iter().flatten().find(|of| of.type_ == "ReplicaFailure" && of.status == "True");
         let mut stuck = Vec::new();
         if let Some(failing) = failing {
@@ -52,10 +61,11 @@ impl Fleet {
                 Reason::ImagePullBackOff | Reason::InvalidImageName | Reason::ErrImageNeverPull => Cause::Image,
                 _ => Cause::Crash,
             };
-            stuck.push(Stuck { count: all.saturating_sub(ready).max(1), cause, detail: trouble.message.clone() });
+            stuck.push(Stuck { count: unready.max(1), cause, detail: trouble.message.clone() });
         }
-        let waiting = if self.trouble.is_some() { 0 } else { all.saturating_sub(ready) };
-        scaling::Fleet { ready, starting: waiting, stuck, draining: 0, start: None }
+        let starting = if self.trouble.is_some() { 0 } else { unready };
+        let draining = self.victims;
+        scaling::Fleet { ready: ready.saturating_sub(draining - self.resting), starting, stuck, draining, start: None }
     }
 }
 
@@ -132,6 +142,8 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
     let mut next = if let Some(failing) = failing {
         let message = format!("no pod can be made: {}", failing.message.as_deref().unwrap_or("the Deployment does not say why"));
         said(pool, Standing::STALLED, &Reason::PodsRefused, &message, now)
+    } else if fleet.is_complete() && wanted == 0 && fleet.victims > 0 {
+        said(pool, Standing::RECONCILING, &Reason::Draining, &finishing(fleet.victims), now)
     } else if fleet.is_complete() && wanted == 0 {
         said(pool, Standing::READY, &Reason::ScaledToZero, "no pods, as wanted: runs of this pool wait", now)
     } else if fleet.is_complete() {
@@ -145,18 +157,41 @@ pub(super) fn status(pool: &WorkerPool, fleet: &Fleet, now: &str) -> WorkerPoolS
         said(pool, Standing::RECONCILING, &Reason::PodsStarting, &so_many, now)
     };
     (next.replicas, next.ready_replicas, next.desired_replicas) = (all, ready, Some(wanted));
+    next.draining = i32::try_from(fleet.victims).ok().filter(|victims| *victims > 0);
+    if fleet.victims > 0 {
+        let generation = pool.metadata.generation.unwrap_or(0);
+        next.conditions.set("Reconciling", "True", &Reason::Draining, &finishing(fleet.victims), generation, now);
+    }
     if let Some(waits) = &fleet.waits {
         let (generation, message) = (pool.metadata.generation.unwrap_or(0), format!("to be rolled to the operator's image: {waits}"));
         next.conditions.set("Reconciling", "True", &Reason::WaitsForItsTurn, &message, generation, now);
     }
-    follows(&mut next, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
+    follows(&mut next, pool.spec.scaling.mode, fleet.following.as_ref(), pool.metadata.generation.unwrap_or(0), now);
     next
 }
 
-/// What a pool that follows its work says beside.
-fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, generation: i64, now: &str) {
+fn finishing(victims: u32) -> String {
+    format!("{victims} pods more than wanted finish what they have, and then go")
+}
+
+/// That a pod which was to go has not finished in time: the note of an event.
+pub(super) fn overdue(pool: &WorkerPool, overdue: &Overdue) -> String {
+    let had = match overdue.work {
+        Some((activities, turns)) => format!("had {activities} activities and {turns} turns left"),
+        None => "could not be asked what it has".to_owned(),
+    };
+    let grace = pool.spec.termination_grace_period_seconds;
+    format!("pod {} {had} after {grace} s: it is told to end, and hands back what it does not finish in {grace} s more", overdue.pod)
+}
+
+/// What a pool says beside of which it is decided how many pods its work wants.
+fn follows(next: &mut WorkerPoolStatus, mode: Mode, following: Option<&auto::Wanted>, generation: i64, now: &str) {
     let Some(following) = following else {
-        (next.busy, next.backlog, next.oldest, next.scaling_reason) = (None, None, None, None);
+        if mode != Mode::Fixed {
+            // Nothing is decided yet: what was said before holds.
+            return;
+        }
+        (next.busy, next.backlog, next.oldest, next.wanted_replicas, next.scaling_reason) = (None, None, None, None, None);
         next.decisions.clear();
         if next.conditions.get("Scaling").is_some() {
             next.conditions.set("Scaling", "False", &Reason::NotAuto, "`spec.replicas` is the number of pods", generation, now);
@@ -172,11 +207,16 @@ fn follows(next: &mut WorkerPoolStatus, following: Option<&auto::Wanted>, genera
         next.oldest = Some(DurationMs::from_secs(turns.oldest.max(activities.oldest).0 / 1_000).to_string());
     }
     let cut = |text: &str| text.chars().take(TEXT_CHARACTERS_MAX).collect::<String>();
+    next.wanted_replicas = i32::try_from(following.replicas).ok();
     next.scaling_reason = Some(cut(&following.reason));
     next.decisions.clone_from(&following.decisions);
     // The last one is the most urgent.
     match following.conditions.last() {
         Some(condition) => next.conditions.set("Scaling", "False", &reason(condition), &cut(&condition.to_string()), generation, now),
+        None if mode == Mode::External => {
+            let message = "the number of pods that the work wants is published; another program decides";
+            next.conditions.set("Scaling", "True", &Reason::NumberPublished, message, generation, now);
+        }
         None => next.conditions.set("Scaling", "True", &Reason::FollowsTheWork, "the number of pods follows the work", generation, now),
     }
 }

@@ -1,10 +1,12 @@
 //! Ends sessions that were not renewed in time, and finishes ends that somebody began.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::pause;
+use crate::api::Partition;
 use crate::queue::service::{Service, Shared};
+use crate::queue::sessions::{BROKE, FIRST};
 use crate::store::StoreError;
 
 /// Runs until shutdown.
@@ -25,12 +27,16 @@ pub async fn run(service: Shared) {
 
 impl Service {
     async fn end_expired(&self) -> Result<(), StoreError> {
-        let mut expired = BTreeSet::new();
+        let mut expired = BTreeMap::<_, Vec<Partition>>::new();
         for partition in self.partitions() {
-            expired.extend(self.store.expired_sessions(partition, self.clock.for_store()).await?);
+            for session in self.store.expired_sessions(partition, self.clock.for_store()).await? {
+                expired.entry(session).or_default().push(partition);
+            }
         }
-        for session in expired {
-            self.end_session(&session, "expired").await?;
+        for (session, places) in expired {
+            // Time ends it in all partitions at once. Who ends it in the first alone has seen its stream break.
+            let broke = places == [FIRST] && self.info.partitions > 1;
+            self.end_session(&session, if broke { BROKE } else { "expired" }).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What nobody asks for and must happen: timers fire, messages are carried, sessions expire, old runs go, the clock is measured. No leader: every
 //! operation is atomic and safe to repeat, so every replica runs all of them.
 
+pub mod draining;
 pub mod expiry;
 pub mod measure;
 pub mod outbox;
@@ -18,6 +19,7 @@ use super::wakes;
 pub fn spawn(service: &Shared, tasks: &TaskTracker) {
     tasks.spawn(wakes::run(service.clone()));
     tasks.spawn(measure::run(service.clone()));
+    tasks.spawn(draining::run(service.clone()));
     if !service.config.loops {
         return;
     }

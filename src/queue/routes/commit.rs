@@ -30,7 +30,8 @@ pub async fn commit(State(service): State<Shared>, LargeBody(request): LargeBody
         return Err(Problem::new(Code::InvalidRequest, detail).next("send the rest in another request").into());
     }
     let count = request.items.len();
-    let by = By { service: &service, session: request.session, seq: request.seq, worker: request.worker, pool };
+    let draining = service.is_draining(&request.session);
+    let by = By { service: &service, draining, session: request.session, seq: request.seq, worker: request.worker, pool };
     let settled = join_all(chains(request.items).into_iter().map(|chain| by.chain(chain))).await;
     let mut answer = CommitAnswer::default();
     let mut results: Vec<Option<ItemResult>> = vec![None; count];
@@ -78,6 +79,8 @@ fn run_of(item: &Item) -> &RunKey {
 /// What all items of a request share.
 struct By<'a> {
     service: &'a Service,
+    /// What the worker offers is not taken.
+    draining: bool,
     session: SessionId,
     seq: Seq,
     worker: String,
@@ -252,7 +255,7 @@ impl By<'_> {
     }
 
     fn offer(&self, slots: Slots) -> Option<Offer> {
-        (slots.turns > 0 || slots.activities > 0).then(|| Offer {
+        (!self.draining && (slots.turns > 0 || slots.activities > 0)).then(|| Offer {
             session: self.session.clone(),
             seq: self.seq,
             pool: self.pool.clone(),

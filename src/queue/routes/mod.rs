@@ -18,7 +18,7 @@ mod workers;
 mod workflows;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use super::border;
 use super::service::Shared;
@@ -49,6 +49,7 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/pools", get(pools::list))
         .route("/v1/pools/{pool}", get(pools::get))
         .route("/v1/workers", get(workers::list))
+        .route("/v1/workers/{id}/drain", put(workers::drain).delete(workers::works_on))
         .route("/v1/worker/session", post(worker::open))
         .route("/v1/worker/session/{id}", delete(worker::goodbye))
         .route("/v1/worker/session/{id}/renew", post(worker::renew))

@@ -273,7 +273,10 @@ fn tasks(of: &mut Of<'_>) {
 }
 
 fn workers(of: &mut Of<'_>) {
-    of.get::<http::Workers>("/v1/workers", "Sessions of workers, with their leases.");
+    of.get::<http::Workers>("/v1/workers", "Sessions of workers, with their leases.").query = &[("pool", "Only of this pool.")];
+    let drain = "/v1/workers/{id}/drain";
+    of.send::<http::Drain, http::Draining>("put", drain, "Grants nothing new to a worker for so long, and tells it.", 200).repeat = SAFE;
+    of.add("delete", drain, "Lets a worker that was to be drained work on.", Shape::None, 204, Shape::None).repeat = SAFE;
     of.send::<worker::OpenSession, worker::SessionOpened>("post", "/v1/worker/session", "Opens a session.", 201);
     of.add("delete", "/v1/worker/session/{id}", "Says goodbye: all leases go back.", Shape::None, 204, Shape::None).repeat = SAFE;
     of.send::<worker::Renew, worker::Renewed>("post", "/v1/worker/session/{id}/renew", "Renews the session.", 200).repeat = SAFE;

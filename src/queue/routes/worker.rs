@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use crate::api::worker::{ActivityLease, Leases, OpenSession, Poll, Renew, Renewed, SessionOpened, TurnLease, Work};
-use crate::api::{Code, Problem, limits};
+use crate::api::{Code, Problem, SessionId, limits};
 use crate::machine::commit::AttemptClaim;
 use crate::queue::border::body::Body;
 use crate::queue::border::extract::{IdempotencyKey, SessionPath};
@@ -44,7 +44,7 @@ pub async fn renew(State(service): State<Shared>, SessionPath { session }: Sessi
         return Err(Problem::new(Code::InvalidRequest, format!("more than {EXECUTING_MAX} runs in execution")).into());
     }
     if service.renew_session(&session, Some(renew.executing)).await? {
-        Ok(Json(Renewed { now: service.clock.now(), moved: service.shutdown.is_cancelled() }))
+        Ok(Json(Renewed { now: service.clock.now(), moved: service.shutdown.is_cancelled(), draining: false }))
     } else {
         Err(lost(&session).into())
     }
@@ -77,16 +77,20 @@ pub async fn stream(State(service): State<Shared>, SessionPath { session }: Sess
     if !service.renew_session(&session, None).await? {
         return Err(lost(&session).into());
     }
+    // The first line must not contradict what another replica has said.
+    service.look_for_marks().await?;
     let attached = Stream::attach(&service, &session);
-    let lines = stream::unfold(Lines { service, attached, said: 0, moved: false }, Lines::next);
+    let lines = stream::unfold(Lines { service, session, attached, said: None, moved: false }, Lines::next);
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Streamed::from_stream(lines)).into_response())
 }
 
 struct Lines {
     service: Shared,
+    session: SessionId,
     /// Dropped with the connection.
     attached: Stream,
-    said: u64,
+    /// Whether the last line said that it is to be drained; absent before the first.
+    said: Option<bool>,
     moved: bool,
 }
 
@@ -95,19 +99,33 @@ impl Lines {
         if self.moved {
             return None;
         }
-        if self.said > 0 {
+        if let Some(said) = self.said {
             tokio::select! {
                 () = tokio::time::sleep(LINE_EVERY) => {}
+                () = self.is_otherwise(said) => {}
                 () = self.service.shutdown.cancelled() => {}
             }
         }
-        self.said += 1;
+        let draining = self.service.is_draining(&self.session);
+        self.said = Some(draining);
         self.moved = self.service.shutdown.is_cancelled();
         if self.moved {
             self.attached.moved();
         }
-        let line = crate::api::Json::of(&Renewed { now: self.service.clock.now(), moved: self.moved });
+        let line = crate::api::Json::of(&Renewed { now: self.service.clock.now(), moved: self.moved, draining });
         Some((Ok(Bytes::from(format!("{}\n", line.get()))), self))
+    }
+
+    /// Waits until the worker is to do another thing than it was told.
+    async fn is_otherwise(&self, said: bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.service.draining.changed().notified());
+            changed.as_mut().enable();
+            if self.service.is_draining(&self.session) != said {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 

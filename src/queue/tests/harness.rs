@@ -57,7 +57,7 @@ impl Probe {
 
     /// Operations so far that move runs or ask for work; the loops' own are left out.
     pub fn counts(&self) -> BTreeMap<&'static str, u32> {
-        let background = ["now", "fire", "expired_sessions", "sweep", "renew_session"];
+        let background = ["now", "fire", "expired_sessions", "sweep", "renew_session", "draining"];
         self.counts.lock().unwrap().iter().filter(|(name, _)| !background.contains(name)).map(|(name, n)| (*name, *n)).collect()
     }
 }

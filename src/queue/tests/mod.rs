@@ -2,6 +2,7 @@
 
 mod border;
 mod changes;
+mod draining;
 mod fence;
 mod grants;
 mod harness;

@@ -111,6 +111,8 @@ async fn every_mutating_route_answers_a_repeat_like_the_first() {
         ("post", "/v1/worker/poll", "/v1/worker/poll".to_owned(), poll),
         ("post", "/v1/worker/commit", "/v1/worker/commit".to_owned(), commit),
         ("post", "/v1/operator/term", "/v1/operator/term".to_owned(), json!({})),
+        ("put", "/v1/workers/{id}/drain", format!("/v1/workers/{session}/drain"), json!({"ttl": "10s"})),
+        ("delete", "/v1/workers/{id}/drain", format!("/v1/workers/{session}/drain"), json!(null)),
         ("delete", "/v1/worker/session/{id}", format!("/v1/worker/session/{session}"), json!(null)),
     ];
     let mut known = BTreeSet::new();
@@ -122,7 +124,7 @@ async fn every_mutating_route_answers_a_repeat_like_the_first() {
         assert!((200..300).contains(&second.status), "{method} {path}: {}", second.body);
         // What a clock shows, a term, which rises, and the word that it is a repeat.
         let settled = |mut body: Value| {
-            for passing in ["now", "repeat", "deadline", "unchanged", "term"] {
+            for passing in ["now", "until", "repeat", "deadline", "unchanged", "term"] {
                 body.as_object_mut().and_then(|body| body.remove(passing));
             }
             body

@@ -59,6 +59,28 @@ async fn a_stream_that_comes_back_within_the_grace_keeps_the_session() {
     assert_eq!(renew(&other, &worker.session).await, 200);
 }
 
+/// The connection of the stream alone is gone: nobody died.
+#[tokio::test]
+async fn a_stream_that_breaks_while_a_poll_waits_ends_no_session() {
+    let server = server().await;
+    let worker = Worker::open(&server).await;
+    let stream = open_stream(&server, &worker.session).await;
+    let poll = worker.poll_as(worker.seq(), false, 60_000);
+    let broken = async {
+        while !server.get("/metrics").await.text.contains("everloop_polls_waiting{pool=\"default\"} 1") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(stream);
+        tokio::time::sleep(config().session_grace * 5).await;
+    };
+    tokio::select! {
+        answer = poll => panic!("the poll was answered: {} {}", answer.status, answer.body),
+        () = broken => {}
+    }
+    assert!(!server.store.counts().contains_key("end_session"));
+    assert_eq!(renew(&server, &worker.session).await, 200);
+}
+
 #[tokio::test]
 async fn goodbye_hands_everything_back_at_once() {
     let server = server().await;

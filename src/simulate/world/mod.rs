@@ -50,6 +50,8 @@ enum Event {
     End(usize),
     /// A drained pod goes, unless it was taken back.
     Drained(usize),
+    /// A pod that drains has had its time for it, unless it was taken back.
+    Overdue(usize),
     /// The policy is asked.
     Tick,
 }
@@ -175,6 +177,7 @@ impl<'a> World<'a> {
             Event::Done { pod, lease } => self.finish(pod, lease),
             Event::End(pod) => self.end(pod),
             Event::Drained(pod) if self.pods[pod].state == State::Draining && self.pods[pod].leases.is_empty() => self.gone(pod),
+            Event::Overdue(pod) => self.overdue(pod),
             Event::Trouble(_) | Event::Drained(_) => {}
         }
     }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::{Event, World};
 use crate::api::{DurationMs, TimeMs};
+use crate::machine::scaling::victims::cheapest_first;
 use crate::simulate::chance::Chance;
 
 /// A drained pod is removed after its readiness has been seen to be gone.
@@ -28,6 +29,8 @@ pub(super) struct Pod {
     pub(super) state: State,
     pub(super) wished: TimeMs,
     pub(super) ready: TimeMs,
+    /// Since when it drains.
+    pub(super) drains: TimeMs,
     /// Slot times are so many times longer.
     pub(super) slower: f64,
     pub(super) in_trouble: bool,
@@ -58,7 +61,15 @@ impl World<'_> {
         let mut chance = self.chance(pod);
         let slower = self.trace.slow.filter(|(share, _)| chance.happens(*share)).map_or(1.0, |(_, times)| times);
         let in_trouble = self.trace.fail.is_some_and(|(share, _)| chance.happens(share));
-        self.pods.push(Pod { state: State::Pending, wished: self.now, ready: TimeMs(0), slower, in_trouble, leases: Vec::new() });
+        self.pods.push(Pod {
+            state: State::Pending,
+            wished: self.now,
+            ready: TimeMs(0),
+            drains: TimeMs(0),
+            slower,
+            in_trouble,
+            leases: Vec::new(),
+        });
         self.live.push(pod);
         pod
     }
@@ -111,21 +122,38 @@ impl World<'_> {
         self.dispatch();
     }
 
-    /// How easily a pod goes, the first first: what does not work, then what has the fewest leases, then the newest.
+    /// The operator's choice: what does not work, then what has the least to lose.
     pub(super) fn drain_one(&mut self) {
         let victim = self.staying().min_by_key(|pod| {
             let it = &self.pods[*pod];
-            (rank(it.state), it.leases.len(), Reverse(it.ready))
+            (rank(it.state), cheapest_first((it.leases.len() as u64, 0), it.ready.0.cast_signed()))
         });
         let Some(pod) = victim else { return };
         if self.pods[pod].state == State::Ready {
+            self.pods[pod].drains = self.now;
             self.enter(pod, State::Draining);
             if self.pods[pod].leases.is_empty() {
                 self.at(self.now.plus(AFTER_DRAIN), Event::Drained(pod));
+            } else {
+                self.at(self.now.plus(self.trace.grace), Event::Overdue(pod));
             }
         } else {
             self.gone(pod);
         }
+    }
+
+    /// It has had as long to finish as it has after SIGTERM, which comes now.
+    pub(super) fn overdue(&mut self, pod: usize) {
+        let it = &self.pods[pod];
+        if it.state == State::Draining && !it.leases.is_empty() && self.now.since(it.drains) >= self.trace.grace {
+            self.told_to_end(pod);
+        }
+    }
+
+    fn told_to_end(&mut self, pod: usize) {
+        self.tally.busy_killed += 1;
+        self.enter(pod, State::Ending);
+        self.at(self.now.plus(self.trace.grace), Event::End(pod));
     }
 
     /// As a ReplicaSet chooses without a deletion cost (`ActivePodsWithRanks`): pending, then not ready, then the newest of the ready ones. It
@@ -136,9 +164,7 @@ impl World<'_> {
         if self.pods[pod].leases.is_empty() {
             self.gone(pod);
         } else {
-            self.tally.busy_killed += 1;
-            self.enter(pod, State::Ending);
-            self.at(self.now.plus(self.trace.grace), Event::End(pod));
+            self.told_to_end(pod);
         }
     }
 

@@ -6,6 +6,7 @@
 use super::due;
 use super::fault::Fault;
 use super::leases;
+use super::lengths::{self, Kind};
 use super::rows::{Rows, RunRow, Tx};
 use super::tables::{DueKind, Key, Parts, T};
 use crate::api::ids::Seq;
@@ -72,7 +73,9 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, row: &RunRow, index: usize, now: TimeMs) 
     let place = tx.sequence()?;
     let mut value = Key::global().time(now).short(attempt.command).bytes().to_vec();
     value.extend_from_slice(row.name.as_bytes());
-    tx.put(T::Queued, Key::of(row.partition).text(&queue_of(row, attempt)).number(place), &value)?;
+    let queue = queue_of(row, attempt);
+    tx.put(T::Queued, Key::of(row.partition).text(&queue).number(place), &value)?;
+    lengths::change(tx, row.partition, Kind::Queued, &queue, 1);
     tx.put(T::QueuedOf, row.at().short(attempt.command), &place.to_be_bytes())?;
     give_up_later(tx, row, attempt)?;
     tx.wake(if attempt.queue.is_empty() {
@@ -110,7 +113,9 @@ pub(super) fn extend(tx: &mut Tx<'_>, row: &RunRow, attempt: &AttemptRecord, now
 pub(super) fn unqueue(tx: &mut Tx<'_>, row: &RunRow, index: usize) -> Result<(), Fault> {
     let attempt = row.record.attempts.get(index).ok_or_else(|| Fault::transition("an attempt that is not there"))?;
     if let Some(place) = tx.take_number(T::QueuedOf, row.at().short(attempt.command))? {
-        tx.remove(T::Queued, Key::of(row.partition).text(&queue_of(row, attempt)).number(place))?;
+        let queue = queue_of(row, attempt);
+        tx.remove(T::Queued, Key::of(row.partition).text(&queue).number(place))?;
+        lengths::change(tx, row.partition, Kind::Queued, &queue, -1);
     }
     Ok(())
 }

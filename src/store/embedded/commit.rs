@@ -7,6 +7,7 @@ use super::close;
 use super::due;
 use super::fault::Fault;
 use super::grant::{self, Entries, Slots};
+use super::load;
 use super::mailbox;
 use super::outbox;
 use super::rows::{RunRow, Tx};
@@ -47,6 +48,9 @@ pub(super) fn commit(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, Faul
     let mut slots = Slots::of(tx, row.partition, commit.offer.as_ref())?;
     mailbox::consume(tx, &mut row, turn.consumed)?;
     let grants = apply(tx, &mut row, turn, &events, taken_by, &mut slots, now)?;
+    if turn.close.is_some() || !turn.continued {
+        load::turn_ended(tx, &row, turn.at, now);
+    }
     tx.save(&row)?;
     Ok(Committed::Accepted { grants, at: now })
 }

@@ -7,6 +7,7 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableHandle, WriteTransaction};
 
 use super::fault::Fault;
+use super::lengths;
 use super::open;
 use super::rows::{Rows, Snapshot, Tx};
 use super::tables::T;
@@ -101,10 +102,16 @@ impl Db {
         for table in T::ALL {
             transaction.open_table(table.definition())?;
         }
-        if !there.iter().any(|name| name == T::Open.definition().name()) {
-            let mut tx = Tx::new(&transaction, TimeMs(0), 0);
+        let is_new = |table: T| !there.iter().any(|name| name == table.definition().name());
+        let mut tx = Tx::new(&transaction, TimeMs(0), 0);
+        if is_new(T::Open) {
             open::recount(&mut tx)?;
         }
+        if is_new(T::Lengths) {
+            lengths::recount(&mut tx)?;
+        }
+        tx.write_counted()?;
+        drop(tx);
         transaction.commit()?;
         Ok(())
     }

@@ -46,13 +46,14 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish) -> Result<Finished, Fault
     let event = match &finish.outcome {
         Outcome::Settled { event } => event,
         Outcome::Retry { at, error } => {
+            load::attempt_ended(tx, &row, index, now);
             attempts::back_off(tx, &mut row, index, *at, error)?;
             tx.save(&row)?;
             return Ok(Finished::Accepted { turn: None, grants: Grants::default(), at: now });
         }
     };
     let mut slots = Slots::of(tx, row.partition, finish.offer.as_ref())?;
-    load::settled(tx, &row, index)?;
+    load::attempt_ended(tx, &row, index, now);
     attempts::settle(tx, &mut row, index)?;
     let mut refused = None;
     if let Some(turn) = &finish.turn {

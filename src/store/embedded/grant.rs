@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::attempts;
 use super::fault::Fault;
 use super::leases;
+use super::lengths::{self, Kind};
 use super::mailbox;
 use super::rows::{Rows, RunRow, Tx};
 use super::sessions;
@@ -83,6 +84,7 @@ pub(super) fn ready(tx: &mut Tx<'_>, row: &mut RunRow, slots: &mut Slots, now: T
     let claimable_at = if preferred.is_some() { now.plus(limits::AFFINITY) } else { now };
     let key = Key::of(row.partition).text(&row.record.pool).time(claimable_at).text(&row.name);
     tx.put(T::Ready, key, preferred.unwrap_or_default().as_bytes())?;
+    lengths::change(tx, row.partition, Kind::Ready, &row.record.pool, 1);
     tx.put(T::ReadyOf, row.at(), &claimable_at.0.to_be_bytes())?;
     tx.wake(Wake::Pool { partition: row.partition, pool: row.record.pool.clone() });
     Ok(None)
@@ -92,6 +94,7 @@ pub(super) fn ready(tx: &mut Tx<'_>, row: &mut RunRow, slots: &mut Slots, now: T
 pub(super) fn unready(tx: &mut Tx<'_>, row: &RunRow) -> Result<(), Fault> {
     if let Some(claimable_at) = tx.take_number(T::ReadyOf, row.at())? {
         tx.remove(T::Ready, Key::of(row.partition).text(&row.record.pool).number(claimable_at).text(&row.name))?;
+        lengths::change(tx, row.partition, Kind::Ready, &row.record.pool, -1);
     }
     Ok(())
 }

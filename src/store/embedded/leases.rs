@@ -1,6 +1,7 @@
 //! Leases by session. A turn's lease hangs on its session alone; an attempt's has a deadline of its own too.
 
 use super::fault::Fault;
+use super::lengths::{self, Kind};
 use super::rows::{Rows, RunRow, Tx};
 use super::tables::{Key, LeaseKind, PARTITION_BYTES, Parts, T};
 use crate::api::ids::Seq;
@@ -35,12 +36,12 @@ fn due_key(row: &RunRow, deadline: TimeMs, command: CommandNo) -> Key {
 
 /// Records a lease on a turn.
 pub(super) fn put_turn(tx: &mut Tx<'_>, row: &RunRow, session: &str, seq: Seq) -> Result<(), Fault> {
-    put(tx, &key(row, session, LeaseKind::Turn, 0), seq, TimeMs(0))
+    put(tx, row, session, LeaseKind::Turn, 0, seq, TimeMs(0))
 }
 
 /// Removes it.
 pub(super) fn remove_turn(tx: &mut Tx<'_>, row: &RunRow, session: &str) -> Result<(), Fault> {
-    tx.remove(T::Leases, key(row, session, LeaseKind::Turn, 0)).map(|_| ())
+    remove(tx, row, session, LeaseKind::Turn, 0)
 }
 
 /// Records a lease on an attempt, or sets its deadline anew.
@@ -53,7 +54,7 @@ pub(super) fn put_attempt(
     deadline: TimeMs,
 ) -> Result<(), Fault> {
     remove_attempt(tx, row, session, command)?;
-    put(tx, &key(row, session, LeaseKind::Attempt, command), seq, deadline)?;
+    put(tx, row, session, LeaseKind::Attempt, command, seq, deadline)?;
     tx.put(T::LeaseDue, due_key(row, deadline, command), &[])
 }
 
@@ -63,12 +64,21 @@ pub(super) fn remove_attempt(tx: &mut Tx<'_>, row: &RunRow, session: &str, comma
     let Some(value) = tx.get(T::Leases, key.bytes())? else { return Ok(()) };
     let (_, deadline) = read_value(&value)?;
     tx.remove(T::LeaseDue, due_key(row, deadline, command))?;
-    tx.remove(T::Leases, key)?;
+    remove(tx, row, session, LeaseKind::Attempt, command)
+}
+
+fn put(tx: &mut Tx<'_>, row: &RunRow, session: &str, kind: LeaseKind, command: CommandNo, seq: Seq, deadline: TimeMs) -> Result<(), Fault> {
+    if tx.put_new(T::Leases, key(row, session, kind, command), Key::global().number(seq).time(deadline).bytes())? {
+        lengths::change(tx, row.partition, Kind::of_lease(kind), session, 1);
+    }
     Ok(())
 }
 
-fn put(tx: &mut Tx<'_>, key: &Key, seq: Seq, deadline: TimeMs) -> Result<(), Fault> {
-    tx.put(T::Leases, key, Key::global().number(seq).time(deadline).bytes())
+fn remove(tx: &mut Tx<'_>, row: &RunRow, session: &str, kind: LeaseKind, command: CommandNo) -> Result<(), Fault> {
+    if tx.remove(T::Leases, key(row, session, kind, command))? {
+        lengths::change(tx, row.partition, Kind::of_lease(kind), session, -1);
+    }
+    Ok(())
 }
 
 fn read_value(value: &[u8]) -> Result<(Seq, TimeMs), Fault> {

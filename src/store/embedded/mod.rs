@@ -22,6 +22,7 @@ mod finish;
 mod fire;
 mod grant;
 mod leases;
+mod lengths;
 mod lineage;
 mod list;
 mod load;
@@ -280,6 +281,21 @@ impl Store for EmbeddedStore {
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
         let now = now.min(self.clock.now());
         self.look("look for expired sessions", |rows| sessions::expired(rows, partition, now))
+    }
+
+    async fn drain_session(&self, partition: Partition, session: &SessionId, until: TimeMs, _now: TimeMs) -> Result<bool, StoreError> {
+        let session = session.clone();
+        self.write("mark a session to be drained", move |tx| sessions::drain(tx, partition, session.as_str(), until)).await
+    }
+
+    async fn draining(&self, partition: Partition) -> Result<Vec<(SessionId, TimeMs)>, StoreError> {
+        let alive = self.look_long("list sessions to be drained", move |rows| sessions::alive(rows, partition)).await?;
+        Ok(alive.into_iter().filter(|(_, until)| *until > TimeMs(0)).collect())
+    }
+
+    async fn sessions(&self, partition: Partition) -> Result<Vec<SessionId>, StoreError> {
+        let alive = self.look_long("list sessions", move |rows| sessions::alive(rows, partition)).await?;
+        Ok(alive.into_iter().map(|(session, _)| session).collect())
     }
 
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {

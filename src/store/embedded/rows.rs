@@ -1,6 +1,6 @@
 //! Rows in a transaction: reading and writing bytes by table and key, and what both kinds of transaction share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
@@ -77,6 +77,8 @@ pub(super) struct Tx<'t> {
     partitions: u16,
     /// The last number given, once one was asked for; written at the end of the batch.
     sequence: Option<u64>,
+    /// By how much numbers change, written at the end of the batch too.
+    counted: BTreeMap<(T, Vec<u8>), i64>,
     wakes: Vec<Wake>,
     pools_woken: BTreeSet<(u16, String)>,
 }
@@ -84,7 +86,16 @@ pub(super) struct Tx<'t> {
 impl<'t> Tx<'t> {
     pub(super) fn new(transaction: &'t WriteTransaction, clock: TimeMs, partitions: u16) -> Self {
         let tables = [const { None }; T::COUNT];
-        Self { transaction, tables, clock, partitions, sequence: None, wakes: Vec::new(), pools_woken: BTreeSet::new() }
+        Self {
+            transaction,
+            tables,
+            clock,
+            partitions,
+            sequence: None,
+            counted: BTreeMap::new(),
+            wakes: Vec::new(),
+            pools_woken: BTreeSet::new(),
+        }
     }
 
     fn table(&mut self, table: T) -> Result<&mut Table<'t, Bytes, Bytes>, Fault> {
@@ -97,7 +108,29 @@ impl<'t> Tx<'t> {
 
     /// Writes a row.
     pub(super) fn put(&mut self, table: T, key: impl AsRef<[u8]>, value: &[u8]) -> Result<(), Fault> {
-        self.table(table)?.insert(key.as_ref(), value)?;
+        self.put_new(table, key, value).map(|_| ())
+    }
+
+    /// Writes a row; whether there was none.
+    pub(super) fn put_new(&mut self, table: T, key: impl AsRef<[u8]>, value: &[u8]) -> Result<bool, Fault> {
+        Ok(self.table(table)?.insert(key.as_ref(), value)?.is_none())
+    }
+
+    /// Changes a row that is one number by so much, at the end of the batch: within it the row is as it was. A row at zero is none.
+    pub(super) fn count(&mut self, table: T, key: Key, by: i64) {
+        *self.counted.entry((table, key.bytes().to_vec())).or_default() += by;
+    }
+
+    /// Writes what was counted.
+    pub(super) fn write_counted(&mut self) -> Result<(), Fault> {
+        for ((table, key), by) in std::mem::take(&mut self.counted) {
+            let before = self.number(table, &key)?.unwrap_or(0);
+            match before.saturating_add_signed(by) {
+                _ if by == 0 => {}
+                0 => self.remove(table, key).map(|_| ())?,
+                count => self.put(table, key, &count.to_be_bytes())?,
+            }
+        }
         Ok(())
     }
 
@@ -156,6 +189,7 @@ impl<'t> Tx<'t> {
 
     /// Ends the batch: what is to be said once it is committed. The mark, a random number, tells later whether it is kept.
     pub(super) fn finish(mut self, mark: u64) -> Result<Vec<Wake>, Fault> {
+        self.write_counted()?;
         self.put(T::Meta, MARK, &mark.to_be_bytes())?;
         if let Some(last) = self.sequence {
             self.put(T::Meta, SEQUENCE, &last.to_be_bytes())?;

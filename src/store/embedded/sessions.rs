@@ -27,10 +27,13 @@ enum State {
     Ended,
 }
 
+#[derive(Clone, Copy)]
 struct SessionRow {
     state: State,
     /// Its place in the table of times.
     at: TimeMs,
+    /// It is to be drained until then; 0: it is not. Rows of an older program have none.
+    drains: TimeMs,
 }
 
 impl SessionRow {
@@ -40,7 +43,8 @@ impl SessionRow {
             State::Ending => 1,
             State::Ended => 2,
         };
-        Key::global().byte(state).time(self.at).bytes().to_vec()
+        let row = Key::global().byte(state).time(self.at);
+        if self.drains == TimeMs(0) { row.bytes().to_vec() } else { row.time(self.drains).bytes().to_vec() }
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -51,7 +55,7 @@ impl SessionRow {
             2 => State::Ended,
             _ => return None,
         };
-        Some(Self { state, at: parts.time()? })
+        Some(Self { state, at: parts.time()?, drains: parts.time().unwrap_or_default() })
     }
 }
 
@@ -89,7 +93,8 @@ pub(super) fn open(tx: &mut Tx<'_>, partition: Partition, session: &str, _pool: 
     if before.as_ref().is_some_and(|row| row.state != State::Alive) {
         return Ok(false);
     }
-    set(tx, partition, session, before.as_ref(), &SessionRow { state: State::Alive, at: deadline })?;
+    let drains = before.as_ref().map_or(TimeMs(0), |row| row.drains);
+    set(tx, partition, session, before.as_ref(), &SessionRow { state: State::Alive, at: deadline, drains })?;
     Ok(true)
 }
 
@@ -97,11 +102,38 @@ pub(super) fn open(tx: &mut Tx<'_>, partition: Partition, session: &str, _pool: 
 pub(super) fn renew(tx: &mut Tx<'_>, partition: Partition, session: &str, deadline: TimeMs) -> Result<bool, Fault> {
     match find(tx, partition, session)? {
         Some(before) if before.state == State::Alive => {
-            set(tx, partition, session, Some(&before), &SessionRow { state: State::Alive, at: deadline })?;
+            set(tx, partition, session, Some(&before), &SessionRow { at: deadline, ..before })?;
             Ok(true)
         }
         Some(_) | None => Ok(false),
     }
+}
+
+/// See the port.
+pub(super) fn drain(tx: &mut Tx<'_>, partition: Partition, session: &str, until: TimeMs) -> Result<bool, Fault> {
+    match find(tx, partition, session)? {
+        Some(before) if before.state == State::Alive => {
+            set(tx, partition, session, Some(&before), &SessionRow { drains: until, ..before })?;
+            Ok(true)
+        }
+        Some(_) | None => Ok(false),
+    }
+}
+
+/// Those that have not ended, each with until when it is to be drained; 0: it is not.
+pub(super) fn alive(rows: &mut impl Rows, partition: Partition) -> Result<Vec<(SessionId, TimeMs)>, Fault> {
+    let (mut all, mut damaged) = (Vec::new(), false);
+    rows.scan_prefix(T::Sessions, &Key::of(partition), &mut |key, value| {
+        let mut parts = Parts(key);
+        let session = parts.skip(PARTITION_BYTES).and_then(|()| parts.text()).and_then(|text| text.parse().ok());
+        match session.zip(SessionRow::decode(value)) {
+            Some((session, row)) if row.state == State::Alive => all.push((session, row.drains)),
+            Some(_) => {}
+            None => damaged = true,
+        }
+        ControlFlow::Continue(())
+    })?;
+    if damaged { Err(Fault::damaged(T::Sessions, "a session")) } else { Ok(all) }
 }
 
 /// See the port. A session that was never opened here gets its tombstone too.
@@ -112,7 +144,7 @@ pub(super) fn end(tx: &mut Tx<'_>, partition: Partition, session: &str, ending: 
         return Ok(Ended::default());
     }
     // The tombstone comes first, for what the releases themselves ask about the session.
-    let tombstone = SessionRow { state: State::Ending, at: TimeMs(0) };
+    let tombstone = SessionRow { state: State::Ending, at: TimeMs(0), drains: TimeMs(0) };
     set(tx, partition, session, before.as_ref(), &tombstone)?;
     let slice = leases::list(tx, partition, session, limits::SLICE_MAX)?;
     let mut ended = Ended::default();
@@ -121,7 +153,7 @@ pub(super) fn end(tx: &mut Tx<'_>, partition: Partition, session: &str, ending: 
     }
     ended.more = !leases::list(tx, partition, session, 1)?.is_empty();
     if !ended.more {
-        let row = SessionRow { state: State::Ended, at: now.plus(TOMBSTONE_KEPT) };
+        let row = SessionRow { state: State::Ended, at: now.plus(TOMBSTONE_KEPT), drains: TimeMs(0) };
         set(tx, partition, session, Some(&tombstone), &row)?;
     }
     Ok(ended)

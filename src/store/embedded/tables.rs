@@ -13,7 +13,7 @@ pub(super) type Bytes = &'static [u8];
 macro_rules! tables {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A table.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(super) enum T { $($(#[$doc])* $variant,)* }
 
         impl T {
@@ -78,8 +78,11 @@ tables! {
     ChangesEnd = "changes_end",
     /// partition, namespace, workflow, version: how many runs of it are open.
     Open = "open",
-    /// partition, pool: how many attempts were settled.
+    /// partition, pool, `A` for attempts and `T` for turns, `Bucket`: how many ended that used a slot so long. partition, pool: of attempts of
+    /// which that is not known.
     Settled = "settled",
+    /// partition, `R` and pool, `Q` and queue, `T` or `A` and session: how many rows it has in `Ready`, `Queued` and `Leases`.
+    Lengths = "lengths",
     /// partition, run: where the open run comes from.
     Followed = "followed",
     /// namespace, started at, id: nothing. Over all partitions, because a file has one order of runs.

@@ -92,19 +92,7 @@ async fn open_runs_of_an_older_file_are_counted_when_it_is_opened() {
     let (counted, followed) = {
         let store = open(&path, 2).unwrap();
         store.define(definition("w")).await.unwrap();
-        let start = Start {
-            run: run.clone(),
-            uid: uuid::Uuid::now_v7().to_string().parse().unwrap(),
-            head: crate::api::Head(1),
-            workflow: "w".parse().unwrap(),
-            version: Version::of("w"),
-            event: "{}".to_owned(),
-            input_hash: "0".repeat(16),
-            origin: Some("kubernetes/o".parse().unwrap()),
-            now: TimeMs(1),
-            offer: None,
-        };
-        store.start(start).await.unwrap();
+        store.start(started(&run)).await.unwrap();
         (store.open_runs(place).await.unwrap(), store.followed(place, None).await.unwrap())
     };
     assert_eq!((counted.len(), followed.runs.len()), (1, 1));
@@ -117,6 +105,55 @@ async fn open_runs_of_an_older_file_are_counted_when_it_is_opened() {
     drop(database);
     let store = open(&path, 2).unwrap();
     assert_eq!((store.open_runs(place).await.unwrap(), store.followed(place, None).await.unwrap()), (counted, followed));
+}
+
+/// A file of a program that did not keep the lengths of queues yet: they are counted when it is opened. What ended before is told without its time.
+#[tokio::test]
+async fn lengths_of_an_older_file_are_counted_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let (place, session, name) =
+        (crate::api::Partition(0), "w-default-1".parse().unwrap(), |text: &str| text.parse::<crate::api::Name>().unwrap());
+    let before = {
+        let store = open(&path, 1).unwrap();
+        store.define(definition("w")).await.unwrap();
+        for n in 0..5 {
+            store.start(started(&format!("default/r{n}").parse().unwrap())).await.unwrap();
+        }
+        assert!(store.open_session(place, &session, &name("default"), TimeMs(u64::MAX >> 12)).await.unwrap());
+        let by = crate::store::op::Claimer::Session { session: session.clone(), pool: name("default") };
+        let claim =
+            crate::store::op::Claim { partition: place, by, seq: 1, turns: 2, attempts: 0, again: false, now: TimeMs(u64::MAX >> 12) };
+        store.claim(claim).await.unwrap();
+        store.load(place, TimeMs(9)).await.unwrap()
+    };
+    assert_eq!((before.turns["default"].count, before.leases[&session].turns), (3, 2));
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.delete_table(T::Lengths.definition()).unwrap();
+    let settled = [0, 0].iter().chain(b"default\0").copied().collect::<Vec<u8>>();
+    transaction.open_table(T::Settled.definition()).unwrap().insert(&settled[..], &7_u64.to_be_bytes()[..]).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let mut after = open(&path, 1).unwrap().load(place, TimeMs(9)).await.unwrap();
+    let ended = std::mem::take(&mut after.ended);
+    assert_eq!(ended["default"].attempts, crate::store::op::Tally::from([(None, 7)]));
+    assert_eq!(after, before);
+}
+
+fn started(run: &RunKey) -> Start {
+    Start {
+        run: run.clone(),
+        uid: uuid::Uuid::now_v7().to_string().parse().unwrap(),
+        head: crate::api::Head(1),
+        workflow: "w".parse().unwrap(),
+        version: Version::of("w"),
+        event: "{}".to_owned(),
+        input_hash: "0".repeat(16),
+        origin: Some("kubernetes/o".parse().unwrap()),
+        now: TimeMs(1),
+        offer: None,
+    }
 }
 
 /// How a disk fails.

@@ -3,7 +3,7 @@
 use super::decode::Made;
 use super::scripts::SCRIPTS;
 use super::turns::refusal;
-use super::{RedisStore, encode};
+use super::{RedisStore, encode, step};
 use crate::api::limits::IDEMPOTENCY_KEYS_KEPT;
 use crate::api::{RunKey, TimeMs};
 use crate::machine::commit::AttemptClaim;
@@ -11,6 +11,9 @@ use crate::store::op::{Finish, Finished, Outcome};
 use crate::store::port::StoreError;
 
 pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finished, StoreError> {
+    if let Some((grants, at)) = step::finish(store, &finish).await? {
+        return Ok(Finished::Accepted { turn: Some(Ok(())), grants, at });
+    }
     let script = &SCRIPTS.finish;
     let partition = store.partition_of(&finish.run);
     let call = store
@@ -41,6 +44,7 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
             };
             let schedule = finish.turn.as_ref().map_or(&[][..], |turn| &turn.schedule);
             let (grants, at) = answer.grants_of(Made { schedule, offer: finish.offer.as_ref() })?;
+            store.seen.answered(&finish.run, &grants, &mut answer)?;
             Ok(Finished::Accepted { turn, grants, at })
         }
         "lost" => Ok(Finished::AttemptLost),

@@ -172,10 +172,20 @@ impl Connections {
 
     async fn exchange(&self, operation: &'static str, of: Of, command: &Cmd) -> Result<Said, StoreError> {
         let deadline = self.deadline();
-        let Nodes::Cluster(cluster) = &self.nodes else {
-            let node = self.node(of).await?;
-            return self.exchange_with(operation, &node, of, command, deadline).await;
-        };
+        match &self.nodes {
+            Nodes::One(node) => self.exchange_with(operation, node, of, command, deadline).await,
+            Nodes::Cluster(cluster) => Box::pin(self.exchange_in(cluster, operation, of, command, deadline)).await,
+        }
+    }
+
+    async fn exchange_in(
+        &self,
+        cluster: &Cluster,
+        operation: &'static str,
+        of: Of,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<Said, StoreError> {
         let mut has_moved = false;
         loop {
             let node = in_time(operation, deadline, self.response_timeout, cluster.of(&of.tag())).await?;
@@ -202,6 +212,7 @@ impl Connections {
         }
     }
 
+    /// What is rare has a place of its own: the future of every operation holds this one, and is made anew each time.
     async fn exchange_with(
         &self,
         operation: &'static str,
@@ -211,12 +222,16 @@ impl Connections {
         deadline: Instant,
     ) -> Result<Said, StoreError> {
         let slot = node.slot(of.lane());
-        let connection = self.connection(operation, node, of.lane());
-        let (number, mut connection) = in_time(operation, deadline, self.response_timeout, connection).await?;
+        let (number, mut connection) = if let Some(current) = slot.current() {
+            current
+        } else {
+            let connection = self.connection(operation, node, of.lane());
+            Box::pin(in_time(operation, deadline, self.response_timeout, connection)).await?
+        };
         let work = async {
             match command.query_async::<Value>(&mut connection).await {
                 Err(e) if is_unknown_function(&e) => {
-                    load_scripts(&mut connection).await?;
+                    Box::pin(load_scripts(&mut connection)).await?;
                     command.query_async(&mut connection).await
                 }
                 answer => answer,

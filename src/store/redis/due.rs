@@ -11,7 +11,7 @@ pub(super) async fn fire(store: &RedisStore, fire: Fire) -> Result<Fired, StoreE
     let script = &SCRIPTS.fire;
     let call = store.call(script, fire.partition, fire.now).arg(SLICE_MAX).arg(encode::offer(fire.offer.as_ref()));
     let mut answer = store.fields(script, fire.partition, call).await?;
-    Ok(Fired {
+    let fired = Fired {
         timers: answer.small()?,
         retries: answer.small()?,
         timed_out: answer.list()?.all(|list| {
@@ -22,7 +22,9 @@ pub(super) async fn fire(store: &RedisStore, fire: Fire) -> Result<Fired, StoreE
         more: answer.flag()?,
         next_due: answer.time()?,
         now: answer.time()?,
-    })
+    };
+    fired.grants.turns.iter().for_each(|grant| store.seen.granted(grant));
+    Ok(fired)
 }
 
 pub(super) async fn sweep(store: &RedisStore, partition: Partition, now: TimeMs) -> Result<Swept, StoreError> {

@@ -30,7 +30,7 @@
 //! | `{e<P>}:ft` | counter | how many of them were trimmed off the front |
 //! | `{e<P>}:open` | hash | `<namespace>/<workflow>/<version>` to how many runs of it are open |
 //! | `{e<P>}:fo` | sorted set | open runs with an origin `<run>\|<origin>`, by name |
-//! | `{e<P>}:settled` | hash | pool to how many attempts were settled |
+//! | `{e<P>}:settled` | hash | `<pool>#<bucket>` (attempts) and `<pool>#t<bucket>` (turns) to how many used a slot so long; `<pool>` to how many attempts of which that is not known |
 //! | `{e<P>}:c` | sorted set | closed runs by when they go |
 //! | `{e<P>}:o:<Q>` | list | messages to runs of partition Q |
 //! | `{e<P>}:on`, `:in` | hash | by partition: the number of the last message sent to it, and of the last one applied of it |

@@ -13,6 +13,7 @@ mod cluster;
 mod connection;
 mod decode;
 mod definitions;
+mod draining;
 mod due;
 mod encode;
 mod keys;
@@ -29,6 +30,7 @@ mod scripts;
 mod sentinel;
 mod servers;
 mod sessions;
+mod step;
 mod turns;
 mod watch;
 
@@ -88,6 +90,7 @@ pub struct RedisStore {
     info: op::StoreInfo,
     channel: String,
     watch: Watch,
+    seen: step::Seen,
 }
 
 impl RedisStore {
@@ -111,7 +114,7 @@ impl RedisStore {
         let channel = keys::channel(&meta.id);
         let watch = Watch::start(Arc::clone(&connections), channel.clone()).await?;
         let info = op::StoreInfo { kind: server, id: meta.id, partitions: config.partitions, durability: config.durability };
-        let store = Self { connections, info, channel, watch };
+        let store = Self { connections, info, channel, watch, seen: step::Seen::new() };
         if !meta.open_runs_counted {
             open::recount(&store).await?;
         }
@@ -203,6 +206,18 @@ impl Store for RedisStore {
 
     async fn expired_sessions(&self, partition: Partition, now: TimeMs) -> Result<Vec<SessionId>, StoreError> {
         sessions::expired(self, partition, now).await
+    }
+
+    async fn drain_session(&self, partition: Partition, session: &SessionId, until: TimeMs, now: TimeMs) -> Result<bool, StoreError> {
+        draining::drain(self, partition, session, until, now).await
+    }
+
+    async fn draining(&self, partition: Partition) -> Result<Vec<(SessionId, TimeMs)>, StoreError> {
+        draining::draining(self, partition).await
+    }
+
+    async fn sessions(&self, partition: Partition) -> Result<Vec<SessionId>, StoreError> {
+        draining::sessions(self, partition).await
     }
 
     async fn claim(&self, claim: op::Claim) -> Result<op::Claimed, StoreError> {

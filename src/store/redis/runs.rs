@@ -56,7 +56,11 @@ pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, S
         .arg(start.origin.as_ref().map_or("", |origin| origin.as_str()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
-        "new" => Ok(Started::New { record: answer.record()?, grant: answer.grants()?.turns.pop() }),
+        "new" => {
+            let (record, grant) = (answer.record()?, answer.grants()?.turns.pop());
+            grant.iter().for_each(|grant| store.seen.granted(grant));
+            Ok(Started::New { record, grant })
+        }
         "existing" => answer.record().map(Started::Existing),
         "taken" => answer.record().map(Started::Taken),
         "retired" => {
@@ -86,7 +90,12 @@ pub(super) async fn deliver(store: &RedisStore, deliver: Deliver) -> Result<Deli
         .arg(encode::offer(deliver.offer.as_ref()));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
-        "accepted" => Ok(Delivered::Accepted { grant: answer.grants()?.turns.pop() }),
+        "accepted" => {
+            store.seen.forget(&deliver.run);
+            let grant = answer.grants()?.turns.pop();
+            grant.iter().for_each(|grant| store.seen.granted(grant));
+            Ok(Delivered::Accepted { grant })
+        }
         "repeat" => Ok(Delivered::Repeat),
         "missing" => Ok(Delivered::NotFound),
         "closed" => Ok(Delivered::Closed(answer.record()?.status())),

@@ -16,13 +16,14 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
     include_str!("lua/parts/changes.lua"),
     include_str!("lua/parts/outbox.lua"),
     include_str!("lua/parts/open.lua"),
     include_str!("lua/parts/turn.lua"),
+    include_str!("lua/parts/ended.lua"),
     include_str!("lua/parts/library.lua"),
 ];
 
@@ -63,12 +64,14 @@ scripts! {
     claim_external = "claim work", on_runs;
     commit = "commit a turn", on_runs;
     finish = "finish an attempt", on_runs;
+    step = "commit a turn", begin_time;
     leases = "list the leases of a session", on_runs;
     release = "release a lease", on_runs;
     extend = "extend a lease", on_runs;
     open_session = "open a session", plain;
     renew_session = "renew a session", plain;
     end_session = "end a session", on_runs;
+    drain_session = "mark a session to be drained", plain;
     expired_sessions = "find expired sessions", on_runs;
     fire = "fire what is due", on_runs;
     sweep = "sweep closed runs", on_runs;

@@ -2,7 +2,7 @@
 
 use super::decode::Made;
 use super::scripts::SCRIPTS;
-use super::{RedisStore, encode};
+use super::{RedisStore, encode, step};
 use crate::machine::commit::Refusal;
 use crate::store::op::{Claim, Claimed, Claimer, Commit, Committed, Release, Released};
 use crate::store::port::StoreError;
@@ -22,13 +22,20 @@ pub(super) async fn claim(store: &RedisStore, claim: Claim) -> Result<Claimed, S
     let call = call.arg(claim.attempts).arg(u8::from(claim.again));
     let mut answer = store.fields(script, claim.partition, call).await?;
     match answer.text()?.as_str() {
-        "granted" => Ok(Claimed::Granted { grants: answer.grants()?, more: answer.flag()?, next_at: answer.time()? }),
+        "granted" => {
+            let grants = answer.grants()?;
+            grants.turns.iter().for_each(|grant| store.seen.granted(grant));
+            Ok(Claimed::Granted { grants, more: answer.flag()?, next_at: answer.time()? })
+        }
         "lost" => Ok(Claimed::SessionLost),
         other => Err(answer.damaged(format_args!("unknown answer {other}"))),
     }
 }
 
 pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Committed, StoreError> {
+    if let Some((grants, at)) = step::commit(store, &commit).await? {
+        return Ok(Committed::Accepted { grants, at });
+    }
     let script = &SCRIPTS.commit;
     let partition = store.partition_of(&commit.run);
     let call = store
@@ -44,6 +51,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Committ
     match answer.text()?.as_str() {
         "accepted" => {
             let (grants, at) = answer.grants_of(Made { schedule: &commit.turn.schedule, offer: commit.offer.as_ref() })?;
+            store.seen.answered(&commit.run, &grants, &mut answer)?;
             Ok(Committed::Accepted { grants, at })
         }
         "more" => Ok(Committed::MoreEvents { events: answer.texts()?, mail: answer.small()? }),

@@ -34,6 +34,7 @@ use crate::api::{Attempt, CommandNo, Definition, Entry, RunKey, Seq, SessionId};
 use crate::client::worker::{Error, WorkerClient};
 use crate::clock::StoreClock;
 use crate::telemetry::crash::point;
+use crate::telemetry::link::Link;
 
 /// The wait of a poll that offers both kinds of slots.
 const POLL_WAIT_MS: u64 = 30_000;
@@ -41,6 +42,10 @@ const POLL_WAIT_MS: u64 = 30_000;
 const LOPSIDED_WAIT_MS: (u64, u64) = (20, 320);
 /// Journals that are read at once; each may have [`crate::api::limits::JOURNAL_BYTES_MAX`].
 const JOURNALS_AT_ONCE: usize = 8;
+/// Runs whose items wait for more while turns and scripts that bring it wait for this thread: an exchange costs more than a short turn.
+const RUNS_TOGETHER: usize = 64;
+/// They wait no longer, when those are long.
+const TOGETHER_WITHIN: Duration = Duration::from_millis(1);
 /// Messages that are looked at before what they led to is sent: what comes together goes together.
 const MESSAGES_AT_ONCE: usize = 256;
 
@@ -51,6 +56,8 @@ pub(super) enum Msg {
     Opened { session: SessionId, ttl: Duration, over: CancellationToken, silent: Arc<Notify> },
     /// It is lost.
     Lost { session: SessionId },
+    /// It is to finish what it has and to take nothing new, or works on.
+    Drain { session: SessionId, draining: bool },
     /// A poll was answered.
     Polled { generation: u64, work: Result<Work, Over> },
     /// All leases of the session, as the store has them.
@@ -108,6 +115,7 @@ pub(super) struct Parts {
     pub(super) turn_slots: u16,
     pub(super) activity_slots: u16,
     pub(super) executing: Executing,
+    pub(super) link: Link,
     pub(super) messages: UnboundedSender<Msg>,
 }
 
@@ -127,6 +135,8 @@ pub(super) struct Hub {
     /// Attempts that have ended here and whose outcome is not answered yet.
     ended: HashSet<AttemptId>,
     pipeline: Pipeline,
+    /// Since when what is ready waits for more.
+    gathering: Option<Instant>,
     strangers: audit::Strangers,
     polling: bool,
     /// Journals that may be read at once.
@@ -134,8 +144,10 @@ pub(super) struct Hub {
     /// Turns of suspects that may be taken at once.
     suspects: Arc<Semaphore>,
     lopsided_wait_ms: u64,
-    /// Cancelled when it is time to stop polling.
+    /// Cancelled when it is time to stop.
     draining: CancellationToken,
+    /// Cancelled when it is time to stop polling: then, and while the service wants nothing to be taken on.
+    resting: CancellationToken,
     /// What has not ended by now is handed back.
     handing_back: bool,
 }
@@ -143,6 +155,7 @@ pub(super) struct Hub {
 impl Hub {
     pub(super) fn new(parts: Parts, loops: Loops) -> Self {
         let slots = Slots::new(parts.turn_slots, parts.activity_slots);
+        let draining = CancellationToken::new();
         Self {
             // The last place is not a loop's.
             at_once: loops.are_here().then(|| AtOnce::new(parts.executing.clone(), 1)),
@@ -156,12 +169,14 @@ impl Hub {
             attempts: HashMap::new(),
             ended: HashSet::new(),
             pipeline: Pipeline::default(),
+            gathering: None,
             strangers: audit::Strangers::default(),
             polling: false,
             journals: Arc::new(Semaphore::new(JOURNALS_AT_ONCE)),
             suspects: Arc::new(Semaphore::new(1)),
             lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
-            draining: CancellationToken::new(),
+            resting: draining.child_token(),
+            draining,
             handing_back: false,
         }
     }
@@ -191,6 +206,17 @@ impl Hub {
         self.loops.has_work() || !self.granted.is_empty()
     }
 
+    /// Whether what is ready goes now: it is enough, it has waited, or nothing that would go with it is on its way here.
+    fn is_time_to_commit(&mut self) -> bool {
+        let more_comes = self.loops.has_calls() || !self.granted.is_empty();
+        let since = *self.gathering.get_or_insert_with(Instant::now);
+        let now = !more_comes || self.pipeline.ready() >= RUNS_TOGETHER || since.elapsed() >= TOGETHER_WITHIN;
+        if now {
+            self.gathering = None;
+        }
+        now
+    }
+
     fn step(&mut self, buffer: &mut Vec<Msg>) {
         for message in buffer.drain(..) {
             self.handle(message);
@@ -199,7 +225,9 @@ impl Hub {
         for message in self.loops.work() {
             self.handle(message);
         }
-        self.send_commits();
+        if self.is_time_to_commit() {
+            self.send_commits();
+        }
         self.poll();
     }
 
@@ -208,6 +236,9 @@ impl Hub {
             Msg::Opened { session, ttl, over, silent } => self.opened(session, ttl, over, silent),
             Msg::Lost { session } if self.session.as_ref().is_some_and(|line| line.session == session) => {
                 self.lost();
+            }
+            Msg::Drain { session, draining } if self.session.as_ref().is_some_and(|line| line.session == session) => {
+                self.told_to_drain(draining);
             }
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
@@ -260,10 +291,33 @@ impl Hub {
         self.pipeline = Pipeline::default();
         self.strangers = audit::Strangers::default();
         self.slots = Slots::new(self.parts.turn_slots, self.parts.activity_slots);
+        // A mark belongs to its session.
+        self.works_on();
+        self.polling = false;
+    }
+
+    /// The service wants what is here to be finished and nothing to be taken on; or no longer.
+    fn told_to_drain(&mut self, draining: bool) {
+        if !draining {
+            tracing::info!("work is taken on again");
+            return self.works_on();
+        }
+        tracing::info!(attempts = self.attempts.len(), turns = self.runs.leases().len(), "to be drained: nothing new is taken on");
+        self.slots.close();
+        self.resting.cancel();
+        // Whoever sees it not ready may rely on that nothing is asked for any more.
+        self.parts.link.drain(true);
+    }
+
+    /// Work is taken on, unless this process stops.
+    fn works_on(&mut self) {
+        self.resting = self.draining.child_token();
+        self.parts.link.drain(false);
         if self.draining.is_cancelled() {
             self.slots.close();
+        } else {
+            self.slots.open();
         }
-        self.polling = false;
     }
 
     fn poll(&mut self) {
@@ -278,7 +332,7 @@ impl Hub {
             wait
         };
         self.polling = true;
-        let (messages, generation, stop) = (self.parts.messages.clone(), self.generation, self.draining.clone());
+        let (messages, generation, stop) = (self.parts.messages.clone(), self.generation, self.resting.clone());
         tokio::spawn(async move {
             let work = line.poll(turns, activities, wait_ms, &stop).await;
             let _ = messages.send(Msg::Polled { generation, work });

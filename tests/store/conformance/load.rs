@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use everloop::api::TimeMs;
 use everloop::api::limits::TIMERS_TOLD_MAX;
+use everloop::api::{DurationMs, TimeMs};
+use everloop::machine::commit::AttemptClaim;
+use everloop::machine::scaling::slot_time::Bucket;
 use everloop::store::op::*;
 
 use crate::on_every_store;
@@ -12,7 +14,9 @@ use crate::world::*;
 on_every_store!(
     what_waits_is_told_by_pool_with_since_when,
     what_is_leased_is_told_by_session_until_it_has_ended,
-    settled_attempts_are_counted_once,
+    what_ends_is_counted_once_with_how_long_it_used_a_slot,
+    a_turn_that_goes_on_has_not_ended_and_a_lost_lease_neither,
+    attempts_of_external_queues_are_not_counted_and_what_was_given_up_has_no_time,
     the_next_timers_of_open_runs_are_told_with_their_pool,
 );
 
@@ -69,14 +73,62 @@ async fn what_is_leased_is_told_by_session_until_it_has_ended(world: World) {
     assert_eq!((after.turns[POOL].count, after.attempts[POOL].count), (1, 2), "they wait again");
 }
 
-async fn settled_attempts_are_counted_once(world: World) {
-    let grants = world.running("p/0", "s1", &[0, 1], 10).await;
-    let finish = world.finish_of(&grants[0], completed(0));
+fn tally(times: &[u64]) -> Tally {
+    let mut all = Tally::new();
+    times.iter().for_each(|ms| *all.entry(Some(Bucket::of(DurationMs(*ms)))).or_default() += 1);
+    all
+}
+
+async fn ended(world: &World, id: &str) -> Completions {
+    load(world, id).await.ended.remove(POOL).unwrap_or_default()
+}
+
+async fn what_ends_is_counted_once_with_how_long_it_used_a_slot(world: World) {
+    // Leased at 10, its only turn at 20 and committed at 30.
+    let first = world.leased("p/0", "s1", 10).await;
+    let turn = Turn { at: TimeMs(20), ..scheduling(&first.record.head, 9, &[0, 1]) };
+    let commit = || world.commit("p/0", "s1", 1, turn.clone(), 30, None);
+    accepted(commit().await);
+    accepted(commit().await);
+    assert_eq!(ended(&world, "p/0").await, Completions { turns: tally(&[10]), attempts: Tally::new() });
+    let grants = world.claim("p/0", "s1", 2, 0, 2, 40).await;
+    let of = |at: usize| &grants.attempts[at];
+    let finish = Finish { now: TimeMs(140), ..world.finish_of(of(0), completed(0)) };
     world.store.finish(finish.clone()).await.unwrap();
     world.store.finish(finish).await.unwrap();
-    let again = Outcome::Retry { at: TimeMs(40), error: "Error: again".into() };
-    world.store.finish(Finish { outcome: again, ..world.finish_of(&grants[1], String::new()) }).await.unwrap();
-    assert_eq!(load(&world, "p/0").await.settled, BTreeMap::from([(POOL.to_owned(), 1)]));
+    // One that is tried again has used a slot, too.
+    let again = Outcome::Retry { at: TimeMs(9_000), error: "Error: again".into() };
+    world.store.finish(Finish { outcome: again, now: TimeMs(3_040), ..world.finish_of(of(1), String::new()) }).await.unwrap();
+    assert_eq!(ended(&world, "p/0").await, Completions { turns: tally(&[10]), attempts: tally(&[100, 3_000]) });
+}
+
+async fn a_turn_that_goes_on_has_not_ended_and_a_lost_lease_neither(world: World) {
+    let first = world.leased("p/0", "s1", 10).await;
+    let goes_on = Turn { continued: true, ..turn(&first.record.head, 9) };
+    accepted(world.commit("p/0", "s1", 1, goes_on, 20, None).await);
+    assert_eq!(ended(&world, "p/0").await, Completions::default());
+    for partition in partitions() {
+        world.store.end_session(partition, &session("s1"), &Ending::Goodbye, TimeMs(30)).await.unwrap();
+    }
+    assert_eq!(ended(&world, "p/0").await, Completions::default());
+    // A turn that closes its run ends, whatever else it says.
+    world.open("s2").await;
+    let again = world.claim("p/0", "s2", 1, 1, 0, 40).await.turns.remove(0);
+    accepted(world.commit("p/0", "s2", again.record.seq, closing(&again.record.head, 10), 50, None).await);
+    assert_eq!(ended(&world, "p/0").await.turns.values().sum::<u64>(), 1);
+}
+
+async fn attempts_of_external_queues_are_not_counted_and_what_was_given_up_has_no_time(world: World) {
+    let first = world.leased("p/0", "s1", 10).await;
+    let mut turn = NewAttemptsOf { pool: 1, others: 1 }.turn(&first.record.head);
+    turn.schedule.iter_mut().for_each(|new| new.start_by = TimeMs(100));
+    accepted(world.commit("p/0", "s1", 1, turn, 20, None).await);
+    // Nobody takes them: the service gives them up.
+    for command in [0, 1] {
+        let attempt = AttemptClaim { command, attempt: 1, session: String::new(), seq: 0 };
+        let (_, _) = finished(world.finish("p/0", attempt, None, 200, None).await);
+    }
+    assert_eq!(ended(&world, "p/0").await.attempts, Tally::from([(None, 1)]));
 }
 
 async fn the_next_timers_of_open_runs_are_told_with_their_pool(world: World) {

@@ -13,6 +13,7 @@ on_every_store!(
     all_leases_of_a_session_are_listed_by_name,
     a_session_that_has_ended_is_refused_for_ever_and_its_leases_go_back,
     between_tombstone_and_release_nothing_of_a_session_is_accepted,
+    a_session_is_marked_to_be_drained_until_then_or_until_it_is_taken_back,
     sessions_expire_at_their_deadline_and_not_when_they_are_renewed,
     rule_4_an_attempt_lost_too_often_fails_with_worker_lost,
     rule_4_deaths_make_a_leased_turn_a_suspect_and_one_in_execution_is_blocked_at_the_fourth,
@@ -85,6 +86,34 @@ async fn between_tombstone_and_release_nothing_of_a_session_is_accepted(world: W
     let second = world.store.end_session(partition, &session("s1"), &Ending::Goodbye, TimeMs(40)).await.unwrap();
     assert_eq!(second, Ended { turns: 0, attempts: 50, more: false });
     assert!(world.store.expired_sessions(partition, TimeMs(40)).await.unwrap().is_empty());
+}
+
+async fn a_session_is_marked_to_be_drained_until_then_or_until_it_is_taken_back(world: World) {
+    let partition = place("a");
+    let drain = async |by: &str, until, now| world.store.drain_session(partition, &session(by), TimeMs(until), TimeMs(now)).await.unwrap();
+    let marks = async || {
+        let mut marks = world.store.draining(partition).await.unwrap();
+        marks.sort();
+        marks
+    };
+    assert!(!drain("s1", 100, 10).await, "never opened");
+    world.open("s1").await;
+    world.open("s2").await;
+    let mut all = world.store.sessions(partition).await.unwrap();
+    all.sort();
+    assert_eq!(all, [session("s1"), session("s2")]);
+    assert_eq!(marks().await, []);
+    assert!(drain("s1", 100, 10).await && drain("s2", 200, 10).await && drain("s1", 150, 20).await);
+    assert!(world.store.renew_session(partition, &session("s1"), LATE).await.unwrap());
+    assert_eq!(marks().await, [(session("s1"), TimeMs(150)), (session("s2"), TimeMs(200))], "renewing the session leaves the mark");
+    world.start("a", 10).await;
+    assert_eq!(world.claim("a", "s1", 1, 1, 0, 20).await.turns.len(), 1, "that nothing is granted is not the store's affair");
+    assert!(drain("s1", 0, 30).await);
+    assert_eq!(marks().await, [(session("s2"), TimeMs(200))]);
+    world.store.end_session(partition, &session("s2"), &Ending::Goodbye, TimeMs(40)).await.unwrap();
+    assert!(!drain("s2", 500, 300).await, "it has ended");
+    assert_eq!(marks().await, [], "and so has its mark");
+    assert_eq!(world.store.sessions(partition).await.unwrap(), [session("s1")]);
 }
 
 async fn sessions_expire_at_their_deadline_and_not_when_they_are_renewed(world: World) {

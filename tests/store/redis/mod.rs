@@ -5,6 +5,7 @@ mod costs;
 mod keys;
 mod sentinel;
 mod servers;
+mod steps;
 mod tls;
 
 use std::ops::Deref;

@@ -2,7 +2,7 @@
 --
 -- ARGV[3] run  [4] session  [5] number of the request that the lease was granted to  [6] turn  [7] entry before its events
 -- ARGV[8] entry after them  [9] offer
--- RETURNS {accepted, grants} | {more, events, all mail} | {refused, refusal}
+-- RETURNS {accepted, grants, record} | {accepted, grants} to a repeat | {more, events, all mail} | {refused, refusal}
 local run, session, seq, turn = ARGV[3], ARGV[4], tonumber(ARGV[5]), unpack_turn(ARGV[6])
 local before, after = ARGV[7], ARGV[8]
 take_offer(ARGV[9])
@@ -28,6 +28,7 @@ if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return {'refused', 
 alive[session] = true
 
 apply_turn(run, r, turn, before, after, consume(run, r, consumed), session)
+if r[PHASE] == CLOSED or turn[CONTINUED] == 0 then ended(r, '#t', now - turn[TURN_AT]) end
 if r[PHASE] ~= CLOSED then
   if turn[CONTINUED] == 1 then
     call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)
@@ -40,4 +41,4 @@ if r[PHASE] ~= CLOSED then
 end
 touch(run)
 finish_up()
-return {'accepted', grants()}
+return {'accepted', grants(), bytes[run]}

@@ -5,7 +5,7 @@
 -- ARGV[9] settled | retry  [10] event | error  [11] empty | ms of the next attempt
 -- ARGV[12] turn, empty for none  [13] entry before its events  [14] entry after them
 -- ARGV[15] idempotency key, empty for none  [16] keys kept beyond those of unread events
--- RETURNS {accepted, `` | Accepted | refusal, grants} | {lost} | {missing}
+-- RETURNS {accepted, `` | Accepted | refusal, grants, record; none to a repeat} | {lost} | {missing}
 local run, command, number, session, seq = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local settled, event = ARGV[9] == 'settled', ARGV[10]
 local turn, before, after = nil, ARGV[13], ARGV[14]
@@ -35,6 +35,7 @@ end
 touch(run)
 remember_key(run, r, ARGV[15], tonumber(ARGV[16]))
 if not settled then
+  attempt_ended(r, a)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
   put(run, a, place)
   call('ZADD', P .. 'd', ARGV[11], 'R|' .. attempt_member(run, command))
@@ -44,7 +45,7 @@ if not settled then
 end
 
 if a[STATE] ~= HELD then forget_attempt(run, r, a) end
-if a[QUEUE] == '' then call('HINCRBY', P .. 'settled', r[POOL], 1) end
+attempt_ended(r, a)
 drop(run, r, a, place)
 
 local verdict = ''
@@ -74,4 +75,4 @@ else
   end
 end
 finish_up()
-return {'accepted', verdict, grants()}
+return {'accepted', verdict, grants(), bytes[run]}

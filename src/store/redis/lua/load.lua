@@ -1,9 +1,8 @@
 -- What waits, is leased and falls due in a partition. Writes nothing.
 --
 -- ARGV[3] timers are told up to so many ms ahead  [4] at most so many
--- RETURNS {{pool, ready turns, since...}, {pool, attempts, since...}, {session, turns, attempts...}, {pool, settled...},
+-- RETURNS {{pool, ready turns, since...}, {pool, attempts, since...}, {session, turns, attempts...}, {ended, how many...},
 --   {due, pool...}, clock}
--- Key beside those of the parts: settled how many attempts were settled, by pool.
 local turns_waiting, attempts_waiting, leased, timers = {}, {}, {}, {}
 
 local function waits(list, name, key)

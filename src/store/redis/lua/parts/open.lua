@@ -7,10 +7,11 @@ local function open_field(run, r) return match(run, '^[^/]*') .. '/' .. r[WORKFL
 
 local function now_open(run, r) call('HINCRBY', P .. 'open', open_field(run, r), 1) end
 
-local function no_longer_open(run, r)
-  local field = open_field(run, r)
+local function count_closed(field)
   if call('HINCRBY', P .. 'open', field, -1) <= 0 then call('HDEL', P .. 'open', field) end
 end
+
+local function no_longer_open(run, r) count_closed(open_field(run, r)) end
 
 local function follow(run, r)
   if r[ORIGIN] ~= '' then call('ZADD', P .. 'fo', 0, run .. '|' .. r[ORIGIN]) end

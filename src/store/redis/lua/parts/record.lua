@@ -60,10 +60,14 @@ end
 local clock, now -- the clock of the server, and the time of this call: never ahead of it
 local runs, changed, bytes
 
-local function begin_records()
+local function begin_time()
   clock = call('TIME')
   clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
   now = math.min(tonumber(ARGV[1]), clock)
+end
+
+local function begin_records()
+  begin_time()
   runs, changed, bytes = {}, {}, {}
 end
 

@@ -42,9 +42,14 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
 
     /// Forgets a value.
     pub fn remove(&self, key: &K) {
+        self.take(key);
+    }
+
+    /// Forgets a value and gives it to the caller.
+    pub fn take(&self, key: &K) -> Option<V> {
         let mut generations = self.lock();
-        generations[0].remove(key);
-        generations[1].remove(key);
+        let older = generations[1].remove(key);
+        generations[0].remove(key).or(older)
     }
 }
 
