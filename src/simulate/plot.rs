@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn lines_of_a_grid_stand_at_round_numbers() {
         let up = |most: f64| step_of(most / UP_MAX, &[1.0, 2.0, 5.0, 10.0]);
-        assert_eq!([1.0, 5.0, 20.0, 934.0, 2_000.0].map(up), [1.0, 1.0, 5.0, 200.0, 500.0]);
-        assert_eq!([3.0, 60.0, 120.0, 240.0].map(|end| minutes_of(end / ALONG_MAX)), [1.0, 10.0, 15.0, 30.0]);
+        assert_eq!([1.0, 5.0, 20.0, 934.0, 2_000.0].map(up).to_vec(), [1.0, 1.0, 5.0, 200.0, 500.0]);
+        assert_eq!([3.0, 60.0, 120.0, 240.0].map(|end| minutes_of(end / ALONG_MAX)).to_vec(), [1.0, 10.0, 15.0, 30.0]);
         assert_eq!(ticks(30.0, 120.0).collect::<Vec<_>>(), [0.0, 30.0, 60.0, 90.0, 120.0]);
     }
 }

@@ -42,8 +42,8 @@ fn wanted_becomes(port: u16, namespace: &Namespace, expected: i64, before: &[i64
 async fn start_runs(installation: &Installation, number: usize) {
     let client = installation.client();
     for n in 0..number {
-        let start = StartRun { workflow: "flow".parse().unwrap(), id: None, input: Json::default(), origin: None };
-        client.start(&start, &format!("key-{n}")).await.unwrap();
+        let start = StartRun { workflow: "flow".parse().expect("a name"), id: None, input: Json::default(), origin: None };
+        client.start(&start, &format!("key-{n}")).await.expect("it starts");
     }
 }
 

@@ -204,7 +204,7 @@ async fn a_pool_that_shrinks_gives_up_the_pods_with_the_least_to_lose_when_they_
 
     scale(1);
     control_plane().until("it goes", || installation.staying().len() == 1);
-    assert_eq!(installation.staying(), [most.clone()]);
+    assert_eq!(installation.staying(), std::slice::from_ref(most));
     let view = client.run(&one).await.unwrap();
     assert_eq!(view.status, RunStatus::Completed, "it went when its activity had ended: {:?}", view.error);
     assert_eq!(client.run(&three).await.unwrap().status, RunStatus::Running);
@@ -256,7 +256,7 @@ async fn what_an_operator_has_left_behind_is_gone_on_with_or_taken_back() {
     namespace.kubectl(&["scale", "elp/shrinks", "--replicas=1"]);
     installation.start_operator();
     control_plane().until("one goes", || installation.staying().len() == 1);
-    assert_ne!(installation.staying(), [busy.clone()], "the one that was chosen went, and not the other one");
+    assert_ne!(installation.staying(), std::slice::from_ref(&busy), "the one that was chosen went, and not the other one");
     assert_eq!(client.run(&run).await.unwrap().status, RunStatus::Completed);
 
     installation.kill_operator();

@@ -116,7 +116,7 @@ async fn a_killed_worker_is_taken_over(kind: StoreKind, services: usize) {
     checker::check(&server, &shop, &acknowledged(&log), LIMIT).await;
     for n in 0..BUSY_RUNS {
         let run = format!("/v1/namespaces/default/runs/busy-{n}");
-        let (status, answer) = post(&client, &[server.clone()], &format!("{run}/signals/stop"), &run, &Value::Null).await;
+        let (status, answer) = post(&client, std::slice::from_ref(&server), &format!("{run}/signals/stop"), &run, &Value::Null).await;
         assert!((200..300).contains(&status), "{status}: {answer}");
         let view: Value = client.get(format!("{server}{run}?wait=1m")).send().await.expect("an answer").json().await.expect("JSON");
         assert_eq!((&view["status"], &view["result"]), (&json!("Completed"), &json!(true)), "{view:#}");

@@ -29,7 +29,13 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 pub(in crate::cli) fn rows(workers: &Workers) -> String {
     let row = |w: &WorkerView| {
         let state = if w.draining { "draining" } else { "working" };
-        vec![w.session.clone(), w.pool.as_ref().map(ToString::to_string).unwrap_or_default(), w.turns.to_string(), w.activities.to_string(), state.to_owned()]
+        vec![
+            w.session.clone(),
+            w.pool.as_ref().map(ToString::to_string).unwrap_or_default(),
+            w.turns.to_string(),
+            w.activities.to_string(),
+            state.to_owned(),
+        ]
     };
     table(&["session", "pool", "turns", "activities", "state"], workers.workers.iter().map(row))
 }

@@ -42,14 +42,7 @@ pub async fn list(State(service): State<Shared>, Params(query): Params<Query>) -
         let pool = pool_of(&session).ok()?;
         let draining = service.is_draining(&session);
         let Leased { turns, attempts } = leased;
-        Some(WorkerView {
-            session: session.to_string(),
-            pool: Some(pool),
-            leases: turns + attempts,
-            turns,
-            activities: attempts,
-            draining,
-        })
+        Some(WorkerView { session: session.to_string(), pool: Some(pool), leases: turns + attempts, turns, activities: attempts, draining })
     };
     let wanted = |worker: &WorkerView| query.pool.as_ref().is_none_or(|pool| worker.pool.as_ref() == Some(pool));
     Ok(Json(Workers { workers: leases.into_iter().filter_map(view).filter(wanted).collect() }))
