@@ -69,7 +69,7 @@ impl Scene {
         loop {
             let had: Leases = serde_json::from_str(&answer(&format!("{server}/v1/worker/session/{session}/leases")).await).expect("leases");
             if !had.activities.is_empty() {
-                return Self { client, runs, pod, session, had, installation };
+                return Self { installation, client, runs, pod, session, had };
             }
             assert!(Instant::now() < deadline, "it never has work: {had:?}");
         }
