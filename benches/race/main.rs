@@ -29,23 +29,26 @@ mod system;
 mod table;
 mod temporal;
 
+use std::process::ExitCode;
+
 use plan::Plan;
 use table::Table;
 
-fn main() {
+fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     // One thread: the client costs as little of the machine as it can.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     if let [role, port] = &words[..]
         && role == everloop::QUEUE_ROLE
     {
-        return runtime.block_on(everloop::serve_queue(port.parse().expect("a port")));
+        runtime.block_on(everloop::serve_queue(port.parse().expect("a port")));
+        return ExitCode::SUCCESS;
     }
     let plan = match Plan::of(&words) {
         Ok(plan) => plan,
         Err(error) => {
             eprintln!("{error}");
-            std::process::exit(2);
+            return ExitCode::from(2);
         }
     };
     // What panics is noted as a problem of its system, and said at the end.
@@ -62,7 +65,5 @@ fn main() {
         chart::write(&table);
         table.is_whole()
     });
-    if !whole {
-        std::process::exit(1);
-    }
+    if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
