@@ -87,6 +87,8 @@ struct Step<'a> {
     known: Vec<u8>,
     /// As it will stand; the script puts the times in.
     record: RunRecord,
+    /// Since when the attempt that has ended used its slot; zero: that is not known, or there is none.
+    begun_at: TimeMs,
     /// How long the lease of the attempt that begins lasts, or how long the run is kept, in milliseconds.
     ms: u64,
 }
@@ -106,7 +108,10 @@ pub(super) async fn commit(store: &RedisStore, commit: &Commit) -> Result<Option
     let lease = format!("t|{}", commit.run);
     let after = RunRecord { phase: Phase::Waiting, session: String::new(), seq: 0, mail: 0, mail_cancel: 0, ..record };
     match follows(after, turn, &commit.session, commit.offer.as_ref(), mail_bytes) {
-        Some((record, ms)) => take(store, commit.now, Step { run: &commit.run, session, lease, turn, event: "", known, record, ms }).await,
+        Some((record, ms)) => {
+            let begun_at = TimeMs(0);
+            take(store, commit.now, Step { run: &commit.run, session, lease, turn, event: "", known, record, begun_at, ms }).await
+        }
         None => Ok(None),
     }
 }
@@ -124,12 +129,13 @@ pub(super) async fn finish(store: &RedisStore, finish: &Finish) -> Result<Option
     if !is_held || !accepted || record.phase != Phase::Waiting || record.mail > 0 || !finish.key.is_empty() {
         return Ok(None);
     }
-    let known = record.encode();
+    let (known, begun_at) = (record.encode(), attempt.started_at);
     let lease = attempt_lease(&finish.run, claim.command);
     let after = RunRecord { attempts: Vec::new(), ..record };
     match follows(after, turn, &session, finish.offer.as_ref(), event.len()) {
         Some((record, ms)) => {
-            take(store, finish.now, Step { run: &finish.run, session: session.as_str(), lease, turn, event, known, record, ms }).await
+            take(store, finish.now, Step { run: &finish.run, session: session.as_str(), lease, turn, event, known, record, begun_at, ms })
+                .await
         }
         None => Ok(None),
     }
@@ -223,7 +229,8 @@ async fn take(store: &RedisStore, now: TimeMs, step: Step<'_>) -> Result<Option<
         .arg(&record.pool)
         .arg(&begins)
         .arg(encode::exact(step.ms))
-        .arg(format!("{}/{}/{}", run.namespace, record.workflow, record.version));
+        .arg(format!("{}/{}/{}", run.namespace, record.workflow, record.version))
+        .arg(encode::time(step.begun_at));
     let mut answer: Fields = store.fields(script, store.partition_of(run), call).await?;
     match answer.text()?.as_str() {
         "other" => return Ok(None),

@@ -15,6 +15,7 @@ on_every_store!(
     what_waits_is_told_by_pool_with_since_when,
     what_is_leased_is_told_by_session_until_it_has_ended,
     what_ends_is_counted_once_with_how_long_it_used_a_slot,
+    a_turn_with_one_activity_and_the_end_that_follows_from_it_are_counted_alike,
     a_turn_that_goes_on_has_not_ended_and_a_lost_lease_neither,
     attempts_of_external_queues_are_not_counted_and_what_was_given_up_has_no_time,
     the_next_timers_of_open_runs_are_told_with_their_pool,
@@ -100,6 +101,18 @@ async fn what_ends_is_counted_once_with_how_long_it_used_a_slot(world: World) {
     let again = Outcome::Retry { at: TimeMs(9_000), error: "Error: again".into() };
     world.store.finish(Finish { outcome: again, now: TimeMs(3_040), ..world.finish_of(of(1), String::new()) }).await.unwrap();
     assert_eq!(ended(&world, "p/0").await, Completions { turns: tally(&[10]), attempts: tally(&[100, 3_000]) });
+}
+
+/// Of these a store may know a shorter way.
+async fn a_turn_with_one_activity_and_the_end_that_follows_from_it_are_counted_alike(world: World) {
+    let first = world.leased("p/0", "s1", 10).await;
+    let turn = Turn { at: TimeMs(20), ..scheduling(&first.record.head, 2, &[0]) };
+    let begun = accepted(world.commit("p/0", "s1", 1, turn, 30, offer("s1", 2, 0, 1)).await).attempts.remove(0);
+    assert_eq!(ended(&world, "p/0").await, Completions { turns: tally(&[10]), attempts: Tally::new() });
+    let end = Turn { consumed: 0, ..closing("0000000000000002", 3) };
+    let finish = Finish { turn: Some(end), now: TimeMs(140), ..world.finish_of(&begun, completed(0)) };
+    assert_eq!(finished(world.store.finish(finish).await.unwrap()).0, Some(Ok(())));
+    assert_eq!(ended(&world, "p/0").await, Completions { turns: tally(&[10]), attempts: tally(&[110]) });
 }
 
 async fn a_turn_that_goes_on_has_not_ended_and_a_lost_lease_neither(world: World) {

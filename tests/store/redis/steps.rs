@@ -59,3 +59,30 @@ async fn a_repeat_of_a_step_is_answered_as_the_first() {
     assert_eq!((&first, &first), (&by_the_same, &by_another));
     assert_eq!(world.record("a").await.turns, 2, "it was applied once");
 }
+
+#[tokio::test]
+async fn a_session_that_was_ended_by_way_of_another_replica_commits_nothing() {
+    let world = OnRedis::new().await;
+    let grant = world.stepping("a", "s1").await;
+    let other = another(&world).await;
+    for partition in partitions() {
+        other.end_session(partition, &session("s1"), &Ending::Goodbye, everloop::api::TimeMs(25)).await.unwrap();
+    }
+    let turn = Turn { consumed: 0, ..closing("0000000000000002", 3) };
+    let finish = Finish { turn: Some(turn), ..world.finish_of(&grant, completed(0)) };
+    assert_eq!(world.store.finish(finish).await.unwrap(), Finished::AttemptLost);
+    assert_eq!(world.record("a").await.turns, 1, "nothing was applied");
+}
+
+#[tokio::test]
+async fn a_repeat_of_the_step_that_ends_a_run_is_answered_as_the_first() {
+    let world = OnRedis::new().await;
+    let grant = world.stepping("a", "s1").await;
+    let turn = Turn { consumed: 0, ..closing("0000000000000002", 3) };
+    let finish = Finish { turn: Some(turn), ..world.finish_of(&grant, completed(0)) };
+    let first = finished(world.store.finish(finish.clone()).await.unwrap());
+    let by_the_same = finished(world.store.finish(finish.clone()).await.unwrap());
+    let by_another = finished(another(&world).await.finish(finish).await.unwrap());
+    assert_eq!((&first, &first), (&by_the_same, &by_another));
+    assert_eq!(world.record("a").await.turns, 2, "it was applied once");
+}

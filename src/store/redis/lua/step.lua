@@ -5,7 +5,7 @@
 -- ARGV[7] the record as it will stand, up to  [8] and from the times in it: two of an attempt, or that of the run's end
 -- ARGV[9] the turn's time  [10] entry before its event  [11] entry after it  [12] the event, empty for the one in the mailbox
 -- ARGV[13] pool  [14] the lease of the attempt that begins, empty when the run ends  [15] ms of that lease, or ms until the run goes
--- ARGV[16] where open runs of its kind are counted
+-- ARGV[16] where open runs of its kind are counted  [17] since when the attempt used its slot, 0 when that is not known
 -- RETURNS {done, ms} | {other}
 local run, session, lease, event, pool, begins = ARGV[3], ARGV[4], ARGV[5], ARGV[12], ARGV[13], ARGV[14]
 local record = P .. 'r:' .. run
@@ -17,8 +17,11 @@ if call('ZREM', P .. 'l:' .. session, lease) == 0 then return {'other'} end
 
 if event == '' then
   event = call('LPOP', P .. 'm:' .. run)
-else
+  ended(pool, '#t', now - ARGV[9])
+elseif ARGV[17] == '0' then
   call('HINCRBY', P .. 'settled', pool, 1)
+else
+  ended(pool, '#', now - ARGV[17])
 end
 call('RPUSH', P .. 'j:' .. run, ARGV[10] .. event .. ARGV[11])
 local later = format('%d', now + ARGV[15])
