@@ -1,6 +1,7 @@
 //! Timers wake a pool that is at zero before they are due.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use everloop::api::http::StartRun;
 use everloop::api::{Command, Entry, Event, Json, RunId, RunStatus, TimeMs};
@@ -26,7 +27,7 @@ spec:
       export default async (ms) => { await sleep(ms); return ms; };
 "#;
 /// Long enough for the pool to go to zero before each.
-const SLEEPS_MS: [u64; 2] = [16_000, 34_000];
+const SLEEPS_MS: [u64; 2] = [30_000, 62_000];
 const RUNS: usize = 10;
 
 /// When its timer was due, when it fired, and who was there then.
@@ -59,6 +60,12 @@ async fn a_pool_at_zero_has_a_worker_with_a_session_before_its_timers_are_due() 
     let mut runs = BTreeMap::new();
     for ms in SLEEPS_MS {
         runs.insert(ms, join_all((0..RUNS).map(|n| start(ms, n))).await);
+    }
+    // The pool is at zero before anything is there, too.
+    for run in runs.values().flatten() {
+        while client.journal(run).await.expect("a journal").is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
     let mut workers = Vec::new();
     for (ms, runs) in runs {

@@ -100,9 +100,9 @@ impl Auto {
         if let Some(followed) = self.lock().get_mut(&pool.uid().unwrap_or_default()) {
             if let Some(pods) = pods {
                 let now = TimeMs(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
-                followed.starts.look(pods.iter().map(|pod| (pod.uid().unwrap_or_default(), pods::is_ready(pod))), now);
+                followed.starts.look(pods.iter().map(|pod| (pod.uid().unwrap_or_default(), pods::stage(pod))), now);
             }
-            followed.fleet = Fleet { start: followed.starts.slowest(), ..fleet.of_pods() };
+            followed.fleet = Fleet { start: followed.starts.p95(), ..fleet.of_pods() };
         }
     }
 

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::starts::Stage;
 use crate::crd::resources::Reason;
 
 /// What a container waits for when a person has to do something. The kubelet says `ErrImagePull` and `ImagePullBackOff` in turns.
@@ -21,19 +22,33 @@ const TROUBLE: &[(&str, Reason)] = &[
 pub(super) struct Trouble {
     pub(super) reason: Reason,
     pub(super) message: String,
+    /// How many pods have some trouble, this one or another.
+    pub(super) pods: u32,
     /// More room or time may help; the others need a person.
     pub(super) may_pass: bool,
 }
 
-/// The first trouble of the pods.
+/// The first trouble of the pods, a container's before a lack of room.
 pub(super) fn trouble(pods: &[Pod]) -> Option<Trouble> {
-    pods.iter().find_map(of_containers).or_else(|| pods.iter().find_map(unschedulable))
+    let first = pods.iter().find_map(of_containers).or_else(|| pods.iter().find_map(unschedulable))?;
+    let pods = pods.iter().filter(|pod| is_in_trouble(pod)).count();
+    Some(Trouble { pods: u32::try_from(pods).unwrap_or(u32::MAX), ..first })
 }
 
-/// Whether a pod takes on work.
-pub(super) fn is_ready(pod: &Pod) -> bool {
+/// Whether something keeps the pod from being ready that waiting alone may not mend.
+fn is_in_trouble(pod: &Pod) -> bool {
+    of_containers(pod).or_else(|| unschedulable(pod)).is_some()
+}
+
+/// How far a pod is.
+pub(super) fn stage(pod: &Pod) -> Stage {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let is_ready = conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    match (is_ready, is_in_trouble(pod)) {
+        (true, _) => Stage::Ready,
+        (false, true) => Stage::InTrouble,
+        (false, false) => Stage::Starting,
+    }
 }
 
 fn named(pod: &Pod, message: &str) -> String {
@@ -55,7 +70,7 @@ fn of_containers(pod: &Pod) -> Option<Trouble> {
             Some(message) => message.to_owned(),
             None => format!("container {} does not start", container.name),
         };
-        Some(Trouble { reason: reason.clone(), message: named(pod, &message), may_pass: false })
+        Some(Trouble { reason: reason.clone(), message: named(pod, &message), pods: 1, may_pass: false })
     })
 }
 
@@ -65,5 +80,5 @@ fn unschedulable(pod: &Pod) -> Option<Trouble> {
         condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
     })?;
     let message = named(pod, found.message.as_deref().unwrap_or("no node has room for it"));
-    Some(Trouble { reason: Reason::Unschedulable, message, may_pass: true })
+    Some(Trouble { reason: Reason::Unschedulable, message, pods: 1, may_pass: true })
 }

@@ -5,14 +5,25 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::api::{DurationMs, TimeMs};
 
-/// The last measured starts of which the slowest counts: about the p95.
-const KEPT: usize = 16;
+/// The last measured starts, whose p95 counts: of twenty the slowest but one.
+const KEPT: usize = 20;
+
+/// A pod as it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// On its way.
+    Starting,
+    /// It waits for what waiting alone may not bring: how long that takes is not how long a start takes.
+    InTrouble,
+    /// It takes on work.
+    Ready,
+}
 
 /// Of one pool. Pods are known by their uid.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
-    /// The pods of the last look, each with since when it is known if it has never been ready; nothing of one that was, or was there before the first
-    /// look. `None` as a whole: there was no look yet.
+    /// The pods of the last look, each with since when it is known if it is to be measured; nothing of one that was ready or in trouble, or was there
+    /// before the first look. `None` as a whole: there was no look yet.
     known: Option<HashMap<String, Option<TimeMs>>>,
     took: VecDeque<DurationMs>,
 }
@@ -23,24 +34,26 @@ impl Starts {
         self.known.is_some()
     }
 
-    /// The pods as they are, with whether each is ready. `now` is by one clock of the caller's that is never set.
-    pub(super) fn look(&mut self, pods: impl IntoIterator<Item = (String, bool)>, now: TimeMs) {
+    /// The pods as they are. `now` is by one clock of the caller's that is never set.
+    pub(super) fn look(&mut self, pods: impl IntoIterator<Item = (String, Stage)>, now: TimeMs) {
         let before = self.known.take();
         let mut known = HashMap::new();
-        for (uid, is_ready) in pods {
+        for (uid, stage) in pods {
             let since = before.as_ref().and_then(|before| before.get(&uid).copied().unwrap_or(Some(now)));
-            if let Some(since) = since.filter(|_| is_ready) {
+            if let Some(since) = since.filter(|_| stage == Stage::Ready) {
                 self.took.truncate(KEPT - 1);
                 self.took.push_front(now.since(since).max(DurationMs(1)));
             }
-            known.insert(uid, since.filter(|_| !is_ready));
+            known.insert(uid, since.filter(|_| stage == Stage::Starting));
         }
         self.known = Some(known);
     }
 
-    /// The slowest of the last ones; absent before one was measured.
-    pub(super) fn slowest(&self) -> Option<DurationMs> {
-        self.took.iter().max().copied()
+    /// The p95 of the last ones by nearest rank, of few the slowest; absent before one was measured.
+    pub(super) fn p95(&self) -> Option<DurationMs> {
+        let mut took: Vec<DurationMs> = self.took.iter().copied().collect();
+        took.sort_unstable();
+        took.get((took.len() * 95).div_ceil(100).checked_sub(1)?).copied()
     }
 }
 
@@ -49,12 +62,13 @@ mod tests {
     use super::*;
 
     fn look(starts: &mut Starts, second: u64, pods: &[(&str, bool)]) -> Option<u64> {
-        starts.look(pods.iter().map(|(uid, is_ready)| ((*uid).to_owned(), *is_ready)), TimeMs(second * 1_000));
-        starts.slowest().map(|slowest| slowest.0 / 1_000)
+        let stage = |is_ready: bool| if is_ready { Stage::Ready } else { Stage::Starting };
+        starts.look(pods.iter().map(|(uid, is_ready)| ((*uid).to_owned(), stage(*is_ready))), TimeMs(second * 1_000));
+        starts.p95().map(|p95| p95.0 / 1_000)
     }
 
     #[test]
-    fn a_start_is_from_the_first_sight_to_the_readiness_and_the_slowest_counts() {
+    fn a_start_is_from_the_first_sight_to_the_readiness_and_old_ones_are_forgotten() {
         let mut starts = Starts::default();
         assert_eq!(look(&mut starts, 1, &[]), None);
         assert_eq!(look(&mut starts, 10, &[("a", false), ("b", false)]), None);
@@ -63,12 +77,12 @@ mod tests {
         // Not ready for a moment, and ready again: no start of a pod.
         look(&mut starts, 18, &[("a", false), ("b", true)]);
         assert_eq!(look(&mut starts, 99, &[("a", true), ("b", true)]), Some(7));
-        for n in 0..20_u64 {
+        for n in 0..25_u64 {
             let name = format!("n{n}");
             look(&mut starts, 100 + n * 10, &[(name.as_str(), false)]);
             look(&mut starts, 102 + n * 10, &[(name.as_str(), true)]);
         }
-        assert_eq!(starts.slowest(), Some(DurationMs::from_secs(2)), "old ones are forgotten");
+        assert_eq!(starts.p95(), Some(DurationMs::from_secs(2)), "old ones are forgotten");
     }
 
     #[test]
@@ -79,5 +93,28 @@ mod tests {
         assert_eq!(look(&mut starts, 12, &[("new", false)]), None);
         assert_eq!(look(&mut starts, 14, &[("new", true)]), Some(2));
         assert!(starts.has_looked() && !Starts::default().has_looked());
+    }
+    #[test]
+    fn a_pod_that_was_in_trouble_says_nothing_of_how_long_a_start_takes() {
+        let mut starts = Starts::default();
+        starts.look([], TimeMs(1_000));
+        for (second, stage) in [(2, Stage::Starting), (5, Stage::InTrouble), (1_800, Stage::Starting), (1_803, Stage::Ready)] {
+            starts.look([("stuck".to_owned(), stage)], TimeMs(second * 1_000));
+        }
+        assert_eq!(starts.p95(), None);
+    }
+
+    #[test]
+    fn one_slow_start_of_twenty_is_not_the_p95() {
+        let mut starts = Starts::default();
+        look(&mut starts, 1, &[]);
+        look(&mut starts, 10, &[("slow", false)]);
+        assert_eq!(look(&mut starts, 100, &[("slow", true)]), Some(90), "of few the slowest");
+        for n in 0..19_u64 {
+            let name = format!("n{n}");
+            look(&mut starts, 200 + n * 10, &[(name.as_str(), false)]);
+            look(&mut starts, 203 + n * 10, &[(name.as_str(), true)]);
+        }
+        assert_eq!(starts.p95(), Some(DurationMs::from_secs(3)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
@@ -198,6 +199,13 @@ fn the_reason_of_a_pod_that_does_not_start_is_the_pools() {
         assert!(condition.message.contains(words) && condition.message.contains("pod p"), "{}", condition.message);
     }
     assert_eq!(trouble(&[waiting("ContainerCreating")]), None);
+
+    // Of ten that are not ready, only two are in trouble: the other eight are on their way.
+    let mut ten = vec![waiting("ContainerCreating"); 8];
+    ten.extend([waiting("ErrImagePull"), waiting("CrashLoopBackOff")]);
+    let state = DeploymentStatus { replicas: Some(10), ..DeploymentStatus::default() };
+    let of_pods = Fleet { trouble: trouble(&ten), wanted: 10, replicas: 10, state, ..Fleet::default() }.of_pods();
+    assert_eq!((of_pods.ready, of_pods.starting, of_pods.stuck()), (0, 8, 2));
 }
 
 #[test]

@@ -61,9 +61,10 @@ impl Fleet {
                 Reason::ImagePullBackOff | Reason::InvalidImageName | Reason::ErrImageNeverPull => Cause::Image,
                 _ => Cause::Crash,
             };
-            stuck.push(Stuck { count: unready.max(1), cause, detail: trouble.message.clone() });
+            stuck.push(Stuck { count: trouble.pods.min(unready).max(1), cause, detail: trouble.message.clone() });
         }
-        let starting = if self.trouble.is_some() { 0 } else { unready };
+        // The others are on their way.
+        let starting = unready.saturating_sub(self.trouble.as_ref().map_or(0, |trouble| trouble.pods));
         let draining = self.victims;
         scaling::Fleet { ready: ready.saturating_sub(draining - self.resting), starting, stuck, draining, start: None }
     }
