@@ -18,6 +18,8 @@ use crate::machine::scaling::{Due, Load, Signals};
 use crate::store::StoreError;
 use crate::store::op::{self, Completions, Tally, Waiting};
 
+/// Timers that fall due within so long of each other are told as one time, the earliest that it may be.
+const TIMERS_TOGETHER: DurationMs = DurationMs(100);
 /// Two looks that are closer than this teach nothing about rates.
 const LEARN_EVERY: DurationMs = DurationMs(500);
 /// The part of the slot times that is told.
@@ -190,7 +192,9 @@ fn merged(all: &[op::Load], now: TimeMs) -> BTreeMap<Name, (Signals, Completions
             }
         }
         for (at, pool) in &load.due {
-            of(pool, &mut |(signals, _)| signals.timers.push(Due { within: at.since(now), count: 1 }));
+            let within = at.since(now).0;
+            let within = DurationMs(within - within % TIMERS_TOGETHER.0);
+            of(pool, &mut |(signals, _)| signals.timers.push(Due { within, count: 1 }));
         }
     }
     for (signals, _) in pools.values_mut() {
@@ -286,9 +290,9 @@ mod tests {
     #[test]
     fn timers_of_all_partitions_stand_in_one_order_and_equal_ones_are_one() {
         let due = |all: &[u64]| op::Load { due: all.iter().map(|at| (TimeMs(*at), "p".to_owned())).collect(), ..op::Load::default() };
-        let pools = merged(&[due(&[100, 400]), due(&[50, 400])], TimeMs(90));
+        let pools = merged(&[due(&[100, 440]), due(&[50, 400, 1_250])], TimeMs(90));
         let timers = &pools[&"p".parse::<Name>().unwrap()].0.timers;
         let told: Vec<_> = timers.iter().map(|due| (due.within.0, due.count)).collect();
-        assert_eq!(told, [(0, 1), (10, 1), (310, 2)]);
+        assert_eq!(told, [(0, 2), (300, 2), (1_100, 1)]);
     }
 }
