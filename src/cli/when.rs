@@ -28,6 +28,11 @@ pub fn age(span: DurationMs) -> String {
     }
 }
 
+/// A span in whole seconds, as a duration is written: `0s`, `1m30s`.
+pub fn seconds(span: DurationMs) -> String {
+    DurationMs(span.0 / 1_000 * 1_000).to_string()
+}
+
 /// A span to the millisecond where that matters: `183ms`, `12.345s`, `1m02.5s`, `2h03m`.
 pub fn precise(span: DurationMs) -> String {
     let ms = span.0;

@@ -3,6 +3,7 @@
 //! All that is learned comes from counters of the store: whichever replica did the work, every one that looks learns the same of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -118,19 +119,17 @@ impl Loads {
             };
             let turns = look(&signals.turns, &mut ended.turns);
             let activities = look(&signals.activities, &mut ended.attempts);
-            match meters.get_mut(pool) {
-                Some(known) => {
+            let known = match meters.entry(pool.clone()) {
+                Entry::Occupied(known) => {
+                    let known = known.into_mut();
                     known.turns.learn(turns);
                     known.activities.learn(activities);
+                    known
                 }
-                None => {
-                    meters.insert(pool.clone(), Meters { turns: Meter::from(turns), activities: Meter::from(activities) });
-                }
-            }
-            if let Some(known) = meters.get(pool) {
-                known.turns.tell(&mut signals.turns, now);
-                known.activities.tell(&mut signals.activities, now);
-            }
+                Entry::Vacant(place) => place.insert(Meters { turns: Meter::from(turns), activities: Meter::from(activities) }),
+            };
+            known.turns.tell(&mut signals.turns, now);
+            known.activities.tell(&mut signals.activities, now);
         }
     }
 }

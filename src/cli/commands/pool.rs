@@ -15,6 +15,7 @@ use crate::cli::chart::chart;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::table::{cut, pairs, width};
+use crate::cli::when::seconds;
 use crate::cli::{output, when};
 
 /// Looks that are remembered: more than a terminal has columns.
@@ -53,7 +54,7 @@ pub(in crate::cli) struct Look {
     at: String,
     #[serde(flatten)]
     pub(in crate::cli) load: PoolLoad,
-    /// Sessions of workers of the pool that hold leases, or talk to the replica that was asked.
+    /// Sessions of workers of the pool that have not ended.
     pub(in crate::cli) workers: usize,
 }
 
@@ -115,10 +116,6 @@ async fn watch(context: &Context, args: &PoolArgs) -> Result<Exit, CliError> {
             return Ok(Exit::Done);
         }
     }
-}
-
-fn seconds(duration: DurationMs) -> String {
-    DurationMs(duration.0 / 1_000 * 1_000).to_string()
 }
 
 fn rate(load: &Load) -> String {

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::api::DurationMs;
 use crate::api::http::{PoolLoad, Pools};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output;
 use crate::cli::table::table;
+use crate::cli::when::seconds;
 
 #[derive(Debug, Args)]
 pub struct PoolsArgs {}
@@ -24,7 +24,6 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 pub(in crate::cli) fn rows(pools: &Pools) -> String {
     let row = |PoolLoad { pool, signals }: &PoolLoad| {
         let (turns, activities) = (&signals.turns, &signals.activities);
-        let seconds = |duration: DurationMs| DurationMs::from_secs(duration.0 / 1_000).to_string();
         vec![
             pool.to_string(),
             format!("{} / {}", turns.backlog, turns.busy),

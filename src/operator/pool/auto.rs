@@ -38,7 +38,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 pub(in crate::operator) struct Auto {
     pools: Mutex<HashMap<String, Followed>>,
     measured: Measured,
-    /// Its clock is the only one that starts of pods are measured by.
+    /// Decisions are made, and starts of pods are measured, by the time since then.
     began: Instant,
 }
 
@@ -74,6 +74,11 @@ impl Auto {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Never zero, never set.
+    fn now(&self) -> TimeMs {
+        TimeMs(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
     /// The last decision; absent before the first.
     pub(super) fn wanted(&self, uid: &str) -> Option<Wanted> {
         let pools = self.lock();
@@ -99,7 +104,7 @@ impl Auto {
         self.measured.seen(&measured::labels(pool), number(fleet.state.replicas), number(fleet.state.ready_replicas));
         if let Some(followed) = self.lock().get_mut(&pool.uid().unwrap_or_default()) {
             if let Some(pods) = pods {
-                let now = TimeMs(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+                let now = self.now();
                 followed.starts.look(pods.iter().map(|pod| (pod.uid().unwrap_or_default(), pods::stage(pod))), now);
             }
             followed.fleet = Fleet { start: followed.starts.p95(), ..fleet.of_pods() };
@@ -187,7 +192,7 @@ pub(super) fn replicas(pool: &WorkerPool, last: Option<&Wanted>) -> i32 {
 
 /// Follows the work of all pools that want it, as long as it is polled.
 pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, triggers: mpsc::Sender<ObjectRef<WorkerPool>>) {
-    let (queue, began) = (context.queue(&context.config.namespace), Instant::now());
+    let queue = context.queue(&context.config.namespace);
     let mut seen = String::new();
     loop {
         if !objects.state().iter().any(|pool| follows(pool)) {
@@ -201,19 +206,19 @@ pub(super) async fn follow(context: &Context, objects: Store<WorkerPool>, trigge
             loop {
                 tokio::select! {
                     answer = &mut asked => break answer,
-                    () = tokio::time::sleep(DECIDE_EVERY) => all(context, &objects, None, began, &triggers).await,
+                    () = tokio::time::sleep(DECIDE_EVERY) => all(context, &objects, None, &triggers).await,
                 }
             }
         };
         let pause = match answer {
             Ok(pools) => {
                 seen.clone_from(&pools.seen);
-                all(context, &objects, Some(&pools), began, &triggers).await;
+                all(context, &objects, Some(&pools), &triggers).await;
                 PAUSE
             }
             Err(error) => {
                 tracing::debug!(%error, "the signals of the pools cannot be read; trying again");
-                all(context, &objects, None, began, &triggers).await;
+                all(context, &objects, None, &triggers).await;
                 PAUSE_AFTER_FAILURE
             }
         };
@@ -227,14 +232,8 @@ pub(super) fn follows(pool: &WorkerPool) -> bool {
 }
 
 /// Decides for every pool that follows its work. A pool that the queue service does not know has nothing to do.
-async fn all(
-    context: &Context,
-    objects: &Store<WorkerPool>,
-    pools: Option<&Pools>,
-    began: Instant,
-    triggers: &mpsc::Sender<ObjectRef<WorkerPool>>,
-) {
-    let now = TimeMs(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+async fn all(context: &Context, objects: &Store<WorkerPool>, pools: Option<&Pools>, triggers: &mpsc::Sender<ObjectRef<WorkerPool>>) {
+    let now = context.auto.now();
     let known = objects.state();
     for pool in known.iter().filter(|pool| follows(pool)) {
         let (Ok(limits), Ok(name)) = (limits(pool), pool.name_any().parse::<Name>()) else { continue };

@@ -40,11 +40,15 @@ fn is_in_trouble(pod: &Pod) -> bool {
     of_containers(pod).or_else(|| unschedulable(pod)).is_some()
 }
 
-/// How far a pod is.
-pub(super) fn stage(pod: &Pod) -> Stage {
+/// Whether a pod takes on work.
+pub(super) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let is_ready = conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    match (is_ready, is_in_trouble(pod)) {
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// How far the start of a pod is.
+pub(super) fn stage(pod: &Pod) -> Stage {
+    match (is_ready(pod), is_in_trouble(pod)) {
         (true, _) => Stage::Ready,
         (false, true) => Stage::InTrouble,
         (false, false) => Stage::Starting,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::pods::is_ready;
 use crate::api::http::WorkerView;
 use crate::api::limits::WORKER_NAME_BYTES_MAX;
 use crate::machine::scaling::victims::{self, Session, Stage, Worker};
@@ -54,13 +55,9 @@ fn stage(pod: &Pod) -> Stage {
     if pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()).is_none() {
         return Stage::Unplaced;
     }
-    let status = pod.status.as_ref();
-    match status.and_then(|status| status.phase.as_deref()) {
-        Some("Running") => {
-            let mut conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-            let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            if is_ready { Stage::Ready } else { Stage::NotReady }
-        }
+    match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
+        Some("Running") if is_ready(pod) => Stage::Ready,
+        Some("Running") => Stage::NotReady,
         Some("Unknown") => Stage::Unknown,
         _ => Stage::Pending,
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
+use super::encode;
 use crate::api::{CommandNo, Name, RunKey, TimeMs, Uid, Version};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::record::{AttemptRecord, RunRecord};
@@ -163,24 +164,29 @@ pub(super) struct Made<'a> {
 
 impl Made<'_> {
     fn attempt(&self, command: CommandNo, turn: u32, now: TimeMs) -> Option<AttemptRecord> {
-        let (new, offer) = (self.schedule.iter().find(|new| new.command == command)?, self.offer?);
-        Some(AttemptRecord {
-            command,
-            phase: AttemptPhase::Leased,
-            attempt: 1,
-            turn,
-            losses: 0,
-            session: offer.session.to_string(),
-            seq: offer.seq,
-            scheduled_at: now,
-            started_at: now,
-            queue: new.queue.clone(),
-            timeout_ms: new.timeout_ms,
-            heartbeat_ms: new.heartbeat_ms,
-            start_by: TimeMs(0),
-            close_by: new.close_by,
-            last_error: String::new(),
-        })
+        let new = self.schedule.iter().find(|new| new.command == command)?;
+        Some(leased_at_once(new, turn, self.offer?, now))
+    }
+}
+
+/// An attempt that is leased by the turn that schedules it.
+pub(super) fn leased_at_once(new: &NewAttempt, turn: u32, offer: &Offer, now: TimeMs) -> AttemptRecord {
+    AttemptRecord {
+        command: new.command,
+        phase: AttemptPhase::Leased,
+        attempt: 1,
+        turn,
+        losses: 0,
+        session: offer.session.to_string(),
+        seq: offer.seq,
+        scheduled_at: now,
+        started_at: now,
+        queue: new.queue.clone(),
+        timeout_ms: encode::exact(new.timeout_ms),
+        heartbeat_ms: encode::exact(new.heartbeat_ms),
+        start_by: TimeMs(0),
+        close_by: new.close_by,
+        last_error: String::new(),
     }
 }
 

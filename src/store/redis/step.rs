@@ -6,15 +6,14 @@
 //! remembered here is a hint, and may be wrong.
 
 use super::connection::Call;
-use super::decode::Fields;
+use super::decode::{Fields, leased_at_once};
 use super::scripts::SCRIPTS;
 use super::{RedisStore, encode};
 use crate::api::{RunKey, SessionId, TimeMs};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::commit::{TurnClaim, Verdict, holds, judge_leased, judge_optimistic};
-use crate::machine::record::{AttemptRecord, EXTERNAL, RunRecord, Times};
+use crate::machine::record::{EXTERNAL, RunRecord, Times};
 use crate::machine::run::Phase;
-use crate::machine::turn::NewAttempt;
 use crate::store::op::{AttemptGrant, Commit, Finish, Grants, Offer, Outcome, Turn, TurnGrant};
 use crate::store::port::StoreError;
 use crate::store::recent::Recent;
@@ -178,31 +177,11 @@ fn follows(before: RunRecord, turn: &Turn, session: &SessionId, offer: Option<&O
         }
         ([new], None) if new.queue.is_empty() && new.start_by == TimeMs(0) && new.close_by == TimeMs(0) => {
             let offer = offer.filter(|offer| offer.session == *session && offer.pool.as_str() == record.pool && offer.activities > 0)?;
-            record.attempts = vec![begun(new, number, offer)];
+            // The times are the script's.
+            record.attempts = vec![leased_at_once(new, number, offer, TimeMs(0))];
             Some((record, if new.heartbeat_ms > 0 { new.heartbeat_ms.min(new.timeout_ms) } else { new.timeout_ms }))
         }
         _ => None,
-    }
-}
-
-/// An attempt that is leased with its turn; the times are the script's.
-fn begun(new: &NewAttempt, turn: u32, offer: &Offer) -> AttemptRecord {
-    AttemptRecord {
-        command: new.command,
-        phase: AttemptPhase::Leased,
-        attempt: 1,
-        turn,
-        losses: 0,
-        session: offer.session.to_string(),
-        seq: offer.seq,
-        scheduled_at: TimeMs(0),
-        started_at: TimeMs(0),
-        queue: String::new(),
-        timeout_ms: encode::exact(new.timeout_ms),
-        heartbeat_ms: encode::exact(new.heartbeat_ms),
-        start_by: TimeMs(0),
-        close_by: TimeMs(0),
-        last_error: String::new(),
     }
 }
 

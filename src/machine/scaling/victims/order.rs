@@ -12,9 +12,7 @@ pub fn cheapest_first(work: (u64, u64), made: i64) -> impl Ord {
 
 /// In which we give pods up: those that have not begun, as the ReplicaSet will anyway; those that were chosen before; then by what they cost.
 pub(super) fn to_give_up(pod: &Pod, chosen: bool) -> impl Ord + use<> {
-    let begun = if pod.has_not_begun() { Some(pod.stage) } else { None };
-    // `None` would be before all others.
-    let begun = begun.map_or((1, Stage::Ready), |stage| (0, stage));
+    let begun = if pod.has_not_begun() { (false, pod.stage) } else { (true, Stage::Ready) };
     (begun, !chosen, cheapest_first(pod.work().unwrap_or((u64::MAX, u64::MAX)), pod.made), pod.name.clone())
 }
 
