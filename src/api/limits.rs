@@ -84,6 +84,8 @@ pub const AFFINITY: DurationMs = DurationMs(50);
 pub const GRANT_OVERTAKES: DurationMs = DurationMs(20);
 /// Slots that one worker may offer, of each kind.
 pub const SLOTS_MAX: u16 = 4_096;
+/// Steps in one item: activities that a worker has performed at once, each with the turn that follows.
+pub const ITEM_STEPS_MAX: usize = 32;
 /// Items in one commit request.
 pub const COMMIT_ITEMS_MAX: usize = 1_024;
 /// Activities in one definition.

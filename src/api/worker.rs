@@ -228,6 +228,9 @@ pub enum Item {
         seq: Seq,
         /// The turn.
         turn: TurnCommit,
+        /// What was done after it; see [`StepCommit`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        steps: Vec<StepCommit>,
         /// See [`Slots`].
         #[serde(default)]
         offer: Slots,
@@ -254,6 +257,9 @@ pub enum Item {
         /// completed one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         turn: Option<TurnCommit>,
+        /// What was done after that turn; see [`StepCommit`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        steps: Vec<StepCommit>,
         /// See [`Slots`].
         #[serde(default)]
         offer: Slots,
@@ -335,6 +341,19 @@ pub struct TurnCommit {
     pub seen: u32,
 }
 
+/// A step that was done before the turn that asks for it is committed, and is committed with it: the one activity of the turn before,
+/// which settled at once, seen by nobody, and the turn that follows. The item must offer a slot for an activity. At most
+/// [`super::limits::ITEM_STEPS_MAX`] follow one another in an item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StepCommit {
+    /// The number of the command; it is the first attempt.
+    pub command: CommandNo,
+    /// What it came to.
+    pub result: Json,
+    /// The optimistic turn that follows.
+    pub turn: TurnCommit,
+}
+
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum AttemptOutcome {
@@ -377,8 +396,13 @@ pub const INVALID: &str = "Invalid: ";
 /// What became of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum ItemResult {
-    /// All of it was applied, now or before.
+    /// It was applied, now or before; without its steps, when it has any.
     Accepted,
+    /// It was applied with so many of its steps, now or before. When that is not all of them: forget the context.
+    Advanced {
+        /// At least 1.
+        steps: u32,
+    },
     /// The outcome counts; the optimistic turn does not, for this reason. Forget the context.
     OutcomeOnly {
         /// A `machine::commit::Refusal`.

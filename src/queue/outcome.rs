@@ -73,6 +73,11 @@ impl Service {
     fn count(&self, outcome: &'static str) {
         self.metrics.attempts.get_or_create(&OutcomeLabels { outcome }).inc();
     }
+
+    /// So many attempts were completed by the steps of an item.
+    pub fn completed(&self, attempts: u64) {
+        self.metrics.attempts.get_or_create(&OutcomeLabels { outcome: "completed" }).inc_by(attempts);
+    }
 }
 
 /// An event as JSON text; payloads in it are copied, not read.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use super::chain::{Chain, Chained};
 use super::{Store, StoreError, op};
 use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
 use crate::machine::commit::AttemptClaim;
@@ -96,6 +97,9 @@ impl Store for CrashStore {
     }
     async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError> {
         passing!("finish", self.0.finish(finish))
+    }
+    async fn chain(&self, chain: Chain) -> Result<Chained, StoreError> {
+        passing!("chain", self.0.chain(chain))
     }
     async fn release(&self, release: op::Release) -> Result<bool, StoreError> {
         passing!("release", self.0.release(release))

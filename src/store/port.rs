@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use super::chain::{Chain, Chained};
 use super::op;
 use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
 use crate::machine::commit::AttemptClaim;
@@ -142,6 +143,11 @@ pub trait Store: Send + Sync + 'static {
     /// accepts it, else puts the result into the mailbox, once. Repeat: [`op::Finished::AttemptLost`], or, when the turn was
     /// accepted, as before.
     async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError>;
+
+    /// A commit or a finish and the steps that its session has done after it, see [`super::chain`]: as if each had been called after the
+    /// other, up to the first that is not taken, and in the usual case all of it in one. Crash in the middle: a prefix of it is applied.
+    /// Repeat: known by the turn ids of the steps, answered as before with what is still leased, and goes on behind them.
+    async fn chain(&self, chain: Chain) -> Result<Chained, StoreError>;
 
     /// Hands a lease back: a turn becomes ready, an attempt queued with the same number and no loss counted; or blocks the
     /// run. Refused (`false`) when the lease is not the caller's. Repeat: `false`.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::turn::{Ended, TurnJob, command_bytes};
 use crate::api::limits::COMMIT_ITEMS_MAX;
-use crate::api::worker::{AttemptOutcome, Item, Slots, TurnCommit};
+use crate::api::worker::{AttemptOutcome, Item, Slots, StepCommit, TurnCommit};
 use crate::api::{Json, RunKey, limits};
 
 /// Requests under way at once, that were never answered. While one waits for the disk, others fill; more would only make smaller batches.
@@ -46,12 +46,20 @@ impl Pending {
         }
     }
 
-    /// The turn in it.
-    pub(super) fn turn(&self) -> Option<&TurnCommit> {
+    /// The turns in it.
+    pub(super) fn turns(&self) -> impl Iterator<Item = &TurnCommit> {
+        let (turn, steps) = match &self.item {
+            Item::Turn { turn, steps, .. } => (Some(turn), &steps[..]),
+            Item::Activity { turn, steps, .. } => (turn.as_ref(), &steps[..]),
+            _ => (None, &[][..]),
+        };
+        turn.into_iter().chain(steps.iter().map(|step| &step.turn))
+    }
+
+    fn results(&self) -> usize {
         match &self.item {
-            Item::Turn { turn, .. } => Some(turn),
-            Item::Activity { turn, .. } => turn.as_ref(),
-            _ => None,
+            Item::Turn { steps, .. } | Item::Activity { steps, .. } => steps.iter().map(|step| step.result.get().len()).sum(),
+            _ => 0,
         }
     }
 
@@ -70,7 +78,8 @@ impl Pending {
             Item::Block { blocked, .. } => blocked.message.len(),
             _ => 0,
         };
-        FRAME + outcome + self.turn().map_or(0, |turn| turn.commands.iter().map(command_bytes).sum())
+        let turns: usize = self.turns().map(|turn| FRAME + turn.commands.iter().map(command_bytes).sum::<usize>()).sum();
+        FRAME + outcome + self.results() + turns
     }
 }
 
@@ -84,7 +93,7 @@ fn outcome_bytes(outcome: &AttemptOutcome) -> usize {
 }
 
 /// An attempt's outcome as an item.
-pub(super) fn outcome_item(ended: &Ended, turn: Option<TurnCommit>, offer: Slots) -> Item {
+pub(super) fn outcome_item(ended: &Ended, turn: Option<TurnCommit>, steps: Vec<StepCommit>, offer: Slots) -> Item {
     Item::Activity {
         run: ended.work.run.clone(),
         version: ended.work.version.clone(),
@@ -95,6 +104,7 @@ pub(super) fn outcome_item(ended: &Ended, turn: Option<TurnCommit>, offer: Slots
         scheduled_at: ended.work.scheduled_at,
         outcome: ended.outcome.clone(),
         turn,
+        steps,
         offer,
     }
 }
@@ -199,6 +209,7 @@ mod tests {
             scheduled_at: crate::api::TimeMs(1),
             outcome: AttemptOutcome::Completed { result: Json::of(&"x".repeat(bytes)) },
             turn: None,
+            steps: Vec::new(),
             offer: Slots::default(),
         };
         Pending { item, then: Then::Attempt }

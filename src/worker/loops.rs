@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::executing::Executing;
-use super::hub::Msg;
+use super::hub::{Chain, Msg};
 use super::turn::{Source, TurnJob};
 use crate::api::{Definition, Entry, Uid};
 use crate::clock::StoreClock;
@@ -23,7 +23,7 @@ use crate::worker::engine::{Engine, TurnInput, TurnOutcome};
 pub(super) const STACK_BYTES: usize = 16 << 20;
 
 enum Call {
-    Turn { job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>> },
+    Turn { job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>, chain: Option<Box<Chain>> },
     Evict(Uid),
 }
 
@@ -92,7 +92,19 @@ impl Loops {
 
     /// Takes a turn; the answer comes as [`Msg::Turned`].
     pub(super) fn turn(&mut self, job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>) {
-        self.send(&job.uid.clone(), Call::Turn { job, definition, journal });
+        self.send(&job.uid.clone(), Call::Turn { job, definition, journal, chain: None });
+    }
+
+    /// Takes the turn after a step, before all others. Only on the caller's thread.
+    pub(super) fn turn_next(&mut self, job: Box<TurnJob>, definition: Arc<Definition>, chain: Chain) {
+        if let Where::Here { calls, .. } = &mut self.0 {
+            calls.push_front(Call::Turn { job, definition, journal: None, chain: Some(Box::new(chain)) });
+        }
+    }
+
+    /// Whether the next of [`Loops::work`] is the turn after a step.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(&self.0, Where::Here { calls, .. } if matches!(calls.front(), Some(Call::Turn { chain: Some(_), .. })))
     }
 
     /// Forgets a run's context.
@@ -117,7 +129,7 @@ impl Loops {
     pub(super) fn drop_waiting(&mut self, leased_only: bool) {
         if let Where::Here { own, calls } = &mut self.0 {
             let stays = |call: &Call| match call {
-                Call::Turn { job, .. } => leased_only && matches!(job.source, Source::Attempt(_)),
+                Call::Turn { job, .. } => leased_only && !matches!(job.source, Source::Lease(_)),
                 Call::Evict(_) => true,
             };
             calls.retain(stays);
@@ -222,21 +234,21 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
 
 impl<E: Engine, M: Fn() -> E> Works for Loop<E, M> {
     fn take(&mut self, call: Call) -> Option<Msg> {
-        let (mut job, definition, journal) = match call {
+        let (mut job, definition, journal, chain) = match call {
             Call::Evict(uid) => {
                 self.engine.evict(&uid);
                 return None;
             }
-            Call::Turn { job, definition, journal } => (job, definition, journal),
+            Call::Turn { job, definition, journal, chain } => (job, definition, journal, chain),
         };
         job.at = self.shared.clock.now().max(job.at);
         let input = job.input(definition.clone(), journal.clone(), job.at);
         let turned = self.turn(&job, input);
         if matches!(turned, Turned::Outcome(TurnOutcome::Yielded)) {
-            self.yielded.push_back(Call::Turn { job, definition, journal });
+            self.yielded.push_back(Call::Turn { job, definition, journal, chain });
             return None;
         }
-        Some(Msg::Turned { job, turned })
+        Some(Msg::Turned { job, turned, chain })
     }
 
     fn has_yielded(&self) -> bool {

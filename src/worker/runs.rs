@@ -124,11 +124,18 @@ impl Runs {
         }
     }
 
+    /// The context in memory does not stand where the run does.
+    pub(super) fn forget_context(&mut self, job: &TurnJob) {
+        if let Some(run) = self.get(&job.run, &job.uid) {
+            run.known = false;
+        }
+    }
+
     /// Whether the job's lease is still the one that is held; an optimistic turn needs none.
     pub(super) fn is_current(&mut self, job: &TurnJob) -> bool {
         match job.source {
             Source::Lease(seq) => self.get(&job.run, &job.uid).is_some_and(|run| run.lease == Some(seq)),
-            Source::Attempt(_) => true,
+            Source::Attempt(_) | Source::Step => true,
         }
     }
 

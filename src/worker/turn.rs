@@ -17,6 +17,8 @@ pub(super) enum Source {
     Lease(Seq),
     /// An attempt that has ended here: the turn is committed together with its outcome.
     Attempt(Box<Ended>),
+    /// A step that was done at once: the turn goes in the item of the one before.
+    Step,
 }
 
 /// An attempt that has ended and is not committed.
@@ -94,6 +96,30 @@ impl TurnJob {
             source: Source::Lease(work.seq),
             seen: 0,
             deaths: work.deaths,
+            strikes: 0,
+            verdict: None,
+            parts: VecDeque::new(),
+        }
+    }
+
+    /// The turn that follows this one, which is not committed yet, from one event.
+    pub(super) fn follow(&self, turn: &TurnCommit, event: Event) -> Self {
+        Self {
+            generation: self.generation,
+            run: self.run.clone(),
+            uid: self.uid.clone(),
+            workflow: self.workflow.clone(),
+            version: self.version.clone(),
+            base: turn.id,
+            id: new_head(),
+            number: turn.number + 1,
+            next_command: turn.next_command,
+            at: turn.at,
+            events: vec![event],
+            consumed: 0,
+            source: Source::Step,
+            seen: 0,
+            deaths: 0,
             strikes: 0,
             verdict: None,
             parts: VecDeque::new(),

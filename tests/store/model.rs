@@ -9,6 +9,7 @@ use everloop::machine::record::{EXTERNAL, PAUSED_PREFIX, RunRecord};
 use everloop::machine::run::Phase;
 use everloop::machine::turn::{NewAttempt, NewSignal};
 use everloop::store::Store;
+use everloop::store::chain::{self, Chain, First, FirstAnswer};
 use everloop::store::op::*;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -57,6 +58,7 @@ enum Call {
     Claim(Claim),
     Commit(Commit),
     Finish(Finish),
+    Chain(Chain),
     Release(Release),
     Extend(usize, AttemptClaim, TimeMs),
     Fire(Fire),
@@ -110,6 +112,33 @@ impl Driver {
         Some(Offer { fair: bit(step, 12) && bit(step, 11), ..offer })
     }
 
+    /// Steps behind a turn; mostly it asks for the one activity that they begin with, and a slot is there for it.
+    fn steps(&mut self, step: &Step, first: &mut Turn, offer: Option<&mut Offer>) -> Vec<chain::Step> {
+        if step.pick < 3 {
+            first.schedule = vec![activity(first.next_command - 1)];
+            first.timers.clear();
+            first.signals.clear();
+            (first.close, first.continued, first.seen) = (None, false, 0);
+            if let Some(offer) = offer {
+                offer.activities = offer.activities.max(1);
+            }
+        }
+        let (mut base, mut command) = (first.id, first.next_command - 1);
+        let mut steps = Vec::new();
+        let count = 1 + step.flags % 4;
+        for n in 0..count {
+            if bit(step, 7) && bit(step, 8) && n == 1 {
+                base = Head(7);
+            }
+            let id = self.fresh();
+            let ends = bit(step, 6) && n + 1 == count;
+            let turn = if ends { closing(&base.to_string(), id.0) } else { scheduling(&base.to_string(), id.0, &[command + 1]) };
+            steps.push(chain::Step { command, event: completed(command), turn: Turn { consumed: 0, next_command: command + 2, ..turn } });
+            (base, command) = (id, command + 1);
+        }
+        steps
+    }
+
     /// A turn on the base, in one of many shapes.
     async fn turn(&mut self, world: &World, step: &Step, run: usize, base: &str, consumed: u32) -> Turn {
         let next = world.store.run(&self::run(RUNS[run])).await.unwrap().map_or(0, |state| state.record.next_command);
@@ -147,7 +176,27 @@ impl Driver {
         Turn { signals, consumed, next_command: command + 1, schedule, timers, cancel_timers, close, continued, seen, ..shape }
     }
 
+    /// An operation, and some of those that take turns with steps behind it.
     async fn call(&mut self, world: &World, step: &Step) -> Option<Call> {
+        let call = self.one(world, step).await?;
+        if step.ticks % 3 > 0 {
+            return Some(call);
+        }
+        Some(match call {
+            Call::Commit(mut commit) if commit.offer.is_some() => {
+                let steps = self.steps(step, &mut commit.turn, commit.offer.as_mut());
+                Call::Chain(Chain { first: First::Commit(commit), steps })
+            }
+            Call::Finish(Finish { turn: Some(mut turn), offer: mut offer @ Some(_), run, attempt, outcome, key, now }) => {
+                let steps = self.steps(step, &mut turn, offer.as_mut());
+                let finish = Finish { turn: Some(turn), offer, run, attempt, outcome, key, now };
+                Call::Chain(Chain { first: First::Finish(finish), steps })
+            }
+            other => other,
+        })
+    }
+
+    async fn one(&mut self, world: &World, step: &Step) -> Option<Call> {
         self.now += step.ticks;
         let now = TimeMs(self.now);
         let key = if bit(step, 0) { format!("k{}", step.pick) } else { String::new() };
@@ -333,6 +382,17 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
             Finished::Accepted { turn, grants, at } => (format!("accepted {turn:?} {at:?}"), told(grants)),
             other => say(&other),
         },
+        Call::Chain(chain) => {
+            let chained = store.chain(chain).await.unwrap();
+            let taken = chained.taken;
+            match chained.first {
+                FirstAnswer::Committed(Committed::Accepted { grants, at }) => (format!("accepted, {taken} {at:?}"), told(grants)),
+                FirstAnswer::Finished(Finished::Accepted { turn, grants, at }) => {
+                    (format!("accepted {turn:?}, {taken} {at:?}"), told(grants))
+                }
+                other => say(&other),
+            }
+        }
         Call::Release(release) => say(&store.release(release).await.unwrap()),
         Call::Extend(at, attempt, now) => say(&store.extend(&run(RUNS[at]), &attempt, now).await.unwrap()),
         Call::Fire(fire) => {

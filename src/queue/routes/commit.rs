@@ -7,18 +7,19 @@ use axum::Json as Answered;
 use axum::extract::State;
 use futures_util::future::join_all;
 
-use crate::api::worker::{AttemptOutcome, CommitAnswer, CommitRequest, INVALID, Item, ItemResult, Slots, TurnCommit};
-use crate::api::{Code, Json, Name, Problem, RunKey, Seq, SessionId, TimeMs, limits};
+use crate::api::worker::{AttemptOutcome, CommitAnswer, CommitRequest, INVALID, Item, ItemResult, Slots, StepCommit, TurnCommit};
+use crate::api::{Code, Event, Json, Name, Problem, RunKey, Seq, SessionId, TimeMs, limits};
 use crate::machine::commit::{AttemptClaim, Refusal};
 use crate::queue::border::body::LargeBody;
 use crate::queue::border::problem::Answer;
-use crate::queue::outcome::Tried;
+use crate::queue::outcome::{Tried, text};
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::sessions::pool_of;
 use crate::queue::turns::Unfit;
 use crate::queue::waiters::Granted;
 use crate::queue::watchers::{Closing, Ended, News};
 use crate::store::StoreError;
+use crate::store::chain::{Chain as Links, First, FirstAnswer, Step};
 use crate::store::op::{Commit, Committed, Finish, Finished, Grants, Offer, Outcome, Release, Released, Turn};
 use crate::telemetry::metrics::ReasonLabels;
 
@@ -112,11 +113,11 @@ impl By<'_> {
             Ok((result, Grants::default()))
         };
         match item {
-            Item::Turn { run, seq, turn, offer } => self.turn(run, seq, turn, offer).await,
-            Item::Activity { run, version, name, command, attempt, seq, scheduled_at, outcome, turn, offer } => {
+            Item::Turn { run, seq, turn, steps, offer } => self.turn(run, seq, turn, steps, offer).await,
+            Item::Activity { run, version, name, command, attempt, seq, scheduled_at, outcome, turn, steps, offer } => {
                 let tried = Tried { version: &version, name: &name, command, attempt, scheduled_at };
                 let claim = AttemptClaim { command, attempt, session: self.session.to_string(), seq };
-                self.activity(run, claim, tried, outcome, turn, offer).await
+                self.activity(run, claim, tried, outcome, (turn, steps), offer).await
             }
             Item::ReleaseTurn { run, seq, keeps_context } => {
                 let what = self.released(seq, String::new(), keeps_context);
@@ -148,20 +149,26 @@ impl By<'_> {
         self.service.store.release(Release { run, what, now: self.service.clock.for_store() }).await
     }
 
-    async fn turn(&self, run: RunKey, seq: Seq, turn: TurnCommit, offer: Slots) -> Result<(ItemResult, Grants), StoreError> {
-        let refused = |reason: String| Ok((ItemResult::Refused { reason }, Grants::default()));
-        let end = self.end(&run, &turn);
+    async fn turn(
+        &self,
+        run: RunKey,
+        seq: Seq,
+        turn: TurnCommit,
+        steps: Vec<StepCommit>,
+        offer: Slots,
+    ) -> Result<(ItemResult, Grants), StoreError> {
+        let mut after = After::of(self, &run, &turn, &steps);
         let turn = match self.service.turn(&run, &self.worker, turn).await {
             Ok(turn) => turn,
             Err(Unfit::Store(error)) => return Err(error),
             Err(Unfit::Refused(reason)) => {
                 tracing::warn!(%run, session = %self.session, reason, "a worker's turn is not fit");
                 self.refused("Unfit");
-                return refused(reason);
+                return Ok((ItemResult::Refused { reason }, Grants::default()));
             }
         };
-        let due = first_due(&turn);
-        let sends = !turn.signals.is_empty();
+        after.turn(&turn);
+        let steps = self.steps(&run, steps, &mut after).await?;
         let op = Commit {
             run: run.clone(),
             session: self.session.clone(),
@@ -170,11 +177,15 @@ impl By<'_> {
             now: self.service.clock.for_store(),
             offer: self.offer(offer),
         };
-        Ok(match self.service.store.commit(op).await? {
-            Committed::Accepted { grants, at } => {
-                self.committed(&run, due, sends, end, at);
-                (ItemResult::Accepted, grants)
-            }
+        let (answer, taken) = if steps.is_empty() {
+            (self.service.store.commit(op).await?, 0)
+        } else {
+            let chained = self.service.store.chain(Links { first: First::Commit(op), steps }).await?;
+            let FirstAnswer::Committed(answer) = chained.first else { return Err(answered_otherwise()) };
+            (answer, chained.taken)
+        };
+        Ok(match answer {
+            Committed::Accepted { grants, at } => (self.committed(&run, after, taken, at), grants),
             Committed::MoreEvents { events, mail } => {
                 let damaged =
                     |error: crate::api::json::InvalidJson| StoreError::Damaged { operation: "read an event", detail: error.to_string() };
@@ -195,18 +206,30 @@ impl By<'_> {
         attempt: AttemptClaim,
         tried: Tried<'_>,
         outcome: AttemptOutcome,
-        turn: Option<TurnCommit>,
+        (turn, steps): (Option<TurnCommit>, Vec<StepCommit>),
         offer: Slots,
     ) -> Result<(ItemResult, Grants), StoreError> {
         let outcome = self.service.outcome(tried, outcome).await?;
+        let mut after = turn.as_ref().map(|turn| After::of(self, &run, turn, &steps));
         // The turn was computed from a completed outcome; without that it has no ground.
-        let end = turn.as_ref().and_then(|turn| self.end(&run, turn));
         let (turn, unfit) = self.optimistic(&run, turn, &outcome).await?;
-        let due = turn.as_ref().and_then(first_due);
-        let sends = turn.as_ref().is_some_and(|turn| !turn.signals.is_empty());
+        let steps = match (&turn, &mut after) {
+            (Some(turn), Some(after)) => {
+                after.turn(turn);
+                self.steps(&run, steps, after).await?
+            }
+            _ => Vec::new(),
+        };
         let now = self.service.clock.for_store();
         let finish = Finish { run: run.clone(), attempt, outcome, turn, key: String::new(), now, offer: self.offer(offer) };
-        let (turn, grants, at) = match self.service.store.finish(finish).await? {
+        let (answer, taken) = if steps.is_empty() {
+            (self.service.store.finish(finish).await?, 0)
+        } else {
+            let chained = self.service.store.chain(Links { first: First::Finish(finish), steps }).await?;
+            let FirstAnswer::Finished(answer) = chained.first else { return Err(answered_otherwise()) };
+            (answer, chained.taken)
+        };
+        let (turn, grants, at) = match answer {
             Finished::Accepted { turn, grants, at } => (turn, grants, at),
             Finished::AttemptLost => {
                 self.refused(Code::AttemptLost.as_str());
@@ -216,20 +239,37 @@ impl By<'_> {
                 return Ok((ItemResult::Refused { reason: format!("{:?}", Refusal::NotFound) }, Grants::default()));
             }
         };
-        let result = match (turn, unfit) {
-            (Some(Ok(())), _) => {
-                self.committed(&run, due, sends, end, at);
-                ItemResult::Accepted
-            }
-            (Some(Err(refusal)), _) => {
+        let result = match (turn, unfit, after) {
+            (Some(Ok(())), _, Some(after)) => self.committed(&run, after, taken, at),
+            (Some(Err(refusal)), _, _) => {
                 let reason = format!("{refusal:?}");
                 self.refused(&reason);
                 ItemResult::OutcomeOnly { reason }
             }
-            (None, Some(reason)) => ItemResult::OutcomeOnly { reason },
-            (None, None) => ItemResult::Accepted,
+            (_, Some(reason), _) => ItemResult::OutcomeOnly { reason },
+            (_, None, _) => ItemResult::Accepted,
         };
         Ok((result, grants))
+    }
+
+    /// The steps for the store, up to the first that is not fit.
+    async fn steps(&self, run: &RunKey, steps: Vec<StepCommit>, after: &mut After) -> Result<Vec<Step>, StoreError> {
+        let mut fit = Vec::with_capacity(steps.len());
+        for StepCommit { command, result, turn } in steps.into_iter().take(limits::ITEM_STEPS_MAX) {
+            let turn = match self.service.turn(run, &self.worker, turn).await {
+                _ if result.check().is_err() => break,
+                Ok(turn) => turn,
+                Err(Unfit::Store(error)) => return Err(error),
+                Err(Unfit::Refused(reason)) => {
+                    tracing::warn!(%run, session = %self.session, reason, "a worker's step is not fit");
+                    self.refused("Unfit");
+                    break;
+                }
+            };
+            after.turn(&turn);
+            fit.push(Step { command, event: text(&Event::ActivityCompleted { command, attempt: 1, result }), turn });
+        }
+        Ok(fit)
     }
 
     /// The optimistic turn for the store, or why there is none.
@@ -274,9 +314,12 @@ impl By<'_> {
         Some(End { closing: self.service.watchers.closing(run), ended })
     }
 
-    fn committed(&self, run: &RunKey, due: Option<TimeMs>, sends: bool, end: Option<End>, at: TimeMs) {
-        self.service.metrics.turns.inc();
-        match end {
+    fn committed(&self, run: &RunKey, after: After, taken: usize, at: TimeMs) -> ItemResult {
+        let steps = u64::try_from(taken).unwrap_or(u64::MAX);
+        self.service.metrics.turns.inc_by(1 + steps);
+        self.service.completed(steps);
+        let After { end, due, sends, steps: wanted } = after;
+        match end.filter(|_| taken == wanted) {
             Some(End { closing, ended }) => closing.ended(Ended { at, ..ended }),
             None => self.service.watchers.tell(run, News::Turn),
         }
@@ -285,6 +328,10 @@ impl By<'_> {
         }
         if sends {
             self.service.outgoing(self.service.partition(run));
+        }
+        match u32::try_from(taken).unwrap_or(u32::MAX) {
+            0 => ItemResult::Accepted,
+            steps => ItemResult::Advanced { steps },
         }
     }
 
@@ -295,6 +342,34 @@ impl By<'_> {
 
 fn attempt_lost() -> ItemResult {
     ItemResult::Refused { reason: Code::AttemptLost.as_str().to_owned() }
+}
+
+fn answered_otherwise() -> StoreError {
+    StoreError::Damaged { operation: "commit a chain of turns", detail: "it was answered as another operation".to_owned() }
+}
+
+/// What is to be seen to when an item was committed.
+struct After {
+    /// The end of the run, when its last turn brings it.
+    end: Option<End>,
+    /// When the first thing that it sets falls due.
+    due: Option<TimeMs>,
+    /// It sends signals to other runs.
+    sends: bool,
+    /// The steps that it has.
+    steps: usize,
+}
+
+impl After {
+    fn of(by: &By<'_>, run: &RunKey, turn: &TurnCommit, steps: &[StepCommit]) -> Self {
+        let end = by.end(run, steps.last().map_or(turn, |step| &step.turn));
+        Self { end, due: None, sends: false, steps: steps.len() }
+    }
+
+    fn turn(&mut self, turn: &Turn) {
+        self.due = self.due.into_iter().chain(first_due(turn)).min();
+        self.sends |= !turn.signals.is_empty();
+    }
 }
 
 /// The end of a run on its way to the store.

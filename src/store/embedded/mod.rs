@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that the Redis store does not promise too.
 
 mod attempts;
+mod chain;
 mod changes;
 mod claim;
 mod clock;
@@ -55,6 +56,7 @@ use self::fault::Fault;
 use self::rows::{Snapshot, Tx};
 use self::space::Space;
 use self::writer::{Message, Op, WAITING_MAX, Writer};
+use super::chain::{Chain, Chained};
 use super::op::{self, Durability};
 use super::port::{Store, StoreError};
 use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
@@ -313,6 +315,10 @@ impl Store for EmbeddedStore {
 
     async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError> {
         self.write("finish an attempt", move |tx| finish::finish(tx, &finish)).await
+    }
+
+    async fn chain(&self, chain: Chain) -> Result<Chained, StoreError> {
+        self.write("commit a chain of turns", move |tx| chain::chain(tx, &chain)).await
     }
 
     async fn release(&self, release: op::Release) -> Result<bool, StoreError> {

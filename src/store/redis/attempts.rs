@@ -11,7 +11,7 @@ use crate::store::op::{Finish, Finished, Outcome};
 use crate::store::port::StoreError;
 
 pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finished, StoreError> {
-    if let Some((grants, at)) = step::finish(store, &finish).await? {
+    if let Some((grants, at)) = step::finish(store, &finish, &[]).await? {
         return Ok(Finished::Accepted { turn: Some(Ok(())), grants, at });
     }
     let script = &SCRIPTS.finish;

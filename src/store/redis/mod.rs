@@ -8,6 +8,7 @@
 //! Cluster: those send a call again when its connection has broken.
 
 mod attempts;
+mod chain;
 mod checks;
 mod cluster;
 mod connection;
@@ -43,6 +44,7 @@ use tokio::sync::broadcast;
 use self::connection::Connections;
 pub use self::servers::RedisAccess;
 use self::watch::Watch;
+use super::chain::{Chain, Chained};
 use super::op;
 use super::port::{Store, StoreError};
 use crate::api::{Name, Partition, RunKey, SessionId, TimeMs, Version};
@@ -234,6 +236,10 @@ impl Store for RedisStore {
 
     async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError> {
         attempts::finish(self, finish).await
+    }
+
+    async fn chain(&self, chain: Chain) -> Result<Chained, StoreError> {
+        chain::chain(self, chain).await
     }
 
     async fn release(&self, release: op::Release) -> Result<bool, StoreError> {

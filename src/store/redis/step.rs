@@ -1,4 +1,5 @@
-//! A turn like nearly all others, worked out before the server is asked: one event, and then one activity begins or the run ends.
+//! A turn like nearly all others, worked out before the server is asked: one event, and then one activity begins or the run ends. The
+//! steps that were done after it are of this kind too, so a chain of them is worked out link by link and applied in one.
 //!
 //! The scripts of `commit` and `finish` read a record apart, decide, and put it together again: two thirds of what they cost. Of a run
 //! whose record was seen in an answer that is done here, and the script `step` only compares: when the record is still to the letter
@@ -14,6 +15,7 @@ use crate::machine::activity::AttemptPhase;
 use crate::machine::commit::{TurnClaim, Verdict, holds, judge_leased, judge_optimistic};
 use crate::machine::record::{EXTERNAL, RunRecord, Times};
 use crate::machine::run::Phase;
+use crate::store::chain;
 use crate::store::op::{AttemptGrant, Commit, Finish, Grants, Offer, Outcome, Turn, TurnGrant};
 use crate::store::port::StoreError;
 use crate::store::recent::Recent;
@@ -73,7 +75,7 @@ impl Seen {
     }
 }
 
-/// A turn that was worked out.
+/// A turn that was worked out, with the steps after it.
 struct Step<'a> {
     run: &'a RunKey,
     session: &'a str,
@@ -82,21 +84,22 @@ struct Step<'a> {
     turn: &'a Turn,
     /// Empty: the one in the mailbox.
     event: &'a str,
+    steps: &'a [chain::Step],
     /// As the run stands.
     known: Vec<u8>,
     /// As it will stand; the script puts the times in.
     record: RunRecord,
-    /// Since when the attempt that has ended used its slot; zero: that is not known, or there is none.
+    /// Since when the turn or the attempt that has ended used its slot; zero: that of the attempt is not known.
     begun_at: TimeMs,
     /// How long the lease of the attempt that begins lasts, or how long the run is kept, in milliseconds.
     ms: u64,
 }
 
-/// Commits a turn under a lease, when it is of this kind; what was granted, and when.
+/// Commits a turn under a lease and the steps after it, when all are of this kind; what was granted, and when.
 ///
 /// # Errors
 /// The server does not answer: the outcome is unknown.
-pub(super) async fn commit(store: &RedisStore, commit: &Commit) -> Result<Option<(Grants, TimeMs)>, StoreError> {
+pub(super) async fn commit(store: &RedisStore, commit: &Commit, steps: &[chain::Step]) -> Result<Option<(Grants, TimeMs)>, StoreError> {
     let Some(Stands { record, mail_bytes }) = store.seen.0.take(&commit.run) else { return Ok(None) };
     let (turn, session) = (&commit.turn, commit.session.as_str());
     let accepted = judged(turn, |claim| judge_leased(&record, claim, session, commit.seq, ANY_TIME));
@@ -106,20 +109,18 @@ pub(super) async fn commit(store: &RedisStore, commit: &Commit) -> Result<Option
     let known = record.encode();
     let lease = format!("t|{}", commit.run);
     let after = RunRecord { phase: Phase::Waiting, session: String::new(), seq: 0, mail: 0, mail_cancel: 0, ..record };
-    match follows(after, turn, &commit.session, commit.offer.as_ref(), mail_bytes) {
-        Some((record, ms)) => {
-            let begun_at = TimeMs(0);
-            take(store, commit.now, Step { run: &commit.run, session, lease, turn, event: "", known, record, begun_at, ms }).await
-        }
-        None => Ok(None),
-    }
+    let offer = commit.offer.as_ref();
+    let Some((record, ms)) = follows(after, turn, &commit.session, offer, mail_bytes) else { return Ok(None) };
+    let Some((record, ms)) = go_on(record, ms, steps, &commit.session, offer) else { return Ok(None) };
+    let begun_at = turn.at;
+    take(store, commit.now, Step { run: &commit.run, session, lease, turn, event: "", steps, known, record, begun_at, ms }).await
 }
 
-/// Records an outcome with the turn that follows from it, when it is of this kind; what was granted, and when.
+/// Records an outcome with the turn that follows from it and the steps after that, when all are of this kind; what was granted, and when.
 ///
 /// # Errors
 /// The server does not answer: the outcome is unknown.
-pub(super) async fn finish(store: &RedisStore, finish: &Finish) -> Result<Option<(Grants, TimeMs)>, StoreError> {
+pub(super) async fn finish(store: &RedisStore, finish: &Finish, steps: &[chain::Step]) -> Result<Option<(Grants, TimeMs)>, StoreError> {
     let Some(Stands { record, .. }) = store.seen.0.take(&finish.run) else { return Ok(None) };
     let (Outcome::Settled { event }, Some(turn), claim) = (&finish.outcome, &finish.turn, &finish.attempt) else { return Ok(None) };
     let (Ok(session), [attempt]) = (claim.session.parse::<SessionId>(), &record.attempts[..]) else { return Ok(None) };
@@ -131,13 +132,30 @@ pub(super) async fn finish(store: &RedisStore, finish: &Finish) -> Result<Option
     let (known, begun_at) = (record.encode(), attempt.started_at);
     let lease = attempt_lease(&finish.run, claim.command);
     let after = RunRecord { attempts: Vec::new(), ..record };
-    match follows(after, turn, &session, finish.offer.as_ref(), event.len()) {
-        Some((record, ms)) => {
-            take(store, finish.now, Step { run: &finish.run, session: session.as_str(), lease, turn, event, known, record, begun_at, ms })
-                .await
+    let offer = finish.offer.as_ref();
+    let Some((record, ms)) = follows(after, turn, &session, offer, event.len()) else { return Ok(None) };
+    let Some((record, ms)) = go_on(record, ms, steps, &session, offer) else { return Ok(None) };
+    let by = session.as_str();
+    take(store, finish.now, Step { run: &finish.run, session: by, lease, turn, event, steps, known, record, begun_at, ms }).await
+}
+
+/// The record after the steps, each of which settles the one attempt that the turn before it has begun.
+fn go_on(
+    mut record: RunRecord,
+    mut ms: u64,
+    steps: &[chain::Step],
+    session: &SessionId,
+    offer: Option<&Offer>,
+) -> Option<(RunRecord, u64)> {
+    for chain::Step { command, event, turn } in steps {
+        let settles = matches!(&record.attempts[..], [attempt] if attempt.command == *command);
+        if !settles || !judged(turn, |claim| judge_optimistic(&record, claim, ANY_TIME)) {
+            return None;
         }
-        None => Ok(None),
+        let after = RunRecord { attempts: Vec::new(), ..record };
+        (record, ms) = follows(after, turn, session, offer, event.len())?;
     }
+    Some((record, ms))
 }
 
 fn attempt_lease(run: &RunKey, command: u32) -> String {
@@ -201,7 +219,7 @@ async fn take(store: &RedisStore, now: TimeMs, step: Step<'_>) -> Result<Option<
         .arg(step.known)
         .arg(until)
         .arg(from)
-        .arg(encode::time(turn.at))
+        .arg(encode::time(step.steps.iter().map(|step| step.turn.at).fold(turn.at, TimeMs::max)))
         .arg(&turn.entry.before)
         .arg(&turn.entry.after)
         .arg(step.event)
@@ -210,6 +228,8 @@ async fn take(store: &RedisStore, now: TimeMs, step: Step<'_>) -> Result<Option<
         .arg(encode::exact(step.ms))
         .arg(format!("{}/{}/{}", run.namespace, record.workflow, record.version))
         .arg(encode::time(step.begun_at));
+    let entries = step.steps.iter().map(|step| step.turn.entry.with_events(std::slice::from_ref(&step.event)));
+    let call = entries.fold(call, Call::arg);
     let mut answer: Fields = store.fields(script, store.partition_of(run), call).await?;
     match answer.text()?.as_str() {
         "other" => return Ok(None),

@@ -33,7 +33,7 @@ pub(super) async fn claim(store: &RedisStore, claim: Claim) -> Result<Claimed, S
 }
 
 pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Committed, StoreError> {
-    if let Some((grants, at)) = step::commit(store, &commit).await? {
+    if let Some((grants, at)) = step::commit(store, &commit, &[]).await? {
         return Ok(Committed::Accepted { grants, at });
     }
     let script = &SCRIPTS.commit;

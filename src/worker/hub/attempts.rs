@@ -191,7 +191,7 @@ impl Hub {
     /// The outcome goes alone.
     pub(super) fn outcome_only(&mut self, ended: &Ended) {
         let offer = self.slots.offer_for_activity(0);
-        self.pipeline.push(Pending { item: outcome_item(ended, None, offer), then: Then::Attempt });
+        self.pipeline.push(Pending { item: outcome_item(ended, None, Vec::new(), offer), then: Then::Attempt });
     }
 
     /// Hands an attempt back: it uses up no attempt.

@@ -18,6 +18,9 @@ const JOURNAL_FULL: &str = "JournalFull";
 /// Those that say that the turn lease is gone. After any other the store has it still.
 const LEASE_GONE: [&str; 5] = ["NotFound", "Closed", "Blocked", "HeadMoved", "LeaseLost"];
 
+/// Turns that an answer granted, by run.
+pub(super) type Granted = HashMap<RunKey, TurnWork>;
+
 /// What a commit's answer says of some of its items.
 #[derive(Debug)]
 pub(in crate::worker) struct Answered {
@@ -83,7 +86,7 @@ impl Hub {
         }
         self.pipeline.answered(runs.iter());
         name_attempts(&mut answer.activities, &batch);
-        let mut turns: HashMap<RunKey, TurnWork> = answer.turns.into_iter().map(|work| (work.run.clone(), work)).collect();
+        let mut turns: Granted = answer.turns.into_iter().map(|work| (work.run.clone(), work)).collect();
         for (pending, result) in batch.into_iter().zip(answer.results) {
             self.answered(pending, result, answer.now, &mut turns);
         }
@@ -98,7 +101,7 @@ impl Hub {
         }
     }
 
-    fn answered(&mut self, pending: Pending, result: ItemResult, now: TimeMs, turns: &mut HashMap<RunKey, TurnWork>) {
+    fn answered(&mut self, pending: Pending, result: ItemResult, now: TimeMs, turns: &mut Granted) {
         if let Item::Activity { run, command, attempt, seq, .. } = &pending.item {
             self.ended.remove(&AttemptId { run: run.clone(), command: *command, attempt: *attempt, seq: *seq });
         }
@@ -106,12 +109,15 @@ impl Hub {
             let id = AttemptId { run: run.clone(), command: *command, attempt: *attempt, seq: *seq };
             return self.attempt_given_up(&id);
         }
-        let turn = match pending.item {
-            Item::Turn { turn, .. } => Some(turn),
-            Item::Activity { turn, .. } => turn,
-            _ => None,
+        let (turn, steps) = match pending.item {
+            Item::Turn { turn, steps, .. } => (Some(turn), steps),
+            Item::Activity { turn, steps, .. } => (turn, steps),
+            _ => (None, Vec::new()),
         };
         match (pending.then, turn) {
+            (Then::Turn(job) | Then::Optimistic(job), Some(turn)) if !steps.is_empty() => {
+                self.chain_answered(job, (turn, steps), result, now, turns);
+            }
             (Then::Turn(job), Some(turn)) => self.turn_answered(job, &turn, result, now, turns),
             (Then::Optimistic(mut job), Some(turn)) => self.optimistic_answered(&mut job, &turn, &result, now),
             (_, _) => {
@@ -126,16 +132,9 @@ impl Hub {
         }
     }
 
-    fn turn_answered(
-        &mut self,
-        mut job: Box<TurnJob>,
-        turn: &TurnCommit,
-        result: ItemResult,
-        now: TimeMs,
-        turns: &mut HashMap<RunKey, TurnWork>,
-    ) {
+    pub(super) fn turn_answered(&mut self, mut job: Box<TurnJob>, turn: &TurnCommit, result: ItemResult, now: TimeMs, turns: &mut Granted) {
         match result {
-            ItemResult::Accepted | ItemResult::OutcomeOnly { .. } => {
+            ItemResult::Accepted | ItemResult::Advanced { .. } | ItemResult::OutcomeOnly { .. } => {
                 job.committed(turn);
                 if job.parts.is_empty() {
                     self.turn_accepted(&job, turn);
@@ -196,7 +195,7 @@ impl Hub {
         }
     }
 
-    fn turn_accepted(&mut self, job: &TurnJob, turn: &TurnCommit) {
+    pub(super) fn turn_accepted(&mut self, job: &TurnJob, turn: &TurnCommit) {
         let closed = turn.commands.last().is_some_and(Command::closes);
         self.runs.done(job);
         self.runs.accepted(job, closed);
@@ -206,7 +205,7 @@ impl Hub {
     }
 
     /// The lease of a turn that goes on stays, or was granted anew with this answer.
-    fn keep_lease(&mut self, job: &mut TurnJob, turns: &mut HashMap<RunKey, TurnWork>) {
+    fn keep_lease(&mut self, job: &mut TurnJob, turns: &mut Granted) {
         if let Some(work) = turns.get(&job.run)
             && work.head == job.base
         {
@@ -220,7 +219,7 @@ impl Hub {
         }
     }
 
-    fn optimistic_answered(&mut self, job: &mut TurnJob, turn: &TurnCommit, result: &ItemResult, now: TimeMs) {
+    pub(super) fn optimistic_answered(&mut self, job: &mut TurnJob, turn: &TurnCommit, result: &ItemResult, now: TimeMs) {
         match result {
             ItemResult::Accepted => {
                 job.committed(turn);
@@ -237,7 +236,7 @@ impl Hub {
                 }
                 self.turn_over(job);
             }
-            ItemResult::MoreEvents { .. } | ItemResult::Unknown { .. } => {
+            ItemResult::Advanced { .. } | ItemResult::MoreEvents { .. } | ItemResult::Unknown { .. } => {
                 tracing::error!(run = %job.run, ?result, "an optimistic turn was answered as none can be");
                 self.loops.evict(&job.uid);
                 self.turn_over(job);
@@ -253,9 +252,7 @@ fn name_attempts(attempts: &mut [ActivityWork], batch: &[Pending]) {
     }
     let mut turns: HashMap<&RunKey, Vec<&TurnCommit>> = HashMap::new();
     for pending in batch {
-        if let Some(turn) = pending.turn() {
-            turns.entry(pending.run()).or_default().push(turn);
-        }
+        turns.entry(pending.run()).or_default().extend(pending.turns());
     }
     for work in attempts.iter_mut().filter(|work| work.name.is_none()) {
         let commands = turns.get(&work.run).into_iter().flatten().filter_map(|turn| find(turn, work.command));

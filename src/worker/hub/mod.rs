@@ -5,10 +5,12 @@
 
 mod attempts;
 mod audit;
+mod chain;
 mod commits;
 mod drain;
 mod turns;
 
+pub(in crate::worker) use chain::Chain;
 use commits::Answered;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -66,8 +68,8 @@ pub(super) enum Msg {
     TurnDefined { job: Box<TurnJob>, definition: Result<Arc<Definition>, Error> },
     /// A turn's journal was fetched: `None` when the run has gone on without this worker.
     TurnJournal { job: Box<TurnJob>, journal: Result<Option<Arc<Vec<Entry>>>, Error> },
-    /// A loop took a turn.
-    Turned { job: Box<TurnJob>, turned: Turned },
+    /// A loop took a turn; one of a chain with what comes before it.
+    Turned { job: Box<TurnJob>, turned: Turned, chain: Option<Box<Chain>> },
     /// An attempt's definition was fetched.
     AttemptDefined { generation: u64, work: Box<ActivityWork>, definition: Result<Arc<Definition>, Error> },
     /// An attempt says that it lives.
@@ -222,8 +224,13 @@ impl Hub {
             self.handle(message);
         }
         self.try_at_once();
-        for message in self.loops.work() {
-            self.handle(message);
+        loop {
+            for message in self.loops.work() {
+                self.handle(message);
+            }
+            if !self.loops.goes_on() {
+                break;
+            }
         }
         if self.is_time_to_commit() {
             self.send_commits();
@@ -244,7 +251,10 @@ impl Hub {
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
             Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
             Msg::TurnJournal { job, journal } if job.generation == self.generation => self.turn_journal(job, journal),
-            Msg::Turned { job, turned } if job.generation == self.generation => self.turned(job, turned),
+            Msg::Turned { job, turned, chain } if job.generation == self.generation => match chain {
+                Some(chain) => self.step_taken(job, *chain, turned),
+                None => self.turned(job, turned),
+            },
             Msg::AttemptDefined { generation, work, definition } if generation == self.generation => {
                 self.attempt_defined(*work, definition);
             }

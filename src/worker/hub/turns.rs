@@ -73,7 +73,7 @@ impl Hub {
             let died = |e: tokio::task::JoinError| Err(format!("the thread that waited for it: {e}"));
             let turned = tokio::task::spawn_blocking(move || alone.turn(input)).await.unwrap_or_else(died);
             let turned = turned.map_or_else(Turned::Died, Turned::Outcome);
-            let _ = messages.send(Msg::Turned { job, turned });
+            let _ = messages.send(Msg::Turned { job, turned, chain: None });
         });
     }
 
@@ -107,7 +107,7 @@ impl Hub {
                     self.loops.evict(&job.uid);
                     self.outcome_instead(*job);
                 } else {
-                    self.commit_turn(job);
+                    self.turn_taken(job);
                 }
             }
             // A loop keeps what has yielded to itself.
@@ -205,16 +205,18 @@ impl Hub {
         let item = match &job.source {
             Source::Lease(seq) => {
                 let offer = self.slots.offer_for_turn(schedules, turn.continued);
-                Item::Turn { run: job.run.clone(), seq: *seq, turn, offer }
+                Item::Turn { run: job.run.clone(), seq: *seq, turn, steps: Vec::new(), offer }
             }
-            Source::Attempt(ended) => outcome_item(ended, Some(turn), self.slots.offer_for_activity(schedules)),
+            Source::Attempt(ended) => outcome_item(ended, Some(turn), Vec::new(), self.slots.offer_for_activity(schedules)),
+            // It goes in the item of its chain.
+            Source::Step => return,
         };
         let then = if job.is_optimistic() { Then::Optimistic(job) } else { Then::Turn(job) };
         self.pipeline.push(Pending { item, then });
     }
 
     /// How many activities of a turn this worker could run itself.
-    fn schedules(&self, job: &TurnJob, turn: &TurnCommit) -> usize {
+    pub(super) fn schedules(&self, job: &TurnJob, turn: &TurnCommit) -> usize {
         let definition = self.parts.definitions.get(&job.version);
         let runs_here = |command: &&Command| match command {
             Command::ScheduleActivity { name, .. } => definition.as_ref().is_some_and(|definition| {

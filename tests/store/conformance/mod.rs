@@ -1,6 +1,7 @@
 //! What the port promises, operation by operation, on every store.
 
 mod activities;
+mod chains;
 mod changes;
 mod control;
 mod definitions;
