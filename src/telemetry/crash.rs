@@ -3,7 +3,7 @@
 
 /// Operations of the store that change something; the queue service may die before and after each: `<operation>.before`,
 /// `<operation>.after`.
-pub const OPERATIONS: [&str; 17] = [
+pub const OPERATIONS: [&str; 18] = [
     "define",
     "retire",
     "start",
@@ -15,6 +15,7 @@ pub const OPERATIONS: [&str; 17] = [
     "claim",
     "commit",
     "finish",
+    "chain",
     "release",
     "extend",
     "fire",
@@ -27,8 +28,15 @@ pub const OPERATIONS: [&str; 17] = [
 pub const TRANSACTION: [&str; 2] = ["transaction.before", "transaction.after"];
 
 /// Points of the worker, in the order of a run's step.
-pub const WORKER: [&str; 6] =
-    ["worker.granted", "worker.turned", "worker.before-commit", "worker.committed", "worker.activity-begins", "worker.activity-ended"];
+pub const WORKER: [&str; 7] = [
+    "worker.granted",
+    "worker.turned",
+    "worker.steps-done",
+    "worker.before-commit",
+    "worker.committed",
+    "worker.activity-begins",
+    "worker.activity-ended",
+];
 
 #[cfg(debug_assertions)]
 static WANTED: std::sync::LazyLock<Option<(String, u32)>> = std::sync::LazyLock::new(|| {

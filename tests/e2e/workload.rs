@@ -99,11 +99,11 @@ export default async function teller(input) {
 }
 "#;
 
-/// Scripts that settle at once and scripts that wait, in turn.
+/// Scripts that settle at once, two after each other, and then one that waits.
 const COUNTER: &str = r"
 export default async function counter(input) {
   const counted = [];
-  for (let i = 0; i < input.count; i++) counted.push(await (i % 2 ? slowly(i) : quickly(i)));
+  for (let i = 0; i < input.count; i++) counted.push(await (i % 3 === 2 ? slowly(i) : quickly(i)));
   return counted;
 }
 ";

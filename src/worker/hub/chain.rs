@@ -22,7 +22,7 @@ use crate::worker::loops::Turned;
 use crate::worker::turn::{Source, TurnJob, command_bytes, parts};
 
 /// What was done waits no longer for what follows, and neither do other runs.
-const WITHIN: Duration = Duration::from_millis(1);
+const WITHIN: Duration = Duration::from_millis(5);
 /// Nor is it more than this, in bytes.
 const BYTES_MAX: usize = 256 << 10;
 
