@@ -10,7 +10,7 @@ pub struct Config {
     /// A session ends when it is not renewed for so long. Workers renew at a third of it.
     pub session_ttl: Duration,
     /// How long a worker whose stream broke has to come back before its session ends. It comes at once, and tries again after 12 to
-    /// 25 ms, 25 to 50 and so on: this is time for three tries. Work of a worker that died waits so long.
+    /// 25 ms, 25 to 50 and so on: this is time for the first three. Work of a worker that died waits so long.
     pub session_grace: Duration,
     /// How long closed runs are kept when their workflow does not say.
     pub retention: DurationMs,
@@ -34,7 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             session_ttl: Duration::from_secs(10),
-            session_grace: Duration::from_millis(150),
+            session_grace: Duration::from_millis(75),
             retention: DurationMs::from_secs(7 * 24 * 3600),
             loops: true,
             drain: Duration::from_secs(20),

@@ -120,12 +120,11 @@ async fn run_with<E: Engine + 'static>(
     let servers = Servers::parse(&config.server).map_err(Error::Server)?;
     let client = WorkerClient::new(servers.clone())?;
     let clock = Arc::new(StoreClock::new(TimeMs(0)));
-    // A place for each loop, and one for scripts that settle at once.
-    let executing = executing::Executing::in_places(config.loops.max(1) + 1);
+    let executing = executing::Executing::in_places(config.loops.max(1));
     executing.clone().watch(Duration::from_millis(config.limits.turn_cpu_ms))?;
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
-    let shared = loops::Shared { clock: clock.clone(), executing: executing.clone() };
+    let shared = loops::Shared { clock: clock.clone(), executing: executing.clone(), goes_on: Arc::new(true.into()) };
     let (loops, results) = (config.loops, messages.clone());
     let turn_slots = usize::from(config.turn_slots).saturating_mul(config.loops.max(1));
     // Its own: a connection belongs to the thread that opened it.
@@ -139,7 +138,6 @@ async fn run_with<E: Engine + 'static>(
         worker: config.name.as_str().into(),
         turn_slots: u16::try_from(turn_slots).unwrap_or(u16::MAX).min(crate::api::limits::SLOTS_MAX),
         activity_slots: config.activity_slots.min(crate::api::limits::SLOTS_MAX),
-        executing: executing.clone(),
         link: config.link.clone(),
         messages: messages.clone(),
     };

@@ -50,11 +50,6 @@ impl Slots {
         self.closed = false;
     }
 
-    /// Whether what is free is offered.
-    pub(super) fn are_open(&self) -> bool {
-        !self.closed
-    }
-
     /// What a poll may offer, turns and activities: none while nothing is free. A quarter of the free activities stays for
     /// commits, so that a fan-out is granted with the turn that asks for it.
     pub(super) fn poll(&mut self) -> Option<(u16, u16)> {

@@ -105,19 +105,13 @@ async fn people(server: String, round: usize) {
     }
 }
 
-/// Steps go in a chain only where the loop is on the hub's thread.
-fn args(point: &str) -> &'static [&'static str] {
-    let in_chains = point.starts_with("chain") || point == "worker.steps-done";
-    if in_chains { &["--drain", "50ms", "--loops", "1"] } else { &["--drain", "50ms"] }
-}
-
 /// What makes a service do each of its operations: runs, people, and a worker that comes while another one goes, with what it can
 /// hand back or without a word.
 async fn under_load(fleet: &mut Fleet, log: &Log, round: usize, point: &str) -> (JoinHandle<()>, JoinHandle<()>) {
     let runs = tokio::spawn(drive(vec![fleet.server(0)], log.clone(), format!("r{round}"), RUNS));
     let others = tokio::spawn(people(fleet.server(0), round));
     let leaving = fleet.workers.keys().next().cloned().expect("a worker");
-    fleet.add_worker_with(0, args(point), &[]);
+    fleet.add_worker_with(0, &["--drain", "50ms"], &[]);
     tokio::time::sleep(Duration::from_millis(300)).await;
     if point.starts_with("release") {
         // Attempts that take longer than the worker may take to stop.
@@ -184,7 +178,7 @@ async fn workers_die_at_every_point(kind: StoreKind) {
     fleet.add_worker();
     for (round, point) in WORKER.iter().enumerate() {
         let at = format!("{point}:{}", rng.random_range(1..8));
-        let victim = fleet.add_worker_with(0, args(point), &[("EVERLOOP_CRASH_AT", &at)]);
+        let victim = fleet.add_worker_with(0, &[], &[("EVERLOOP_CRASH_AT", &at)]);
         let (server, log) = (fleet.server(0), log.clone());
         let runs = tokio::spawn(async move {
             for batch in 0.. {

@@ -74,7 +74,7 @@ impl Hub {
         if let Some(held) = self.attempts.get_mut(&id) {
             held.heartbeat = heartbeat;
         }
-        if self.at_once.as_ref().is_some_and(|here| here.may(&task)) {
+        if self.loops.may_at_once(&task) {
             self.granted.push_back((id, task));
         } else {
             self.begin_attempt(&id, task);
@@ -90,7 +90,7 @@ impl Hub {
             if !self.attempts.contains_key(&id) {
                 continue;
             }
-            let Some(outcome) = self.at_once.as_mut().and_then(|here| here.attempt(&task)) else {
+            let Some(outcome) = self.loops.at_once(&task) else {
                 self.begin_attempt(&id, task);
                 continue;
             };

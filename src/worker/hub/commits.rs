@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::turns::{journal_full, read_events};
 use super::{AttemptId, Hub, Over};
 use crate::api::journal::Command;
-use crate::api::worker::{ActivityWork, CommitAnswer, INVALID, Item, ItemResult, Slots, TurnCommit, TurnWork};
+use crate::api::worker::{ActivityWork, CommitAnswer, INVALID, Item, ItemResult, Slots, StepCommit, TurnCommit, TurnWork};
 use crate::api::{Json, RunKey, TimeMs};
 use crate::worker::backoff::Backoff;
 use crate::worker::commit::{Pending, Then};
@@ -19,7 +19,7 @@ const JOURNAL_FULL: &str = "JournalFull";
 const LEASE_GONE: [&str; 5] = ["NotFound", "Closed", "Blocked", "HeadMoved", "LeaseLost"];
 
 /// Turns that an answer granted, by run.
-pub(super) type Granted = HashMap<RunKey, TurnWork>;
+type Granted = HashMap<RunKey, TurnWork>;
 
 /// What a commit's answer says of some of its items.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Hub {
         };
         match (pending.then, turn) {
             (Then::Turn(job) | Then::Optimistic(job), Some(turn)) if !steps.is_empty() => {
-                self.chain_answered(job, (turn, steps), result, now, turns);
+                self.steps_answered(job, (turn, steps), result, now, turns);
             }
             (Then::Turn(job), Some(turn)) => self.turn_answered(job, &turn, result, now, turns),
             (Then::Optimistic(mut job), Some(turn)) => self.optimistic_answered(&mut job, &turn, &result, now),
@@ -132,7 +132,39 @@ impl Hub {
         }
     }
 
-    pub(super) fn turn_answered(&mut self, mut job: Box<TurnJob>, turn: &TurnCommit, result: ItemResult, now: TimeMs, turns: &mut Granted) {
+    /// An item with steps was answered. `first` is the job of its first turn.
+    fn steps_answered(
+        &mut self,
+        mut first: Box<TurnJob>,
+        (turn, steps): (TurnCommit, Vec<StepCommit>),
+        result: ItemResult,
+        now: TimeMs,
+        turns: &mut Granted,
+    ) {
+        let taken = match result {
+            ItemResult::Advanced { steps } => steps as usize,
+            // A service that knows no steps.
+            ItemResult::Accepted => 0,
+            other if first.is_optimistic() => return self.optimistic_answered(&mut first, &turn, &other, now),
+            other => return self.turn_answered(first, &turn, other, now, turns),
+        };
+        let is_whole = taken == steps.len();
+        first.committed(&turn);
+        let mut last = turn;
+        for step in steps.into_iter().take(taken) {
+            first.committed(&step.turn);
+            first.at = step.turn.at;
+            last = step.turn;
+        }
+        self.turn_accepted(&first, &last);
+        if !is_whole {
+            // It stands behind what was taken.
+            self.loops.evict(&first.uid);
+            self.runs.forget_context(&first);
+        }
+    }
+
+    fn turn_answered(&mut self, mut job: Box<TurnJob>, turn: &TurnCommit, result: ItemResult, now: TimeMs, turns: &mut Granted) {
         match result {
             ItemResult::Accepted | ItemResult::Advanced { .. } | ItemResult::OutcomeOnly { .. } => {
                 job.committed(turn);
@@ -195,7 +227,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn turn_accepted(&mut self, job: &TurnJob, turn: &TurnCommit) {
+    fn turn_accepted(&mut self, job: &TurnJob, turn: &TurnCommit) {
         let closed = turn.commands.last().is_some_and(Command::closes);
         self.runs.done(job);
         self.runs.accepted(job, closed);
@@ -219,7 +251,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn optimistic_answered(&mut self, job: &mut TurnJob, turn: &TurnCommit, result: &ItemResult, now: TimeMs) {
+    fn optimistic_answered(&mut self, job: &mut TurnJob, turn: &TurnCommit, result: &ItemResult, now: TimeMs) {
         match result {
             ItemResult::Accepted => {
                 job.committed(turn);

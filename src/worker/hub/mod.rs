@@ -5,12 +5,10 @@
 
 mod attempts;
 mod audit;
-mod chain;
 mod commits;
 mod drain;
 mod turns;
 
-pub(in crate::worker) use chain::Chain;
 use commits::Answered;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -21,11 +19,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::activities::{self, AtOnce, Came, Task};
+use super::activities::{self, Came, Task};
 use super::alone::Alone;
 use super::commit::Pipeline;
 use super::definitions::Definitions;
-use super::executing::Executing;
 use super::loops::{Loops, Turned};
 use super::runs::Runs;
 use super::send::{Line, Over, Requests};
@@ -68,8 +65,8 @@ pub(super) enum Msg {
     TurnDefined { job: Box<TurnJob>, definition: Result<Arc<Definition>, Error> },
     /// A turn's journal was fetched: `None` when the run has gone on without this worker.
     TurnJournal { job: Box<TurnJob>, journal: Result<Option<Arc<Vec<Entry>>>, Error> },
-    /// A loop took a turn; one of a chain with what comes before it.
-    Turned { job: Box<TurnJob>, turned: Turned, chain: Option<Box<Chain>> },
+    /// A loop took a turn.
+    Turned { job: Box<TurnJob>, turned: Turned },
     /// An attempt's definition was fetched.
     AttemptDefined { generation: u64, work: Box<ActivityWork>, definition: Result<Arc<Definition>, Error> },
     /// An attempt says that it lives.
@@ -116,7 +113,6 @@ pub(super) struct Parts {
     pub(super) worker: Arc<str>,
     pub(super) turn_slots: u16,
     pub(super) activity_slots: u16,
-    pub(super) executing: Executing,
     pub(super) link: Link,
     pub(super) messages: UnboundedSender<Msg>,
 }
@@ -125,9 +121,7 @@ pub(super) struct Parts {
 pub(super) struct Hub {
     parts: Parts,
     loops: Loops,
-    /// With one loop, on this thread, short scripts are run here too.
-    at_once: Option<AtOnce>,
-    /// Scripts that wait for that.
+    /// Scripts that wait to be tried at once.
     granted: VecDeque<(AttemptId, Task)>,
     session: Option<Line>,
     generation: u64,
@@ -159,8 +153,6 @@ impl Hub {
         let slots = Slots::new(parts.turn_slots, parts.activity_slots);
         let draining = CancellationToken::new();
         Self {
-            // The last place is not a loop's.
-            at_once: loops.are_here().then(|| AtOnce::new(parts.executing.clone(), 1)),
             parts,
             granted: VecDeque::new(),
             loops,
@@ -224,13 +216,8 @@ impl Hub {
             self.handle(message);
         }
         self.try_at_once();
-        loop {
-            for message in self.loops.work() {
-                self.handle(message);
-            }
-            if !self.loops.goes_on() {
-                break;
-            }
+        for message in self.loops.work() {
+            self.handle(message);
         }
         if self.is_time_to_commit() {
             self.send_commits();
@@ -251,10 +238,7 @@ impl Hub {
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
             Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
             Msg::TurnJournal { job, journal } if job.generation == self.generation => self.turn_journal(job, journal),
-            Msg::Turned { job, turned, chain } if job.generation == self.generation => match chain {
-                Some(chain) => self.step_taken(job, *chain, turned),
-                None => self.turned(job, turned),
-            },
+            Msg::Turned { job, turned } if job.generation == self.generation => self.turned(job, turned),
             Msg::AttemptDefined { generation, work, definition } if generation == self.generation => {
                 self.attempt_defined(*work, definition);
             }
@@ -314,6 +298,7 @@ impl Hub {
         }
         tracing::info!(attempts = self.attempts.len(), turns = self.runs.leases().len(), "to be drained: nothing new is taken on");
         self.slots.close();
+        self.loops.go_on(false);
         self.resting.cancel();
         // Whoever sees it not ready may rely on that nothing is asked for any more.
         self.parts.link.drain(true);
@@ -327,6 +312,7 @@ impl Hub {
             self.slots.close();
         } else {
             self.slots.open();
+            self.loops.go_on(true);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::api::definition::Kind;
 use crate::api::journal::{Command, Event};
 use crate::api::limits::TURN_SUSPECT_DEATHS;
 use crate::api::run::Blocked;
-use crate::api::worker::{Item, TurnCommit, TurnWork};
+use crate::api::worker::{Item, StepCommit, TurnCommit, TurnWork};
 use crate::api::{Definition, Entry, Json, RunError};
 use crate::client::worker::{Error, WorkerClient};
 use crate::telemetry::crash::point;
@@ -73,7 +73,7 @@ impl Hub {
             let died = |e: tokio::task::JoinError| Err(format!("the thread that waited for it: {e}"));
             let turned = tokio::task::spawn_blocking(move || alone.turn(input)).await.unwrap_or_else(died);
             let turned = turned.map_or_else(Turned::Died, Turned::Outcome);
-            let _ = messages.send(Msg::Turned { job, turned, chain: None });
+            let _ = messages.send(Msg::Turned { job, turned });
         });
     }
 
@@ -107,9 +107,10 @@ impl Hub {
                     self.loops.evict(&job.uid);
                     self.outcome_instead(*job);
                 } else {
-                    self.turn_taken(job);
+                    self.commit_turn(job);
                 }
             }
+            Turned::Steps { turn, steps } => self.commit_with_steps(job, turn, steps),
             // A loop keeps what has yielded to itself.
             Turned::Outcome(TurnOutcome::Yielded | TurnOutcome::NotCached) => self.not_taken(job, Self::fetch_journal),
             Turned::Outcome(TurnOutcome::Blocked(blocked)) => self.not_taken(job, |hub, job| hub.block(job, blocked)),
@@ -200,23 +201,33 @@ impl Hub {
 
     /// Puts the next part of a turn into the pipeline.
     pub(super) fn commit_turn(&mut self, mut job: Box<TurnJob>) {
-        let Some(turn) = job.next_commit(engine::ENGINE_NAME, engine::FLAGS) else { return };
-        let schedules = self.schedules(&job, &turn);
-        let item = match &job.source {
+        if let Some(turn) = job.next_commit(engine::ENGINE_NAME, engine::FLAGS) {
+            self.commit_with_steps(job, turn, Vec::new());
+        }
+    }
+
+    fn commit_with_steps(&mut self, job: Box<TurnJob>, turn: TurnCommit, steps: Vec<StepCommit>) {
+        let schedules = match steps.last() {
+            None => self.schedules(&job, &turn),
+            // Those in between need a slot as well.
+            Some(last) => self.schedules(&job, &last.turn).max(1),
+        };
+        let (item, then) = match &job.source {
             Source::Lease(seq) => {
                 let offer = self.slots.offer_for_turn(schedules, turn.continued);
-                Item::Turn { run: job.run.clone(), seq: *seq, turn, steps: Vec::new(), offer }
+                (Item::Turn { run: job.run.clone(), seq: *seq, turn, steps, offer }, Then::Turn(job))
             }
-            Source::Attempt(ended) => outcome_item(ended, Some(turn), Vec::new(), self.slots.offer_for_activity(schedules)),
-            // It goes in the item of its chain.
+            Source::Attempt(ended) => {
+                (outcome_item(ended, Some(turn), steps, self.slots.offer_for_activity(schedules)), Then::Optimistic(job))
+            }
+            // It is committed with the turn that it follows.
             Source::Step => return,
         };
-        let then = if job.is_optimistic() { Then::Optimistic(job) } else { Then::Turn(job) };
         self.pipeline.push(Pending { item, then });
     }
 
     /// How many activities of a turn this worker could run itself.
-    pub(super) fn schedules(&self, job: &TurnJob, turn: &TurnCommit) -> usize {
+    fn schedules(&self, job: &TurnJob, turn: &TurnCommit) -> usize {
         let definition = self.parts.definitions.get(&job.version);
         let runs_here = |command: &&Command| match command {
             Command::ScheduleActivity { name, .. } => definition.as_ref().is_some_and(|definition| {

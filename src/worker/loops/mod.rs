@@ -3,17 +3,22 @@
 //!
 //! What waits for a loop is bounded by the slots: each turn belongs to a lease.
 
+mod steps;
+
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::activities::{AtOnce, Task};
 use super::executing::Executing;
-use super::hub::{Chain, Msg};
+use super::hub::Msg;
 use super::turn::{Source, TurnJob};
+use crate::api::worker::{AttemptOutcome, StepCommit, TurnCommit};
 use crate::api::{Definition, Entry, Uid};
 use crate::clock::StoreClock;
 use crate::telemetry::crash;
@@ -23,7 +28,7 @@ use crate::worker::engine::{Engine, TurnInput, TurnOutcome};
 pub(super) const STACK_BYTES: usize = 16 << 20;
 
 enum Call {
-    Turn { job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>, chain: Option<Box<Chain>> },
+    Turn { job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>> },
     Evict(Uid),
 }
 
@@ -32,6 +37,8 @@ enum Call {
 pub(super) enum Turned {
     /// The engine's answer.
     Outcome(TurnOutcome),
+    /// The turn is done, and what could be done at once after it.
+    Steps { turn: TurnCommit, steps: Vec<StepCommit> },
     /// The engine broke: a bug. Its contexts are gone; the loop has a new engine.
     Broken(String),
     /// It was taken alone, in a process of its own, which died.
@@ -43,10 +50,15 @@ pub(super) enum Turned {
 pub(super) struct Shared {
     pub(super) clock: Arc<StoreClock>,
     pub(super) executing: Executing,
+    /// Whether steps may be done before they are granted.
+    pub(super) goes_on: Arc<AtomicBool>,
 }
 
 /// See the module. Dropping it lets the threads end after what they have.
-pub(super) struct Loops(Where);
+pub(super) struct Loops {
+    place: Where,
+    goes_on: Arc<AtomicBool>,
+}
 
 enum Where {
     /// One loop, on the hub's own thread: a turn goes from hand to hand, without waking a thread on its way in and out
@@ -70,8 +82,10 @@ impl Loops {
         results: &UnboundedSender<Msg>,
     ) -> std::io::Result<Self> {
         if count <= 1 {
-            return Ok(Self(Where::Here { own: Box::new(Loop::new(make, shared.clone(), 0)), calls: VecDeque::new() }));
+            let place = Where::Here { own: Box::new(Loop::new(make, shared.clone(), 0)), calls: VecDeque::new() };
+            return Ok(Self { place, goes_on: shared.goes_on.clone() });
         }
+        let goes_on = shared.goes_on.clone();
         let mut threads = Vec::with_capacity(count);
         for place in 0..count {
             let (calls, receiver) = channel();
@@ -82,29 +96,30 @@ impl Loops {
                 .spawn(move || serve(&mut Loop::new(make, shared, place), &receiver, &results))?;
             threads.push(calls);
         }
-        Ok(Self(Where::Threads(threads)))
+        Ok(Self { place: Where::Threads(threads), goes_on })
     }
 
-    /// Whether turns are taken on the caller's thread.
-    pub(super) fn are_here(&self) -> bool {
-        matches!(self.0, Where::Here { .. })
+    /// Whether steps may be done before they are granted: nothing new may be taken on otherwise.
+    pub(super) fn go_on(&self, may: bool) {
+        self.goes_on.store(may, Ordering::Relaxed);
+    }
+
+    /// Whether an attempt may be tried with [`Loops::at_once`]: a script, and turns are taken on the caller's thread.
+    pub(super) fn may_at_once(&self, task: &Task) -> bool {
+        matches!(&self.place, Where::Here { own, .. } if own.may_at_once(task))
+    }
+
+    /// The outcome of a script that settles at once; nothing for any other attempt, which has done nothing yet.
+    pub(super) fn at_once(&mut self, task: &Task) -> Option<AttemptOutcome> {
+        match &mut self.place {
+            Where::Here { own, .. } => own.at_once(task),
+            Where::Threads(_) => None,
+        }
     }
 
     /// Takes a turn; the answer comes as [`Msg::Turned`].
     pub(super) fn turn(&mut self, job: Box<TurnJob>, definition: Arc<Definition>, journal: Option<Arc<Vec<Entry>>>) {
-        self.send(&job.uid.clone(), Call::Turn { job, definition, journal, chain: None });
-    }
-
-    /// Takes the turn after a step, before all others. Only on the caller's thread.
-    pub(super) fn turn_next(&mut self, job: Box<TurnJob>, definition: Arc<Definition>, chain: Chain) {
-        if let Where::Here { calls, .. } = &mut self.0 {
-            calls.push_front(Call::Turn { job, definition, journal: None, chain: Some(Box::new(chain)) });
-        }
-    }
-
-    /// Whether the next of [`Loops::work`] is the turn after a step.
-    pub(super) fn goes_on(&self) -> bool {
-        matches!(&self.0, Where::Here { calls, .. } if matches!(calls.front(), Some(Call::Turn { chain: Some(_), .. })))
+        self.send(&job.uid.clone(), Call::Turn { job, definition, journal });
     }
 
     /// Forgets a run's context.
@@ -113,7 +128,7 @@ impl Loops {
     }
 
     fn send(&mut self, uid: &Uid, call: Call) {
-        match &mut self.0 {
+        match &mut self.place {
             Where::Here { calls, .. } => calls.push_back(call),
             Where::Threads(threads) => {
                 let mut hash = DefaultHasher::new();
@@ -127,9 +142,9 @@ impl Loops {
 
     /// Forgets turns that wait for this thread and are void: those under a lease, or all. What waits for other threads is taken, and void.
     pub(super) fn drop_waiting(&mut self, leased_only: bool) {
-        if let Where::Here { own, calls } = &mut self.0 {
+        if let Where::Here { own, calls } = &mut self.place {
             let stays = |call: &Call| match call {
-                Call::Turn { job, .. } => leased_only && !matches!(job.source, Source::Lease(_)),
+                Call::Turn { job, .. } => leased_only && matches!(job.source, Source::Attempt(_)),
                 Call::Evict(_) => true,
             };
             calls.retain(stays);
@@ -139,7 +154,7 @@ impl Loops {
 
     /// Whether something waits for [`Loops::work`].
     pub(super) fn has_work(&self) -> bool {
-        match &self.0 {
+        match &self.place {
             Where::Here { own, calls } => !calls.is_empty() || own.has_yielded(),
             Where::Threads(_) => false,
         }
@@ -147,13 +162,13 @@ impl Loops {
 
     /// Whether calls wait for [`Loops::work`] that were not begun.
     pub(super) fn has_calls(&self) -> bool {
-        matches!(&self.0, Where::Here { calls, .. } if !calls.is_empty())
+        matches!(&self.place, Where::Here { calls, .. } if !calls.is_empty())
     }
 
     /// Does a little of what waits for this thread: up to one turn that came, and one slice of a replay.
     pub(super) fn work(&mut self) -> impl Iterator<Item = Msg> + use<> {
         let (mut turn, mut slice) = (None, None);
-        if let Where::Here { own, calls } = &mut self.0 {
+        if let Where::Here { own, calls } = &mut self.place {
             while let Some(call) = calls.pop_front() {
                 let is_turn = matches!(call, Call::Turn { .. });
                 turn = own.take(call);
@@ -197,6 +212,12 @@ trait Works {
 
     /// Forgets replays.
     fn drop_yielded(&mut self, stays: &dyn Fn(&Call) -> bool);
+
+    /// See [`Loops::may_at_once`].
+    fn may_at_once(&self, task: &Task) -> bool;
+
+    /// See [`Loops::at_once`].
+    fn at_once(&mut self, task: &Task) -> Option<AttemptOutcome>;
 }
 
 /// One event loop.
@@ -207,11 +228,14 @@ struct Loop<E, M> {
     place: usize,
     /// Turns whose replay has had a slice and needs more.
     yielded: VecDeque<Call>,
+    /// Scripts that settle at once.
+    at_once: AtOnce,
 }
 
 impl<E: Engine, M: Fn() -> E> Loop<E, M> {
     fn new(make: M, shared: Shared, place: usize) -> Self {
-        Self { engine: make(), make, shared, place, yielded: VecDeque::new() }
+        let at_once = AtOnce::new(shared.executing.clone(), place);
+        Self { engine: make(), make, shared, place, yielded: VecDeque::new(), at_once }
     }
 
     fn turn(&mut self, job: &TurnJob, input: TurnInput) -> Turned {
@@ -234,21 +258,22 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
 
 impl<E: Engine, M: Fn() -> E> Works for Loop<E, M> {
     fn take(&mut self, call: Call) -> Option<Msg> {
-        let (mut job, definition, journal, chain) = match call {
+        let (mut job, definition, journal) = match call {
             Call::Evict(uid) => {
                 self.engine.evict(&uid);
                 return None;
             }
-            Call::Turn { job, definition, journal, chain } => (job, definition, journal, chain),
+            Call::Turn { job, definition, journal } => (job, definition, journal),
         };
         job.at = self.shared.clock.now().max(job.at);
         let input = job.input(definition.clone(), journal.clone(), job.at);
         let turned = self.turn(&job, input);
         if matches!(turned, Turned::Outcome(TurnOutcome::Yielded)) {
-            self.yielded.push_back(Call::Turn { job, definition, journal, chain });
+            self.yielded.push_back(Call::Turn { job, definition, journal });
             return None;
         }
-        Some(Msg::Turned { job, turned, chain })
+        let turned = self.and_steps(&mut job, turned, &definition);
+        Some(Msg::Turned { job, turned })
     }
 
     fn has_yielded(&self) -> bool {
@@ -262,5 +287,13 @@ impl<E: Engine, M: Fn() -> E> Works for Loop<E, M> {
 
     fn drop_yielded(&mut self, stays: &dyn Fn(&Call) -> bool) {
         self.yielded.retain(stays);
+    }
+
+    fn may_at_once(&self, task: &Task) -> bool {
+        self.at_once.may(task)
+    }
+
+    fn at_once(&mut self, task: &Task) -> Option<AttemptOutcome> {
+        self.at_once.attempt(task)
     }
 }

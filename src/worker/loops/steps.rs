@@ -1,0 +1,108 @@
+//! Steps that are done before the turn that asks for them is committed, and go with it in one item.
+//!
+//! A script that settles at once, where it is called, has asked nobody for anything: nobody can tell whether it ran before its lease
+//! was on the disk or after. So its result, and the turn that follows, go with the turn that asks for it: a run of such steps costs one
+//! commit, not one for each. Whoever could be harmed by it does without: a run whose turn workers have died in, a worker that is to
+//! be drained or stops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{Loop, Turned};
+use crate::api::journal::{Command, Event};
+use crate::api::limits::ITEM_STEPS_MAX;
+use crate::api::worker::{ActivityWork, AttemptOutcome, StepCommit, TurnCommit};
+use crate::api::{CommandNo, Definition, Json};
+use crate::telemetry::crash::point;
+use crate::worker::activities::{Alive, Task};
+use crate::worker::engine::{self, Engine, TurnOutcome};
+use crate::worker::turn::{TurnJob, command_bytes, parts};
+
+/// What was done waits no longer for what follows, and neither do other runs.
+const WITHIN: Duration = Duration::from_millis(5);
+/// Nor is it more than this, in bytes.
+const BYTES_MAX: usize = 256 << 10;
+
+/// A step that was done, whose turn is to be taken.
+type Done = (CommandNo, Json);
+
+impl<E: Engine, M: Fn() -> E> Loop<E, M> {
+    /// A turn that was taken, with what can be done at once after it.
+    pub(super) fn and_steps(&mut self, job: &mut TurnJob, turned: Turned, definition: &Arc<Definition>) -> Turned {
+        let Turned::Outcome(TurnOutcome::Done(output)) = turned else { return turned };
+        let is_plain = job.deaths == 0 && job.strikes == 0 && job.verdict.is_none() && self.shared.goes_on.load(Ordering::Relaxed);
+        let Some(done) = is_plain.then(|| self.at_once_after(job, &output.commands, definition)).flatten() else {
+            return Turned::Outcome(TurnOutcome::Done(output));
+        };
+        job.parts = parts(output);
+        // One command is one part.
+        let Some(turn) = job.next_commit(engine::ENGINE_NAME, engine::FLAGS) else {
+            return Turned::Broken("a turn without a part".to_owned());
+        };
+        let (steps, is_whole) = self.steps(job, &turn, done, definition);
+        if !is_whole {
+            // The context stands behind what is committed; a step that is not in it is done again when it is granted.
+            self.engine.evict(&job.uid);
+        }
+        point("worker.steps-done");
+        Turned::Steps { turn, steps }
+    }
+
+    /// The steps after a turn, and whether the context stands where the last of them ends.
+    fn steps(&mut self, job: &TurnJob, turn: &TurnCommit, mut done: Done, definition: &Arc<Definition>) -> (Vec<StepCommit>, bool) {
+        let (began, mut bytes, mut steps) = (Instant::now(), done.1.get().len(), Vec::new());
+        let mut tip = job.follow(turn, event(&done));
+        loop {
+            tip.at = self.shared.clock.now().max(tip.at);
+            let Turned::Outcome(TurnOutcome::Done(output)) = self.turn(&tip, tip.input(definition.clone(), None, tip.at)) else {
+                return (steps, false);
+            };
+            tip.parts = parts(output);
+            let (1, Some(turn)) = (tip.parts.len(), tip.next_commit(engine::ENGINE_NAME, engine::FLAGS)) else { return (steps, false) };
+            bytes += turn.commands.iter().map(command_bytes).sum::<usize>();
+            let goes_on = steps.len() + 1 < ITEM_STEPS_MAX && bytes < BYTES_MAX && began.elapsed() < WITHIN;
+            let next = goes_on.then(|| self.at_once_after(&tip, &turn.commands, definition)).flatten();
+            if let Some(next) = &next {
+                tip = tip.follow(&turn, event(next));
+            }
+            steps.push(StepCommit { command: done.0, result: done.1, turn });
+            match next {
+                Some(next) => done = next,
+                None => return (steps, true),
+            }
+            bytes += done.1.get().len();
+        }
+    }
+
+    /// What the one activity of a turn comes to, when it is a script that settles at once.
+    fn at_once_after(&mut self, job: &TurnJob, commands: &[Command], definition: &Arc<Definition>) -> Option<Done> {
+        let [Command::ScheduleActivity { n, name, argument, .. }] = commands else { return None };
+        let timeout = definition.activities.get(name)?.start_to_close().to_std();
+        let now = self.shared.clock.now();
+        let work = ActivityWork {
+            run: job.run.clone(),
+            uid: job.uid.clone(),
+            workflow: job.workflow.clone(),
+            version: job.version.clone(),
+            command: *n,
+            attempt: 1,
+            seq: 0,
+            scheduled_at: now,
+            started_at: now,
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            name: Some(name.clone()),
+            argument: Some(Json::clone(argument)),
+        };
+        let task = Task { work, definition: definition.clone(), until: Instant::now() + timeout, alive: Alive(Arc::new(|| {})) };
+        match self.at_once.attempt(&task)? {
+            AttemptOutcome::Completed { result } => Some((*n, result)),
+            // Whether it is tried again is not decided here.
+            AttemptOutcome::Failed { .. } => None,
+        }
+    }
+}
+
+fn event((command, result): &Done) -> Event {
+    Event::ActivityCompleted { command: *command, attempt: 1, result: result.clone() }
+}
