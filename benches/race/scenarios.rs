@@ -18,7 +18,7 @@ use crate::everloop::Everloop;
 use crate::floor;
 use crate::load::{Load, Program};
 use crate::peer::{installed, node};
-use crate::plan::{Plan, ROUNDS, SYSTEMS};
+use crate::plan::{Plan, SYSTEMS};
 use crate::postgres;
 use crate::report::{percentile, sorted};
 use crate::restate::Restate;
@@ -33,26 +33,35 @@ const ORDER: [&str; 10] = ["P1", "P2", "P3", "P4", "P5", "P8", "P7", "P9", "P6",
 const SCENARIO_WITHIN: Duration = Duration::from_mins(5);
 
 pub async fn race(plan: &Plan, table: &mut Table) {
-    let (mut failed, tables) = (BTreeSet::new(), RefCell::default());
-    for round in 0..ROUNDS {
+    let (mut failed, tables) = (Failed::default(), RefCell::default());
+    for round in 0..plan.rounds() {
         if plan.measures("P4") && plan.systems().any(|system| system == "everloop-redis") {
             let measured = whole("the floor", floor::measure(plan, table)).await;
             measured.unwrap_or_else(|why| table.problem("the floor of P4", &why));
         }
         for name in plan.systems() {
             // Stock settings are there to be compared with the tuned ones, and take long.
-            if failed.contains(name) || (plan.quick && round > 0 && name == "temporal-stock") {
+            if failed.systems.contains(name) || (plan.quick && round > 0 && name == "temporal-stock") {
                 continue;
             }
-            eprintln!("round {} of {ROUNDS}: {name}", round + 1);
-            if let Err(why) = one_system(name, round, plan, table, &tables).await {
+            eprintln!("round {} of {}: {name}", round + 1, plan.rounds());
+            if let Err(why) = one_system(name, round, plan, table, &tables, &mut failed).await {
                 table.problem(name, &why);
-                failed.insert(name);
+                failed.systems.insert(name);
             }
         }
     }
     against_the_floor(table);
     table.disk("disk fdatasync after");
+}
+
+/// What is not tried again.
+#[derive(Default)]
+struct Failed {
+    /// They do not start.
+    systems: BTreeSet<&'static str>,
+    /// The others of the system go on, on a new one.
+    scenarios: BTreeSet<(&'static str, &'static str)>,
 }
 
 /// What came of it, in time and without a panic. What it had started was dropped with it.
@@ -102,20 +111,15 @@ async fn one_system(
     plan: &Plan,
     table: &mut Table,
     tables: &RefCell<Option<TempDir>>,
+    failed: &mut Failed,
 ) -> Result<(), String> {
     if let Some(path) = missing(name) {
         return Err(format!("{} is not there: scripts/install-race-peers says why", path.display()));
     }
-    let system = whole(name, start(name, tables)).await?;
+    let mut system = ready(name, tables).await?;
     table.settings(name, system.settings());
-    let payload = payload(60);
-    let warm = Load { at_once: 16, ..Load::alone(Duration::from_secs(1)) };
-    whole("the warm-up", system.runs(Program::One, &payload, warm)).await?;
-    if system.declines("P2").is_none() {
-        whole("the warm-up", system.runs(Program::Steps(10), &payload, warm)).await?;
-    }
-    for scenario in ORDER {
-        if !plan.measures(scenario) {
+    for scenario in ORDER.into_iter().filter(|scenario| plan.measures(scenario)) {
+        if failed.scenarios.contains(&(name, scenario)) {
             continue;
         }
         if let Some(why) = system.declines(scenario) {
@@ -123,9 +127,27 @@ async fn one_system(
             continue;
         }
         let mut add = |metric: &str, unit, sample| table.add(scenario, metric, unit, name, sample);
-        whole(scenario, measure(scenario, &*system, round, plan, &mut add)).await.map_err(|why| format!("{scenario}: {why}"))?;
+        if let Err(why) = whole(scenario, measure(scenario, &*system, round, plan, &mut add)).await {
+            table.problem(&format!("{name}, {scenario}"), &why);
+            failed.scenarios.insert((name, scenario));
+            // Nobody knows what it is still busy with.
+            drop(system);
+            system = ready(name, tables).await?;
+        }
     }
     Ok(())
+}
+
+/// Started, and warm.
+async fn ready(name: &'static str, tables: &RefCell<Option<TempDir>>) -> Result<Box<dyn System>, String> {
+    let system = whole(name, start(name, tables)).await?;
+    let payload = payload(60);
+    let warm = Load { at_once: 16, ..Load::alone(Duration::from_secs(1)) };
+    whole("the warm-up", system.runs(Program::One, &payload, warm)).await?;
+    if system.declines("P2").is_none() {
+        whole("the warm-up", system.runs(Program::Steps(10), &payload, warm)).await?;
+    }
+    Ok(system)
 }
 
 /// JSON of so many bytes.
@@ -207,6 +229,9 @@ async fn measure(scenario: &str, system: &dyn System, round: usize, plan: &Plan,
             let before = system.parked(200).await;
             let runs = 1_000;
             add("worker's memory of a waiting run", "bytes", (system.parked(runs).await - before) / f64::from(runs));
+            if let Some(bytes) = system.evicted().await {
+                add("the same, evicted from its cache", "bytes", bytes);
+            }
         }
         _ => {}
     }

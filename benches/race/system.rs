@@ -50,6 +50,11 @@ pub trait System {
     /// Runs that wait for a signal, until they do; then the memory of the worker's process, in bytes.
     async fn parked(&self, runs: u32) -> f64;
 
+    /// What a run that waits takes of the worker's memory when it is no longer kept there, in bytes. `None`: it is not measured.
+    async fn evicted(&self) -> Option<f64> {
+        None
+    }
+
     /// A further worker.
     async fn start_second_worker(&self);
 
