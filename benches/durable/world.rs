@@ -27,7 +27,7 @@ pub const STEPS: &str =
     "export default async function steps(input) { for (let i = 0; i < input.n; i++) await step(input.payload); return input.n; }";
 pub const SIGNALLED: &str =
     "import { signal } from \"everloop\"; export default async function signalled() { return await signal(\"go\"); }";
-pub const SLEEPER: &str = "import { sleep } from \"everloop\"; export default async function sleeper() { await sleep(\"1h\"); }";
+pub const SLEEPER: &str = "import { sleep } from \"everloop\"; export default async function sleeper() { await sleep(\"24h\"); }";
 
 impl World {
     pub async fn start() -> Self {
