@@ -23,6 +23,8 @@ pub struct Used {
     script_us: f64,
     /// Bytes to Redis and back.
     wire: f64,
+    /// Bytes of the append-only files.
+    files: f64,
     /// Published messages that one server passes on to another.
     passed_on: f64,
     began: Instant,
@@ -68,6 +70,10 @@ pub async fn of(
     report.add(scenario, "commands of the scripts", "/step", vec![(after.commands - before.commands) / per]);
     report.add(scenario, "a script", "us", vec![(after.script_us - before.script_us) / (after.scripts - before.scripts)]);
     report.add(scenario, "to Redis and back", "bytes/step", vec![(after.wire - before.wire) / per]);
+    // Redis may have written it anew meanwhile.
+    if after.files > before.files {
+        report.add(scenario, "append-only file", "bytes/step", vec![(after.files - before.files) / per]);
+    }
     if world.redis.len() > 1 {
         report.add(scenario, "published, passed on", "/step", vec![(after.passed_on - before.passed_on) / per]);
     }
@@ -82,6 +88,7 @@ impl Used {
             commands: 0.0,
             script_us: 0.0,
             wire: 0.0,
+            files: 0.0,
             passed_on: 0.0,
             began: Instant::now(),
         };
@@ -103,6 +110,7 @@ impl Used {
                     all.commands += number("calls=");
                 }
             }
+            all.files += field(&info, "aof_current_size:");
             all.wire += field(&info, "total_net_input_bytes:") + field(&info, "total_net_output_bytes:");
         }
         all

@@ -10,7 +10,7 @@ use crate::world::World;
 pub async fn measure(report: &mut Report, payload: &Value) {
     report
         .settings
-        .insert("store", "a Redis Cluster of 1, 2 and 4 primaries, appendonly yes, appendfsync always; as many partitions".into());
+        .insert("store", "a Redis Cluster of 1, 2 and 4 primaries, appendonly yes, appendfsync always; as many partitions; service --durability none, which changes no operation".into());
     report.settings.insert("processes", "the primaries, one service, one worker with one event loop, one client, on this machine".into());
     let part = if report.quick { 4 } else { 1 };
     for primaries in [1, 2, 4] {

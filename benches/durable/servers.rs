@@ -93,7 +93,10 @@ pub async fn cluster(folder: &Path, primaries: usize) -> Vec<Redis> {
     for n in 0..primaries {
         let (data, bus) = (folder.join(format!("primary-{n}")), free_port());
         std::fs::create_dir(&data).expect("a folder");
-        servers.push(Redis::start(&data, &["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]).await);
+        servers.push(
+            Redis::start(&data, &["--cluster-enabled", "yes", "--cluster-port", &bus.to_string(), "--auto-aof-rewrite-percentage", "0"])
+                .await,
+        );
     }
     // In the midst between the slots of two partitions the part of the next server begins.
     let mut slots = Vec::new();

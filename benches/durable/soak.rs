@@ -26,8 +26,9 @@ const EVERY: Duration = Duration::from_millis(50);
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// When Redis is told to write its file anew, as parts of the time. It does so by itself, too, when the file has doubled.
 const REWRITES: [f64; 2] = [0.25, 0.75];
-/// Ended runs go after this, so that their number does not grow.
+/// Ended runs go after this, so that their number does not grow: as many go as come when the load has gone on for `STEADY_AFTER`.
 const RETENTION: &str = "1m";
+const STEADY_AFTER: Duration = Duration::from_secs(130);
 /// Of the runs that waited all the time, so many are woken at the end.
 const WOKEN: usize = 100;
 
@@ -60,7 +61,9 @@ pub async fn measure(report: &mut Report, minutes: u32, runs: u32) {
         .settings
         .insert("soak", format!("{minutes} min, {runs} open runs, {} short runs/s, --retention {RETENTION}", 1_000 / EVERY.as_millis()));
     let waiting = open(&world, report, runs).await;
-    let samples = soak(&world, Duration::from_secs(60 * u64::from(minutes))).await;
+    eprintln!("{STEADY_AFTER:?} until as many runs go as come");
+    soak(&world, STEADY_AFTER, &[]).await;
+    let samples = soak(&world, Duration::from_secs(60 * u64::from(minutes)), &REWRITES).await;
     tell(&samples, report);
 
     let (waiting, more) = waiting.split_at(WOKEN.min(waiting.len() / 2));
@@ -89,7 +92,7 @@ async fn open(world: &World, report: &mut Report, runs: u32) -> Vec<String> {
 }
 
 /// The load, and beside it the samples.
-async fn soak(world: &World, length: Duration) -> Vec<Sample> {
+async fn soak(world: &World, length: Duration, rewrites: &[f64]) -> Vec<Sample> {
     let (latencies, begin) = (RefCell::new(Vec::new()), Instant::now());
     let load = async {
         let (input, mut under_way) = (payload(), FuturesUnordered::new());
@@ -108,11 +111,11 @@ async fn soak(world: &World, length: Duration) -> Vec<Sample> {
         }
     };
     let samples = async {
-        let (mut samples, mut rewrites) = (Vec::new(), REWRITES.into_iter().peekable());
+        let (mut samples, mut rewrites) = (Vec::new(), rewrites.iter().peekable());
         let mut at = SAMPLE_EVERY;
         while at <= length {
             tokio::time::sleep_until((begin + at).into()).await;
-            if rewrites.next_if(|part| at >= length.mul_f64(*part)).is_some() {
+            if rewrites.next_if(|part| at >= length.mul_f64(**part)).is_some() {
                 rewrite(world).await;
             }
             let sample = sample(world, at.as_secs_f64(), latencies.take()).await;

@@ -71,7 +71,7 @@ impl System for Dbos {
         self.program.signals(window).await
     }
 
-    async fn cold_signal(&self, _: u32) -> Option<f64> {
+    async fn cold_signal(&self, _: u32) -> Option<(u32, f64)> {
         // A workflow that waits stays in memory; a process that starts takes all of them up at once, before any signal.
         None
     }

@@ -192,14 +192,14 @@ impl System for Everloop {
         samples
     }
 
-    async fn cold_signal(&self, steps: u32) -> Option<f64> {
+    async fn cold_signal(&self, steps: u32) -> Option<(u32, f64)> {
         let restart = async || {
             self.kill_first_worker();
             self.start_second_worker().await;
             // Its first run is another one: what is measured is not its start.
             self.run(&json!({"workflow": "one", "input": 1})).await;
         };
-        Some(self.signalled(steps, restart).await)
+        Some((steps, self.signalled(steps, restart).await))
     }
 
     async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
@@ -244,9 +244,9 @@ impl System for Everloop {
     async fn evicted(&self) -> Option<f64> {
         self.kill_first_worker();
         self.start_worker(&["--cache-mb", "1"]).await;
-        // These fill the cache.
-        let before = self.parked(1_000).await;
-        let runs = 2_000;
+        // These fill the cache, and the room that the engine lets grow before it collects what is gone.
+        let before = self.parked(10_000).await;
+        let runs = 20_000;
         Some((self.parked(runs).await - before) / f64::from(runs))
     }
 

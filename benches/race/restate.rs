@@ -126,9 +126,9 @@ impl System for Restate {
         samples
     }
 
-    async fn cold_signal(&self, steps: u32) -> Option<f64> {
+    async fn cold_signal(&self, steps: u32) -> Option<(u32, f64)> {
         // It is suspended a second after it began to wait.
-        Some(self.signalled("cold", steps, async || tokio::time::sleep(Duration::from_secs(4)).await).await)
+        Some((steps, self.signalled("cold", steps, async || tokio::time::sleep(Duration::from_secs(4)).await).await))
     }
 
     async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {

@@ -38,8 +38,8 @@ pub trait System {
     /// From a signal to the result of the run that waited for it, its worker having it in memory; milliseconds each.
     async fn signals(&self, window: Duration) -> Vec<f64>;
 
-    /// The same after so many steps, the worker having nothing of it in memory. `None`: there is no such thing.
-    async fn cold_signal(&self, steps: u32) -> Option<f64>;
+    /// The same after `steps` steps, or the most it can, the worker having nothing of it in memory. `None`: there is no such thing.
+    async fn cold_signal(&self, steps: u32) -> Option<(u32, f64)>;
 
     /// When steps 10, 10 + n/10, n - n/10 and n of one run of n steps were performed, in milliseconds; n is `steps` or the most it can.
     async fn aged(&self, steps: u32) -> (u32, Vec<f64>);

@@ -163,9 +163,10 @@ impl System for Temporal {
         self.program.signals(window).await
     }
 
-    async fn cold_signal(&self, steps: u32) -> Option<f64> {
-        let answer = self.program.ask(json!({"ask": "cold", "steps": steps.min(STEPS_MAX)})).await;
-        answer["ms"].as_f64()
+    async fn cold_signal(&self, steps: u32) -> Option<(u32, f64)> {
+        let steps = steps.min(STEPS_MAX);
+        let answer = self.program.ask(json!({"ask": "cold", "steps": steps})).await;
+        Some((steps, answer["ms"].as_f64().expect("a time")))
     }
 
     async fn aged(&self, steps: u32) -> (u32, Vec<f64>) {
