@@ -75,7 +75,7 @@ pub async fn measure(report: &mut Report, minutes: u32, runs: u32) {
 /// Starts the runs, half of them asleep and half waiting for a signal, and waits until all do. The ids of the latter.
 async fn open(world: &World, report: &mut Report, runs: u32) -> Vec<String> {
     let begin = Instant::now();
-    let kinds = |n: u32| if n % 2 == 0 { "signalled" } else { "sleeper" };
+    let kinds = |n: u32| if n.is_multiple_of(2) { "signalled" } else { "sleeper" };
     let starts = (0..runs).map(|n| async move { (kinds(n), world.start_run(kinds(n), &Value::Null).await) });
     let started: Vec<(&str, String)> = stream::iter(starts).buffer_unordered(STARTS_AT_ONCE).collect().await;
     let deadline = Instant::now() + SETTLED_WITHIN;

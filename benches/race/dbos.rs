@@ -58,9 +58,13 @@ impl System for Dbos {
     }
 
     fn declines(&self, scenario: &str) -> Option<&'static str> {
-        (scenario == "P8").then_some(
-            "another process takes over only with Conductor, a hosted service; else a process of the same name has to start again",
-        )
+        match scenario {
+            "P8" => {
+                Some("another process takes over only with Conductor, a hosted service; else a process of the same name has to start again")
+            }
+            "P7 cold" | "P10 evicted" => Some("a workflow that waits stays in memory; a process that starts takes all of them up at once"),
+            _ => None,
+        }
     }
 
     async fn runs(&self, program: Program, payload: &Value, load: Load) -> Batch {
@@ -72,7 +76,6 @@ impl System for Dbos {
     }
 
     async fn cold_signal(&self, _: u32) -> Option<(u32, f64)> {
-        // A workflow that waits stays in memory; a process that starts takes all of them up at once, before any signal.
         None
     }
 

@@ -29,7 +29,7 @@ pub trait System {
 
     fn settings(&self) -> Settings;
 
-    /// Why it does not take part in a scenario, when it does not.
+    /// Why it does not take part in a scenario, or in a part of one, when it does not.
     fn declines(&self, scenario: &str) -> Option<&'static str>;
 
     /// Starts runs, and waits for their results.
