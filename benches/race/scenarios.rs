@@ -265,7 +265,7 @@ fn sleepers(system: &str, quick: bool) -> (u32, f64) {
 
 /// How many runs that wait.
 fn parked(system: &str) -> u32 {
-    if matches!(system, "everloop-redis" | "everloop-embedded" | "restate") { 5_000 } else { 1_000 }
+    if matches!(system, "everloop-redis" | "everloop-embedded") { 5_000 } else { 1_000 }
 }
 
 pub const STEPS_60: &str = "steps in runs of ten, 256 at once, 60 B";
