@@ -255,7 +255,7 @@ async fn measure(scenario: &str, system: &dyn System, round: usize, plan: &Plan,
 /// How many sleepers, and how many seconds there are to start them: the last one should not be late by more than a minute.
 fn sleepers(system: &str, quick: bool) -> (u32, f64) {
     let (runs, seconds) = match system {
-        "everloop-redis" | "everloop-embedded" => (100_000, 60.0),
+        "everloop-redis" | "everloop-embedded" => (100_000, 45.0),
         "restate" => (20_000, 30.0),
         "dbos" => (10_000, 40.0),
         _ => (3_000, 30.0),
