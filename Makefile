@@ -42,7 +42,7 @@ fmt: ## Format the code
 build: ## The program, optimised: target/release/everloop
 	$(CARGO) build --locked --release
 
-bench: tools ## Measure; a table, and target/bench/bench.json
+bench: tools ## Measure; a table, and target/bench/bench.json (ARGS=quick, cost, scale or "soak MINUTES RUNS")
 	EVERLOOP_TEST_VALKEY=$(CURDIR)/$(VALKEY) $(CARGO) bench --locked --bench durable -- $(ARGS)
 
 bench-cluster: ## What the operator costs, likewise (ARGS=quick); target/bench/cluster.json

@@ -7,19 +7,26 @@ use serde_json::{Value, json};
 
 use crate::report::Report;
 use crate::scenarios::saturate;
+use crate::servers::field;
 use crate::world::World;
 
 /// The processes, in the order in which a request meets them.
 const PROCESSES: [&str; 4] = ["client", "service", "Redis", "worker"];
 
 /// What has been used so far.
-struct Used {
+pub struct Used {
     /// Of each process: microseconds of CPU, and how often one of its threads began to wait.
     processes: [(f64, f64); 4],
-    scripts: f64,
+    pub scripts: f64,
+    /// What the scripts call.
+    commands: f64,
     script_us: f64,
     /// Bytes to Redis and back.
     wire: f64,
+    /// Bytes of the append-only files.
+    files: f64,
+    /// Published messages that one server passes on to another.
+    passed_on: f64,
     began: Instant,
 }
 
@@ -35,10 +42,11 @@ pub async fn measure(world: &World, report: &mut Report, payload: &Value) {
     of(world, report, "runs of 10 steps, 256 at once", "steps", &step(10), 256, 6_000 / part, 10.0).await;
 }
 
-async fn of(
+#[expect(clippy::too_many_arguments, reason = "one line a burst")]
+pub async fn of(
     world: &World,
     report: &mut Report,
-    scenario: &'static str,
+    scenario: &str,
     workflow: &'static str,
     input: &Value,
     at_once: usize,
@@ -59,30 +67,53 @@ async fn of(
     report.add(scenario, "CPU of all", "us/step", vec![all / per]);
     report.add(scenario, "time", "us/step", vec![after.began.duration_since(before.began).as_secs_f64() * 1e6 / per]);
     report.add(scenario, "scripts", "/step", vec![(after.scripts - before.scripts) / per]);
+    report.add(scenario, "commands of the scripts", "/step", vec![(after.commands - before.commands) / per]);
     report.add(scenario, "a script", "us", vec![(after.script_us - before.script_us) / (after.scripts - before.scripts)]);
     report.add(scenario, "to Redis and back", "bytes/step", vec![(after.wire - before.wire) / per]);
+    // Redis may have written it anew meanwhile.
+    if after.files > before.files {
+        report.add(scenario, "append-only file", "bytes/step", vec![(after.files - before.files) / per]);
+    }
+    if world.redis.len() > 1 {
+        report.add(scenario, "published, passed on", "/step", vec![(after.passed_on - before.passed_on) / per]);
+    }
 }
 
 impl Used {
-    async fn by(world: &World) -> Self {
-        let [service, redis, worker] = world.processes();
-        let mut connection = world.redis().await;
-        let info: String = redis::cmd("INFO").arg("everything").query_async(&mut connection).await.expect("INFO");
-        let number = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
-            line.split(',').next().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0)
-        };
-        Self {
-            processes: [std::process::id(), service, redis, worker].map(used),
-            scripts: number("cmdstat_fcall:calls="),
-            script_us: info
-                .lines()
-                .find(|line| line.starts_with("cmdstat_fcall:"))
-                .and_then(|line| line.split("usec=").nth(1))
-                .map_or(0.0, |text| text.split(',').next().and_then(|text| text.parse().ok()).unwrap_or(0.0)),
-            wire: number("total_net_input_bytes:") + number("total_net_output_bytes:"),
+    pub async fn by(world: &World) -> Self {
+        let [client, service, worker] = [std::process::id(), world.service.id(), world.worker.id()].map(used);
+        let mut all = Self {
+            processes: [client, service, (0.0, 0.0), worker],
+            scripts: 0.0,
+            commands: 0.0,
+            script_us: 0.0,
+            wire: 0.0,
+            files: 0.0,
+            passed_on: 0.0,
             began: Instant::now(),
+        };
+        for redis in &world.redis {
+            let (cpu, waits) = used(redis.child.id());
+            all.processes[2].0 += cpu;
+            all.processes[2].1 += waits;
+            all.passed_on += redis.passed_on().await;
+            let info = redis.info("everything").await;
+            for line in info.lines().filter_map(|line| line.strip_prefix("cmdstat_")) {
+                let number = |name: &str| {
+                    let text = line.split(name).nth(1).and_then(|text| text.split(',').next());
+                    text.and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
+                };
+                if line.starts_with("fcall:") {
+                    all.scripts += number("calls=");
+                    all.script_us += number("usec=");
+                } else {
+                    all.commands += number("calls=");
+                }
+            }
+            all.files += field(&info, "aof_current_size:");
+            all.wire += field(&info, "total_net_input_bytes:") + field(&info, "total_net_output_bytes:");
         }
+        all
     }
 }
 

@@ -1,14 +1,19 @@
 //! A client of a few lines over keep-alive connections, so that what is measured is the service and not its client.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// Servers close connections that are idle for longer.
+const IDLE_MAX: Duration = Duration::from_mins(1);
+
 pub struct Client {
     address: String,
-    idle: RefCell<Vec<TcpStream>>,
+    /// Since when.
+    idle: RefCell<Vec<(TcpStream, Instant)>>,
 }
 
 impl Client {
@@ -30,10 +35,17 @@ impl Client {
 
     /// The body of a successful answer; anything else ends the benchmark.
     async fn call(&self, method: &str, path: &str, body: &str) -> Value {
+        let (status, answer) = self.exchange(method, path, body).await;
+        assert!((200..300).contains(&status), "{path}: {status} {answer}");
+        answer
+    }
+
+    /// Status and body of any answer.
+    pub async fn exchange(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let idle = self.idle.borrow_mut().pop();
         let mut connection = match idle {
-            Some(connection) => connection,
-            None => TcpStream::connect(&self.address).await.expect("the service listens"),
+            Some((connection, since)) if since.elapsed() < IDLE_MAX => connection,
+            _ => TcpStream::connect(&self.address).await.expect("the service listens"),
         };
         connection.set_nodelay(true).expect("a TCP connection");
         let length = body.len();
@@ -56,11 +68,12 @@ impl Client {
         while answer.len() < head + length {
             assert!(connection.read_buf(&mut answer).await.expect("the service answers") > 0, "{path}: half an answer");
         }
-        assert!(answer.starts_with(b"HTTP/1.1 2"), "{path}: {}", String::from_utf8_lossy(&answer));
-        self.idle.borrow_mut().push(connection);
+        let status = answer.get(9..12).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("{path}: {}", String::from_utf8_lossy(&answer)));
+        self.idle.borrow_mut().push((connection, Instant::now()));
         if length == 0 {
-            return Value::Null;
+            return (status, Value::Null);
         }
-        serde_json::from_slice(&answer[head..]).unwrap_or_else(|e| panic!("{path}: {e}"))
+        (status, serde_json::from_slice(&answer[head..]).unwrap_or_else(|e| panic!("{path}: {e}")))
     }
 }

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::http::Client;
+use crate::servers::{self, Redis};
 
 pub struct World {
-    pub redis_port: u16,
     pub client: Client,
     pub folder: tempfile::TempDir,
     pub worker: Child,
-    service: Child,
-    redis: Child,
+    pub service: Child,
+    /// One, or the primaries of a cluster.
+    pub redis: Vec<Redis>,
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
@@ -26,44 +27,37 @@ pub const STEPS: &str =
     "export default async function steps(input) { for (let i = 0; i < input.n; i++) await step(input.payload); return input.n; }";
 pub const SIGNALLED: &str =
     "import { signal } from \"everloop\"; export default async function signalled() { return await signal(\"go\"); }";
-pub const SLEEPER: &str = "import { sleep } from \"everloop\"; export default async function sleeper() { await sleep(\"1h\"); }";
+pub const SLEEPER: &str = "import { sleep } from \"everloop\"; export default async function sleeper() { await sleep(\"24h\"); }";
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// On one Redis, with more arguments for the service.
+    pub async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (redis_port, port) = (free_port(), free_port());
-        let redis = Command::new("redis-server")
-            .args([
-                "--port",
-                &redis_port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--appendonly",
-                "yes",
-                "--appendfsync",
-                "always",
-                "--save",
-                "",
-            ])
-            .arg("--dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server does not start: apt-get install redis-server");
+        let redis = Redis::start(folder.path(), &[]).await;
+        let store = format!("redis://127.0.0.1:{}/0", redis.port);
+        Self::on(folder, vec![redis], &[&["--store", &store, "--durability", "strict"], more].concat()).await
+    }
+
+    /// On a cluster of so many primaries with a partition each. All of them sync what they answer; the service promises nothing,
+    /// because a cluster without replicas is none that it would promise anything on.
+    pub async fn start_on_cluster(primaries: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let redis = servers::cluster(folder.path(), primaries).await;
+        let store = format!("redis+cluster://127.0.0.1:{}", redis[0].port);
+        let partitions = primaries.to_string();
+        Self::on(folder, redis, &["--store", &store, "--durability", "none", "--partitions", &partitions]).await
+    }
+
+    async fn on(folder: tempfile::TempDir, redis: Vec<Redis>, more: &[&str]) -> Self {
         let program = &std::env::var("EVERLOOP_BENCH_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_everloop").to_owned());
-        while std::net::TcpStream::connect(("127.0.0.1", redis_port)).is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let port = free_port();
         let service = Command::new(program)
-            .args([
-                "queue",
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--store",
-                &format!("redis://127.0.0.1:{redis_port}/0"),
-                "--durability",
-                "strict",
-            ])
+            .args(["queue", "--listen", &format!("127.0.0.1:{port}")])
+            .args(more)
             .stderr(Stdio::null())
             .spawn()
             .expect("the service");
@@ -80,7 +74,7 @@ impl World {
             .stderr(Stdio::null())
             .spawn()
             .expect("the worker");
-        let world = Self { redis_port, client, folder, worker, service, redis };
+        let world = Self { client, folder, worker, service, redis };
         let activities = json!({"step": {"script": "export default async (argument) => argument;"}});
         for (name, source) in [("one", ONE_STEP), ("steps", STEPS), ("signalled", SIGNALLED), ("sleeper", SLEEPER)] {
             let body = json!({"name": name, "pool": "default", "definition": {"source": source, "activities": activities}});
@@ -103,11 +97,6 @@ impl World {
         view["id"].as_str().unwrap_or_else(|| panic!("{view}")).to_owned()
     }
 
-    /// The service, Redis and the worker, by number.
-    pub fn processes(&self) -> [u32; 3] {
-        [self.service.id(), self.redis.id(), self.worker.id()]
-    }
-
     /// Resident memory of a process, in bytes.
     pub fn resident_bytes(pid: u32) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process of ours");
@@ -115,15 +104,15 @@ impl World {
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).expect("a number") * 1_024.0
     }
 
+    /// To the first Redis.
     pub async fn redis(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", self.redis_port)).expect("an address");
-        client.get_multiplexed_async_connection().await.expect("redis answers")
+        self.redis[0].connect().await
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        for child in [&mut self.worker, &mut self.service, &mut self.redis] {
+        for child in [&mut self.worker, &mut self.service] {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -64,7 +64,7 @@ impl System for BullMq {
         Vec::new()
     }
 
-    async fn cold_signal(&self, _: u32) -> Option<f64> {
+    async fn cold_signal(&self, _: u32) -> Option<(u32, f64)> {
         None
     }
 

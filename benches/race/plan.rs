@@ -8,11 +8,12 @@ pub const SCENARIOS: [&str; 10] = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8
 /// In the order in which they take turns.
 pub const SYSTEMS: [&str; 7] = ["everloop-redis", "everloop-embedded", "restate", "dbos", "temporal", "temporal-stock", "bullmq"];
 
-/// Each figure of the first five scenarios is measured so often; the systems take turns.
-pub const ROUNDS: usize = 3;
+/// What does not take minutes is measured so often; the systems take turns.
+const ROUNDS: usize = 3;
 
 pub struct Plan {
     pub quick: bool,
+    once: bool,
     scenarios: BTreeSet<&'static str>,
     systems: BTreeSet<&'static str>,
 }
@@ -20,17 +21,19 @@ pub struct Plan {
 impl Plan {
     /// From the words of the command line. Without a scenario all are meant, and likewise without a system.
     pub fn of(words: &[String]) -> Result<Self, String> {
-        let mut plan = Self { quick: false, scenarios: BTreeSet::new(), systems: BTreeSet::new() };
+        let mut plan = Self { quick: false, once: false, scenarios: BTreeSet::new(), systems: BTreeSet::new() };
         for word in words {
             if word == "quick" {
                 plan.quick = true;
+            } else if word == "once" {
+                plan.once = true;
             } else if let Some(scenario) = SCENARIOS.iter().find(|s| s.eq_ignore_ascii_case(word)) {
                 plan.scenarios.insert(scenario);
             } else if let Some(system) = SYSTEMS.iter().find(|s| *s == word) {
                 plan.systems.insert(system);
             } else {
                 return Err(format!(
-                    "`{word}` is no scenario ({}), no system ({}) and not `quick`",
+                    "`{word}` is no scenario ({}), no system ({}), and neither `quick` nor `once`",
                     SCENARIOS.join(" "),
                     SYSTEMS.join(" ")
                 ));
@@ -55,6 +58,10 @@ impl Plan {
 
     pub fn systems(&self) -> impl Iterator<Item = &'static str> {
         SYSTEMS.into_iter().filter(|system| self.systems.contains(system))
+    }
+
+    pub fn rounds(&self) -> usize {
+        if self.once { 1 } else { ROUNDS }
     }
 
     /// How long one measurement goes on with new runs.

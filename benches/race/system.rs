@@ -29,7 +29,7 @@ pub trait System {
 
     fn settings(&self) -> Settings;
 
-    /// Why it does not take part in a scenario, when it does not.
+    /// Why it does not take part in a scenario, or in a part of one, when it does not.
     fn declines(&self, scenario: &str) -> Option<&'static str>;
 
     /// Starts runs, and waits for their results.
@@ -38,8 +38,8 @@ pub trait System {
     /// From a signal to the result of the run that waited for it, its worker having it in memory; milliseconds each.
     async fn signals(&self, window: Duration) -> Vec<f64>;
 
-    /// The same after so many steps, the worker having nothing of it in memory. `None`: there is no such thing.
-    async fn cold_signal(&self, steps: u32) -> Option<f64>;
+    /// The same after `steps` steps, or the most it can, the worker having nothing of it in memory. `None`: there is no such thing.
+    async fn cold_signal(&self, steps: u32) -> Option<(u32, f64)>;
 
     /// When steps 10, 10 + n/10, n - n/10 and n of one run of n steps were performed, in milliseconds; n is `steps` or the most it can.
     async fn aged(&self, steps: u32) -> (u32, Vec<f64>);
@@ -49,6 +49,11 @@ pub trait System {
 
     /// Runs that wait for a signal, until they do; then the memory of the worker's process, in bytes.
     async fn parked(&self, runs: u32) -> f64;
+
+    /// What a run that waits takes of the worker's memory when it is no longer kept there, in bytes. `None`: it is not measured.
+    async fn evicted(&self) -> Option<f64> {
+        None
+    }
 
     /// A further worker.
     async fn start_second_worker(&self);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::plan::{Plan, ROUNDS};
+use crate::plan::Plan;
 use crate::report::{Report, percentile, sorted};
 use crate::system::Settings;
 
@@ -51,7 +51,9 @@ impl Table {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         table.common.insert("machine", format!("{cores} cores, everything on it"));
         let window = plan.window().as_secs_f64();
-        table.common.insert("rounds", format!("{ROUNDS} of {window} s a figure, the systems taking turns, one at a time; long ones once"));
+        table
+            .common
+            .insert("rounds", format!("{} of {window} s a figure, the systems taking turns, one at a time; long ones once", plan.rounds()));
         table.disk("disk fdatasync before");
         table
     }

@@ -11,7 +11,7 @@ pub struct Report {
 }
 
 struct Row {
-    scenario: &'static str,
+    scenario: String,
     metric: String,
     unit: &'static str,
     samples: Vec<f64>,
@@ -35,8 +35,8 @@ impl Report {
     }
 
     /// One figure, measured several times.
-    pub fn add(&mut self, scenario: &'static str, metric: impl Into<String>, unit: &'static str, samples: Vec<f64>) {
-        let metric = metric.into();
+    pub fn add(&mut self, scenario: impl Into<String>, metric: impl Into<String>, unit: &'static str, samples: Vec<f64>) {
+        let (scenario, metric) = (scenario.into(), metric.into());
         let samples = sorted(samples);
         eprintln!("{scenario}: {metric} {:.3} {unit}", percentile(&samples, 0.5));
         self.rows.push(Row { scenario, metric, unit, samples });
