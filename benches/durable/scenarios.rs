@@ -23,7 +23,7 @@ pub async fn measure(world: &World, report: &mut Report) {
     throughput(world, report, rounds, &payload).await;
     signals(world, report, rounds).await;
     growth(world, report).await;
-    sleepers(world, report).await;
+    memory(world, report).await;
     crate::cost::measure(world, report, &payload).await;
     operations(world, report, &payload).await;
 }
@@ -130,12 +130,27 @@ async fn used_memory(world: &World) -> f64 {
     info.lines().find_map(|l| l.strip_prefix("used_memory:")).and_then(|n| n.trim().parse().ok()).expect("used_memory")
 }
 
-async fn sleepers(world: &World, report: &mut Report) {
+/// What runs take that wait: after a thousand of their kind, so that what many runs leave behind is there before.
+pub async fn memory(world: &World, report: &mut Report) {
+    for (workflow, what) in [("sleeper", "a sleeping run"), ("signalled", "a run that waits for a signal")] {
+        wait(world, workflow, 1_000).await;
+        waiting(world, report, workflow, what).await;
+    }
+}
+
+async fn waiting(world: &World, report: &mut Report, workflow: &'static str, what: &'static str) {
     let n: u32 = if report.quick { 2_000 } else { 10_000 };
     let worker = world.worker.id();
     let (redis_before, worker_before) = (used_memory(world).await, World::resident_bytes(worker));
+    wait(world, workflow, n).await;
+    report.add(what, "in Redis", "bytes", vec![(used_memory(world).await - redis_before) / f64::from(n)]);
+    report.add(what, "in the worker, cached", "bytes", vec![(World::resident_bytes(worker) - worker_before) / f64::from(n)]);
+}
+
+/// So many runs that have taken their first turn, and wait.
+async fn wait(world: &World, workflow: &'static str, n: u32) {
     let ids = futures_util::stream::StreamExt::collect::<Vec<_>>(futures_util::stream::StreamExt::buffer_unordered(
-        futures_util::stream::iter((0..n).map(|_| world.start_run("sleeper", &Value::Null))),
+        futures_util::stream::iter((0..n).map(|_| world.start_run(workflow, &Value::Null))),
         64,
     ))
     .await;
@@ -145,8 +160,6 @@ async fn sleepers(world: &World, report: &mut Report) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    report.add("a sleeping run", "in Redis", "bytes", vec![(used_memory(world).await - redis_before) / f64::from(n)]);
-    report.add("a sleeping run", "in the worker, cached", "bytes", vec![(World::resident_bytes(worker) - worker_before) / f64::from(n)]);
 }
 
 /// Store operations of a one-step run and of a further step, counted by Redis itself.

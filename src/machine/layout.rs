@@ -1,7 +1,8 @@
 //! The bytes of a record. Little-endian, without padding, so that the `struct` library of Redis' scripts reads and writes them in
 //! one call: numbers of a fixed size first, then texts of a fixed length, then texts after their length.
 //!
-//! Format 2 has the origin behind the text of a block; a run without one is written in format 1.
+//! Format 1 has no origin. Format 2 has it behind the text of a block. Format 3 is as 2 in fewer bytes: uid, version and the input's hash
+//! are bytes instead of hexadecimal digits, and numbers that stay small take less than they would in memory.
 //!
 //! `RUN_LAYOUT` and `ATTEMPT_LAYOUT` of `store/redis/lua/parts/record.lua` say the same. The first byte is the format; a change
 //! of the layout is a new one, and a reader keeps the old ones.
@@ -9,17 +10,29 @@
 use super::activity::AttemptPhase;
 use super::record::{AttemptRecord, RECORD_FORMAT, RecordError, RunRecord};
 use super::run::Phase;
+use super::shorthand::raw;
 use crate::api::TimeMs;
+use crate::api::ids::hex;
 
 /// The first format that has an origin.
 const ORIGIN_SINCE: u8 = 2;
+/// The first format with bytes instead of digits, and with small numbers.
+const SMALL_SINCE: u8 = 3;
 /// Texts whose length is fixed: a head, a uid, a version.
 const HEAD_BYTES: usize = 16;
 const UID_BYTES: usize = 36;
 const VERSION_BYTES: usize = 64;
 
-/// Where the end of a run stands in a record.
-const CLOSED_AT: usize = 5 + 4 + 5 * 8;
+/// Bytes of numbers that stay small: epoch and bytes of the journal, the times of run and turn, timers and attempts beside the record.
+fn widths(format: u8) -> (usize, usize, usize) {
+    if format >= SMALL_SINCE { (4, 6, 3) } else { (8, 8, 4) }
+}
+
+/// Where the end of a run stands in a record of this format.
+fn closed_at(format: u8) -> usize {
+    let (small, time, _) = widths(format);
+    5 + 4 + small + 8 + small + 2 * time
+}
 /// Where the two times of an attempt stand in its bytes.
 const ATTEMPT_TIMES: usize = 1 + 4 * 4 + 8;
 
@@ -37,7 +50,7 @@ impl Times {
     #[must_use]
     pub fn around<'a>(self, record: &'a RunRecord, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         let (at, length) = match self {
-            Self::OfEnd => (CLOSED_AT, 8),
+            Self::OfEnd => (closed_at(record.format), 8),
             Self::OfLastAttempt => (bytes.len() - record.attempts.last().map_or(0, AttemptRecord::bytes) + ATTEMPT_TIMES, 16),
         };
         (&bytes[..at], &bytes[at + length..])
@@ -59,10 +72,24 @@ impl Writer {
         self.0.extend_from_slice(&n.to_le_bytes());
     }
 
+    /// A number in so many bytes; the largest of them when it is larger.
+    fn number(&mut self, n: u64, bytes: usize) {
+        let n = n.min(u64::MAX >> (64 - 8 * bytes));
+        self.0.extend_from_slice(&n.to_le_bytes()[..bytes]);
+    }
+
     fn fixed(&mut self, text: &str, bytes: usize) {
         debug_assert_eq!(text.len(), bytes, "{text}");
         self.0.extend_from_slice(text.as_bytes());
         self.0.resize(self.0.len() + bytes.saturating_sub(text.len()), b' ');
+    }
+
+    /// Hexadecimal digits as the bytes that they stand for; dashes are left out.
+    fn digits(&mut self, digits: &str, bytes: usize) {
+        let end = self.0.len() + bytes;
+        self.0.extend(raw(digits));
+        debug_assert_eq!(self.0.len(), end, "{digits}");
+        self.0.resize(end, 0);
     }
 
     /// A text after its length in one byte.
@@ -94,12 +121,32 @@ impl<'a> Reader<'a> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
+    fn number(&mut self, bytes: usize) -> Option<u64> {
+        let mut n = [0; 8];
+        n[..bytes].copy_from_slice(self.take(bytes)?);
+        Some(u64::from_le_bytes(n))
+    }
+
     fn time(&mut self) -> Option<TimeMs> {
         self.long().map(TimeMs)
     }
 
     fn fixed(&mut self, bytes: usize) -> Option<String> {
         String::from_utf8(self.take(bytes)?.to_vec()).ok()
+    }
+
+    fn uid(&mut self) -> Option<String> {
+        uuid::Uuid::from_slice(self.take(UID_BYTES / 2 - 2)?).ok().map(|uid| uid.to_string())
+    }
+
+    /// Bytes after their number, as hexadecimal digits.
+    fn digits(&mut self) -> Option<String> {
+        let length = self.byte()?;
+        self.take(length.into()).map(hex)
+    }
+
+    fn version(&mut self) -> Option<String> {
+        self.take(VERSION_BYTES / 2).map(hex)
     }
 
     fn text(&mut self) -> Option<String> {
@@ -122,23 +169,36 @@ impl RunRecord {
         out.byte(self.deaths);
         out.byte(self.closed.into());
         out.short(u32::try_from(self.attempts.len()).unwrap_or(u32::MAX));
-        out.long(self.epoch);
+        let (small, time, count) = widths(self.format);
+        out.number(self.epoch, small);
         out.long(self.seq);
-        out.long(self.journal_bytes);
-        out.long(self.at.0);
-        out.long(self.started_at.0);
+        out.number(self.journal_bytes, small);
+        out.number(self.at.0, time);
+        out.number(self.started_at.0, time);
         out.long(self.closed_at.0);
         out.long(self.retention_ms);
         out.short(self.turns);
         out.short(self.mail);
         out.short(self.next_command);
-        out.short(self.timers);
-        out.short(self.attempts_beside);
+        out.number(self.timers.into(), count);
+        out.number(self.attempts_beside.into(), count);
         out.fixed(&self.head, HEAD_BYTES);
-        out.fixed(&self.uid, UID_BYTES);
-        out.fixed(&self.version, VERSION_BYTES);
-        for text in [&self.session, &self.holder, &self.workflow, &self.pool, &self.input_hash] {
+        if self.format >= SMALL_SINCE {
+            out.digits(&self.uid, UID_BYTES / 2 - 2);
+            out.digits(&self.version, VERSION_BYTES / 2);
+        } else {
+            out.fixed(&self.uid, UID_BYTES);
+            out.fixed(&self.version, VERSION_BYTES);
+        }
+        for text in [&self.session, &self.holder, &self.workflow, &self.pool] {
             out.text(text);
+        }
+        if self.format >= SMALL_SINCE {
+            let bytes = self.input_hash.len() / 2;
+            out.byte(u32::try_from(bytes).unwrap_or(u32::MAX));
+            out.digits(&self.input_hash, bytes);
+        } else {
+            out.text(&self.input_hash);
         }
         out.short(u32::try_from(self.blocked.len()).unwrap_or(u32::MAX));
         out.0.extend_from_slice(self.blocked.as_bytes());
@@ -166,13 +226,19 @@ impl RunRecord {
         let format = from.byte()?;
         let phase = Phase::ALL.get(usize::from(from.byte()?)).copied()?;
         let (mail_cancel, deaths, closed, inline) = (from.byte()?, from.byte()?.into(), from.byte()?, from.short()?);
-        let (epoch, seq, journal_bytes) = (from.long()?, from.long()?, from.long()?);
-        let (at, started_at, closed_at, retention_ms) = (from.time()?, from.time()?, from.time()?, from.long()?);
+        let (small, time, count) = widths(format);
+        let (epoch, seq, journal_bytes) = (from.number(small)?, from.long()?, from.number(small)?);
+        let (at, started_at) = (TimeMs(from.number(time)?), TimeMs(from.number(time)?));
+        let (closed_at, retention_ms) = (from.time()?, from.long()?);
         let (turns, mail, next_command) = (from.short()?, from.short()?, from.short()?);
-        let (timers, attempts_beside) = (from.short()?, from.short()?);
-        let (head, uid, version) = (from.fixed(HEAD_BYTES)?, from.fixed(UID_BYTES)?, from.fixed(VERSION_BYTES)?);
+        let (timers, attempts_beside) = (from.number(count)?, from.number(count)?);
+        let (timers, attempts_beside) = (u32::try_from(timers).ok()?, u32::try_from(attempts_beside).ok()?);
+        let head = from.fixed(HEAD_BYTES)?;
+        let (uid, version) =
+            if format >= SMALL_SINCE { (from.uid()?, from.version()?) } else { (from.fixed(UID_BYTES)?, from.fixed(VERSION_BYTES)?) };
         let (session, holder, workflow) = (from.text()?, from.text()?, from.text()?);
-        let (pool, input_hash) = (from.text()?, from.text()?);
+        let pool = from.text()?;
+        let input_hash = if format >= SMALL_SINCE { from.digits()? } else { from.text()? };
         let length = usize::try_from(from.short()?).ok()?;
         let blocked = from.fixed(length)?;
         let origin = if format >= ORIGIN_SINCE { from.text()? } else { String::new() };
@@ -278,10 +344,13 @@ mod tests {
 
     #[test]
     fn times_can_be_put_into_the_bytes_afterwards() {
-        let record = RunRecord { attempts: vec![attempt(3), attempt(4)], closed_at: TimeMs(77), ..run() };
-        let bytes = record.encode();
-        let (until, from) = Times::OfEnd.around(&record, &bytes);
-        assert_eq!([until, &77_u64.to_le_bytes(), from].concat(), bytes);
+        let of_format = |format| RunRecord { format, attempts: vec![attempt(3), attempt(4)], closed_at: TimeMs(77), ..run() };
+        for record in [1, 2, 3].map(of_format) {
+            let bytes = record.encode();
+            let (until, from) = Times::OfEnd.around(&record, &bytes);
+            assert_eq!([until, &77_u64.to_le_bytes(), from].concat(), bytes);
+        }
+        let (record, bytes) = (of_format(3), of_format(3).encode());
         let (until, from) = Times::OfLastAttempt.around(&record, &bytes);
         let last = attempt(4);
         assert_eq!([until, &last.scheduled_at.0.to_le_bytes(), &last.started_at.0.to_le_bytes(), from].concat(), bytes);
@@ -313,11 +382,14 @@ mod tests {
     /// The first record of each format that was ever written: it must be read for ever.
     #[test]
     fn a_record_of_each_format_is_read() {
-        let plain = RunRecord { attempts: vec![attempt(3)], ..run() };
+        let plain = RunRecord { format: 1, attempts: vec![attempt(3)], ..run() };
         let followed = RunRecord { format: 2, origin: "kubernetes/01234567".into(), ..plain.clone() };
-        for (golden, record) in [(include_str!("record.v1.hex"), plain), (include_str!("record.v2.hex"), followed)] {
+        let version = "1bcf6442a648bc2b3c9da4c99e40c44a6738c52b0287f23f120651cf26972cb4".into();
+        let in_bytes = RunRecord { format: 3, version, ..followed.clone() };
+        let golden = [include_str!("record.v1.hex"), include_str!("record.v2.hex"), include_str!("record.v3.hex")];
+        for (golden, record) in golden.into_iter().zip([plain, followed, in_bytes]) {
             assert_eq!(RunRecord::decode(&bytes(golden)), Ok(record.clone()));
-            assert_eq!(record.encode(), bytes(golden), "a run without an origin is written as ever");
+            assert_eq!(record.encode(), bytes(golden), "a run keeps the format that it began with");
         }
     }
 }

@@ -11,4 +11,5 @@ pub mod record;
 pub mod retry;
 pub mod run;
 pub mod scaling;
+pub mod shorthand;
 pub mod turn;

@@ -9,20 +9,14 @@ use crate::api::ids::{Attempt, CommandNo, Seq};
 use crate::api::{RunStatus, TimeMs};
 
 /// The newest version of the record. A record of a higher one is refused.
-pub const RECORD_FORMAT: u8 = 2;
-/// The version of a record without an origin, which programs that know no origin read too.
-const RECORD_FORMAT_PLAIN: u8 = 1;
-
-/// The version of a record with this origin.
-#[must_use]
-pub fn record_format(origin: &str) -> u8 {
-    if origin.is_empty() { RECORD_FORMAT_PLAIN } else { RECORD_FORMAT }
-}
+pub const RECORD_FORMAT: u8 = 3;
+/// The first version that has an origin.
+const ORIGIN_SINCE: u8 = 2;
 
 /// A run. Texts are ids that were checked where they entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRecord {
-    /// See [`record_format`].
+    /// The version of its layout: a run keeps the one that it began with, but for an origin that it gets later.
     pub format: u8,
     /// Its unique id, a UUIDv7.
     pub uid: String,
@@ -146,6 +140,12 @@ impl RunRecord {
         }
     }
 
+    /// Somebody follows it from now on.
+    pub fn follow(&mut self, origin: &str) {
+        self.format = self.format.max(ORIGIN_SINCE);
+        origin.clone_into(&mut self.origin);
+    }
+
     /// The number of a status in [`RunRecord::closed`].
     #[must_use]
     pub fn closed_number(status: RunStatus) -> u8 {
@@ -169,7 +169,7 @@ pub(crate) mod samples {
     /// A run that waits.
     pub(crate) fn run() -> RunRecord {
         RunRecord {
-            format: RECORD_FORMAT_PLAIN,
+            format: RECORD_FORMAT,
             uid: "0190f3a0-0000-7000-8000-000000000000".into(),
             workflow: "order-status".into(),
             version: "0".repeat(64),

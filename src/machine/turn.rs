@@ -1,5 +1,6 @@
 //! What a turn does to the store: from its commands to attempts, timers and the end of the run.
 
+use super::shorthand::shortened;
 use crate::api::definition::Kind;
 use crate::api::journal::{Birth, Command, Entry, Event, Log};
 use crate::api::{CommandNo, Definition, DurationMs, Head, Json, Name, RunKey, RunStatus, TimeMs};
@@ -141,9 +142,10 @@ pub struct EntryHead<'a> {
     pub continued: bool,
 }
 
-/// Composes the text of an entry.
+/// Composes the text of an entry. The first one of a run is in shorthand.
 #[must_use]
 pub fn entry_text(head: EntryHead<'_>, commands: &[Command], logs: &[Log]) -> EntryText {
+    let is_first = head.birth.is_some();
     let entry = Entry {
         v: crate::api::journal::FORMAT,
         turn: head.turn,
@@ -160,6 +162,9 @@ pub fn entry_text(head: EntryHead<'_>, commands: &[Command], logs: &[Log]) -> En
     // Before the events stand only numbers, ids and the worker's name, whose quotes JSON escapes.
     let split = text.find(EVENTS).map_or(text.len(), |at| at + EVENTS.len());
     let (before, after) = text.split_at(split);
+    if is_first && let Some((before, after)) = shortened(before, after) {
+        return EntryText { before, after };
+    }
     EntryText { before: before.to_owned(), after: after.to_owned() }
 }
 
@@ -187,6 +192,7 @@ impl EntryText {
 mod tests {
     use super::*;
     use crate::api::definition::Activity;
+    use crate::machine::shorthand::written_out;
 
     #[test]
     fn a_timer_set_and_forgotten_in_one_turn_never_reaches_the_store() {
@@ -214,6 +220,23 @@ mod tests {
         assert_eq!(both.schedule.iter().map(|s| s.queue.as_str()).collect::<Vec<_>>(), ["", "shop/drivers"]);
         assert_eq!(both.schedule[0].timeout_ms, 60_000);
         assert_eq!(effects(&[ask(0, "c")], &definition, &shop, TimeMs(0)).unwrap_err().name, "c");
+    }
+
+    #[test]
+    fn a_first_entry_is_in_shorthand_and_reads_as_it_was_meant() {
+        let birth = Birth {
+            uid: "01a22e8b-d60c-7769-a10c-303393d0e5d7".parse().unwrap(),
+            workflow: "order".into(),
+            version: "ab".repeat(32).parse().unwrap(),
+            engine: "quickjs-ng 0.16.2".into(),
+            flags: vec![],
+        };
+        let head = EntryHead { turn: 0, id: Head(7), at: TimeMs(9), worker: "w", birth: Some(birth.clone()), continued: false };
+        let commands = [Command::ScheduleActivity { n: 0, name: "pay".into(), argument: Json::of(&"x\u{1}"), at: "3:9".into() }];
+        let text = entry_text(head, &commands, &[]).with_events(&[r#"{"Started":{"input":"\u0001"}}"#]);
+        assert!(text.len() < 180, "{text:?}");
+        let entry: Entry = serde_json::from_str(&written_out(text.into())).unwrap();
+        assert_eq!((entry.birth, entry.commands.as_slice(), entry.id), (Some(birth), &commands[..], Head(7)));
     }
 
     #[test]

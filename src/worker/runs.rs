@@ -1,6 +1,7 @@
 //! What this worker knows of runs: who stands where in memory, which turns are on their way, and which outcomes wait for one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::turn::{Ended, Source, TurnJob, completed_event, new_head};
 use crate::api::worker::TurnWork;
@@ -9,12 +10,22 @@ use crate::api::{CommandNo, Head, Name, RunKey, Seq, TimeMs, Uid, Version};
 /// Runs that are known and do nothing here. Beyond it they are forgotten, which costs each of them one optimistic turn.
 const IDLE_MAX: usize = 65_536;
 
+/// Kinds of runs that are remembered, at least; beyond it those that no run has are forgotten.
+const KINDS_MAX: usize = 64;
+
+/// What many runs have in common. Each of them refers to it, because its texts take more than all the rest.
+#[derive(Debug, PartialEq, Eq)]
+struct Kind {
+    namespace: Name,
+    workflow: Name,
+    version: Version,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) uid: Uid,
-    workflow: Name,
-    version: Version,
+    kind: Arc<Kind>,
     head: Head,
     number: u32,
     next_command: CommandNo,
@@ -43,8 +54,8 @@ impl Run {
             generation,
             run: ended.work.run.clone(),
             uid: self.uid.clone(),
-            workflow: self.workflow.clone(),
-            version: self.version.clone(),
+            workflow: self.kind.workflow.clone(),
+            version: self.kind.version.clone(),
             base: self.head,
             id: new_head(),
             number: self.number,
@@ -69,13 +80,15 @@ impl Run {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    by_key: HashMap<RunKey, Run>,
+    // Boxed, because a table has room for twice as many.
+    by_key: HashMap<RunKey, Box<Run>>,
+    kinds: HashMap<Version, Vec<Arc<Kind>>>,
 }
 
 impl Runs {
     /// A run of this uid.
     pub(super) fn get(&mut self, run: &RunKey, uid: &Uid) -> Option<&mut Run> {
-        self.by_key.get_mut(run).filter(|known| known.uid == *uid)
+        self.by_key.get_mut(run).map(Box::as_mut).filter(|known| known.uid == *uid)
     }
 
     /// A turn lease has come: what it says of the run counts. `false`: it had come before.
@@ -85,10 +98,11 @@ impl Runs {
         }
         let before = self.by_key.remove(&work.run).filter(|run| run.uid == work.uid);
         let (busy, held, parked) = before.map_or_else(Default::default, |run| (run.busy, run.held, run.parked));
+        let kind = self.kind(work);
+        let key = RunKey { namespace: kind.namespace.clone(), id: work.run.id.clone() };
         let run = Run {
             uid: work.uid.clone(),
-            workflow: work.workflow.clone(),
-            version: work.version.clone(),
+            kind,
             head: work.head,
             number: work.number,
             next_command: work.next_command,
@@ -99,8 +113,24 @@ impl Runs {
             held,
             parked,
         };
-        self.by_key.insert(work.run.clone(), run);
+        self.by_key.insert(key, Box::new(run));
         true
+    }
+
+    /// What the run has in common with others, which then have it once.
+    fn kind(&mut self, work: &TurnWork) -> Arc<Kind> {
+        let kind = Kind { namespace: work.run.namespace.clone(), workflow: work.workflow.clone(), version: work.version.clone() };
+        if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind.version) {
+            self.kinds.retain(|_, kinds| kinds.iter().any(|kind| Arc::strong_count(kind) > 1));
+        }
+        let kinds = self.kinds.entry(kind.version.clone()).or_default();
+        if let Some(known) = kinds.iter().find(|known| ***known == kind) {
+            return known.clone();
+        }
+        kinds.retain(|known| Arc::strong_count(known) > 1);
+        let kind = Arc::new(kind);
+        kinds.push(kind.clone());
+        kind
     }
 
     /// A turn was accepted, to its end: the context stands there.
@@ -181,6 +211,6 @@ impl Runs {
 
     /// Nothing is on its way.
     pub(super) fn are_idle(&self) -> bool {
-        self.by_key.values().all(Run::is_idle)
+        self.by_key.values().all(|run| run.is_idle())
     }
 }

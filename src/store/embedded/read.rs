@@ -10,6 +10,7 @@ use super::mailbox;
 use super::rows::Rows;
 use super::tables::{Key, T};
 use crate::api::{Partition, RunKey};
+use crate::machine::shorthand::written_out;
 use crate::store::op::{JournalPage, RunState};
 
 /// See the port.
@@ -64,7 +65,7 @@ pub(super) fn journal(rows: &mut impl Rows, partitions: u16, run: &RunKey, from:
             return ControlFlow::Break(());
         }
         match std::str::from_utf8(text) {
-            Ok(text) => entries.push(text.to_owned()),
+            Ok(text) => entries.push(written_out(text.into()).into_owned()),
             Err(_) => damaged = true,
         }
         if damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

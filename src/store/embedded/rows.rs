@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::tables::{Bytes, Key, Parts, T};
 use crate::api::{Partition, RunKey, TimeMs};
 use crate::machine::record::RunRecord;
+use crate::machine::shorthand::written_out;
 use crate::store::op::Wake;
 
 /// What both kinds of transaction can do.
@@ -59,7 +60,8 @@ pub(super) trait Rows {
     /// The text of a journal entry.
     fn entry(&mut self, partition: Partition, run: &str, turn: u32) -> Result<Option<String>, Fault> {
         let row = self.get(T::Journal, Key::of(partition).text(run).short(turn).bytes())?;
-        row.map(|bytes| String::from_utf8(bytes).map_err(|_| Fault::damaged(T::Journal, "text"))).transpose()
+        let text = row.map(|bytes| String::from_utf8(bytes).map_err(|_| Fault::damaged(T::Journal, "text"))).transpose()?;
+        Ok(text.map(|text| written_out(text.into()).into_owned()))
     }
 }
 

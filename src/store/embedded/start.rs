@@ -8,7 +8,7 @@ use super::open;
 use super::rows::{RunRow, Tx};
 use super::tables::{Key, T};
 use crate::api::TimeMs;
-use crate::machine::record::{RunRecord, record_format};
+use crate::machine::record::{RECORD_FORMAT, RunRecord};
 use crate::machine::run::Phase;
 use crate::store::op::{Start, Started, WorkflowRecord};
 
@@ -21,8 +21,7 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
             return Ok(Started::Taken(row.record));
         }
         if !origin.is_empty() && row.record.origin.is_empty() && row.record.phase != Phase::Closed {
-            row.record.format = record_format(origin);
-            origin.clone_into(&mut row.record.origin);
+            row.record.follow(origin);
             open::follow(tx, &row)?;
             tx.save(&row)?;
         }
@@ -51,7 +50,7 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
 
 fn born(start: &Start, origin: &str, current: &WorkflowRecord, now: TimeMs) -> RunRecord {
     RunRecord {
-        format: record_format(origin),
+        format: RECORD_FORMAT,
         uid: start.uid.to_string(),
         workflow: start.workflow.to_string(),
         version: start.version.to_string(),

@@ -5,12 +5,18 @@ use std::sync::Arc;
 use redis::Value;
 
 use super::encode;
+use crate::api::ids::hex;
 use crate::api::{CommandNo, Name, RunKey, TimeMs, Uid, Version};
 use crate::machine::activity::AttemptPhase;
 use crate::machine::record::{AttemptRecord, RunRecord};
+use crate::machine::shorthand::written_out;
 use crate::machine::turn::NewAttempt;
 use crate::store::op::{AttemptGrant, Grants, Offer, TurnGrant};
 use crate::store::port::StoreError;
+
+/// A uid and a version, as bytes.
+const UID_BYTES: usize = 16;
+const VERSION_BYTES: usize = 32;
 
 /// The fields of an array, read in their order.
 pub(super) struct Fields {
@@ -96,6 +102,31 @@ impl Fields {
         self.list()?.all(Self::text)
     }
 
+    /// A journal entry.
+    pub fn entry(&mut self) -> Result<String, StoreError> {
+        self.text().map(|text| written_out(text.into()).into_owned())
+    }
+
+    /// A uid: as it stands in the run's record, bytes or digits.
+    pub fn uid<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self) -> Result<T, StoreError> {
+        let uid = self.bytes()?;
+        let digits =
+            if uid.len() == UID_BYTES { uuid::Uuid::from_slice(&uid).ok().map(|uid| uid.to_string()) } else { String::from_utf8(uid).ok() };
+        self.digits(digits)
+    }
+
+    /// A version: likewise.
+    pub fn version<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self) -> Result<T, StoreError> {
+        let version = self.bytes()?;
+        let digits = if version.len() == VERSION_BYTES { Some(hex(&version)) } else { String::from_utf8(version).ok() };
+        self.digits(digits)
+    }
+
+    fn digits<T: std::str::FromStr<Err: std::fmt::Display>>(&self, digits: Option<String>) -> Result<T, StoreError> {
+        let digits = digits.ok_or_else(|| self.damaged("a uid or a version was expected"))?;
+        digits.parse().map_err(|e: T::Err| self.damaged(e))
+    }
+
     pub fn record(&mut self) -> Result<RunRecord, StoreError> {
         let bytes = self.bytes()?;
         RunRecord::decode(&bytes).map_err(|e| self.damaged(e))
@@ -122,10 +153,10 @@ impl Fields {
             Ok(TurnGrant { run: grant.parsed::<RunKey>()?, record: grant.record()?, events: grant.texts()?, now: grant.time()? })
         })?;
         let granted = fields.list()?;
-        let entries: Vec<Arc<str>> = fields.list()?.all(|entry| entry.text().map(Arc::from))?;
+        let entries: Vec<Arc<str>> = fields.list()?.all(|entry| entry.entry().map(Arc::from))?;
         let mut attempts = granted.all(|list| {
             let mut grant = list.list()?;
-            let (run, uid, workflow, version) = (grant.parsed()?, grant.parsed()?, grant.parsed()?, grant.parsed()?);
+            let (run, uid, workflow, version) = (grant.parsed()?, grant.uid()?, grant.parsed()?, grant.version()?);
             let (attempt, place) = (grant.attempt()?, grant.small()?);
             let entry = match place.checked_sub(1) {
                 None => Arc::from(""),
@@ -135,8 +166,8 @@ impl Fields {
         })?;
         let (mut fresh, now) = (fields.list()?, fields.time()?);
         if !fresh.is_empty() {
-            let (run, uid, workflow): (RunKey, Uid, Name) = (fresh.parsed()?, fresh.parsed()?, fresh.parsed()?);
-            let (version, turn): (Version, u32) = (fresh.parsed()?, fresh.small()?);
+            let (run, uid, workflow): (RunKey, Uid, Name) = (fresh.parsed()?, fresh.uid()?, fresh.parsed()?);
+            let (version, turn): (Version, u32) = (fresh.version()?, fresh.small()?);
             while !fresh.is_empty() {
                 let command = fresh.small()?;
                 let attempt =

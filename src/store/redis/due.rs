@@ -16,7 +16,7 @@ pub(super) async fn fire(store: &RedisStore, fire: Fire) -> Result<Fired, StoreE
         retries: answer.small()?,
         timed_out: answer.list()?.all(|list| {
             let mut late = list.list()?;
-            Ok(TimedOut { run: late.parsed()?, version: late.parsed()?, attempt: late.attempt()? })
+            Ok(TimedOut { run: late.parsed()?, version: late.version()?, attempt: late.attempt()? })
         })?,
         grants: answer.grants()?,
         more: answer.flag()?,

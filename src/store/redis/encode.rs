@@ -2,6 +2,7 @@
 
 use crate::api::TimeMs;
 use crate::machine::record::RunRecord;
+use crate::machine::shorthand::raw;
 use crate::store::op::{Offer, Turn};
 
 /// The largest whole number that a double holds exactly.
@@ -68,6 +69,11 @@ pub(super) fn turn(turn: &Turn, partitions: u16) -> Vec<u8> {
         out.extend_from_slice(signal.event.as_bytes());
     }
     out
+}
+
+/// The digits of a uid or a version as the bytes that they stand for.
+pub(super) fn digits(digits: &str) -> Vec<u8> {
+    raw(digits).collect()
 }
 
 /// A text after its length in one byte: ids and names are shorter than 256.

@@ -31,7 +31,7 @@ pub(super) async fn run(store: &RedisStore, run: &RunKey) -> Result<Option<RunSt
     record.attempts.extend(answer.list()?.all(Fields::attempt)?);
     record.attempts.sort_by_key(|attempt| attempt.command);
     record.attempts_beside = 0;
-    let (entry, last, mail) = (answer.text()?, answer.text()?, answer.text()?);
+    let (entry, last, mail) = (answer.entry()?, answer.entry()?, answer.text()?);
     let mut first = if entry.is_empty() { String::new() } else { first_event(&entry).map_err(|e| answer.damaged(e))? };
     if first.is_empty() {
         // Before its first turn, or terminated before it.
@@ -59,7 +59,7 @@ pub(super) async fn journal(store: &RedisStore, run: &RunKey, from: u32, bytes: 
     if answer.is_empty() {
         return Ok(None);
     }
-    Ok(Some(JournalPage { uid: answer.text()?, head: answer.text()?, turns: answer.small()?, entries: answer.texts()? }))
+    Ok(Some(JournalPage { uid: answer.uid()?, head: answer.text()?, turns: answer.small()?, entries: answer.list()?.all(Fields::entry)? }))
 }
 
 pub(super) async fn changes(store: &RedisStore, partition: Partition, after: Option<u64>) -> Result<Changes, StoreError> {
@@ -76,7 +76,7 @@ pub(super) async fn changes(store: &RedisStore, partition: Partition, after: Opt
                 if change.is_empty() {
                     return Ok(Change { run, record: None, last: String::new() });
                 }
-                Ok(Change { run, record: Some(change.record()?), last: change.text()? })
+                Ok(Change { run, record: Some(change.record()?), last: change.entry()? })
             })?;
             Ok(Changes::Told { place, runs, more: answer.flag()? })
         }

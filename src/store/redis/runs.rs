@@ -46,14 +46,16 @@ pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, S
     let call = store
         .call(script, partition, start.now)
         .arg(start.run.to_string())
-        .arg(start.uid.as_str())
+        .arg(encode::digits(start.uid.as_str()))
         .arg(start.head.to_string())
         .arg(format!("{}/{}", start.run.namespace, start.workflow))
         .arg(start.version.as_str())
         .arg(start.event)
-        .arg(start.input_hash)
+        .arg(&start.input_hash)
         .arg(encode::offer(start.offer.as_ref()))
-        .arg(start.origin.as_ref().map_or("", |origin| origin.as_str()));
+        .arg(start.origin.as_ref().map_or("", |origin| origin.as_str()))
+        .arg(encode::digits(start.version.as_str()))
+        .arg(encode::digits(&start.input_hash));
     let mut answer = store.fields(script, partition, call).await?;
     match answer.text()?.as_str() {
         "new" => {

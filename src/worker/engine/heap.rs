@@ -5,7 +5,8 @@
 //! check. Large requests, which come from data and not from the interpreter, are refused at once.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ptr::{self, null_mut};
 use std::rc::Rc;
 
@@ -15,9 +16,17 @@ use rquickjs::allocator::Allocator;
 const RESERVE_BYTES: usize = 32 << 20;
 /// Above this a request is data.
 const SMALL_BYTES: usize = 64 << 10;
-const ALIGN: usize = 16;
+/// QuickJS cuts small blocks out of pages of nearly this size, so nearly all of its memory is in them. A page has no header: with one it
+/// would not fit into 4 KiB, and allocators give 5 KiB then. It is known by its address, and listed aside.
+const PAGE_BYTES: usize = 4096;
+/// What is smaller is no such page.
+const PAGE_BYTES_MIN: usize = 3584;
+/// Pages that are kept for the next turn: a runtime of few runs empties some at the end of each, and fills them again in the next.
+const SPARE_PAGES_MAX: usize = 16;
+/// Of all other blocks, so that what follows the header is never at the address of a page.
+const ALIGN: usize = 64;
 
-/// Before each block: its size, and its neighbours in the list of all blocks.
+/// Before each block but the pages: its size, and its neighbours in the list of all of them.
 #[repr(C, align(16))]
 struct Header {
     bytes: usize,
@@ -26,6 +35,20 @@ struct Header {
 }
 
 const HEADER_BYTES: usize = size_of::<Header>();
+const _: () = assert!(HEADER_BYTES < ALIGN && PAGE_BYTES.is_multiple_of(ALIGN));
+
+fn is_page_size(bytes: usize) -> bool {
+    (PAGE_BYTES_MIN + 1..=PAGE_BYTES).contains(&bytes)
+}
+
+fn is_page(pointer: *mut u8) -> bool {
+    pointer.addr().is_multiple_of(PAGE_BYTES)
+}
+
+const PAGE: Layout = match Layout::from_size_align(PAGE_BYTES, PAGE_BYTES) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a page is a power of two"),
+};
 
 /// What the allocator and its owner share.
 #[derive(Debug)]
@@ -34,6 +57,8 @@ pub struct Heap {
     limit_bytes: Cell<usize>,
     exceeded: Cell<bool>,
     first: Cell<*mut Header>,
+    pages: RefCell<HashSet<*mut u8>>,
+    spare: RefCell<Vec<*mut u8>>,
 }
 
 impl Heap {
@@ -43,10 +68,12 @@ impl Heap {
             limit_bytes: Cell::new(usize::MAX - RESERVE_BYTES),
             exceeded: Cell::new(false),
             first: Cell::new(null_mut()),
+            pages: RefCell::default(),
+            spare: RefCell::default(),
         })
     }
 
-    /// Bytes in use, headers excluded.
+    /// Bytes in use, headers excluded, pages whole.
     pub fn live_bytes(&self) -> usize {
         self.live_bytes.get()
     }
@@ -86,7 +113,39 @@ impl Heap {
                 block = next;
             }
         }
+        for page in self.pages.take().into_iter().chain(self.spare.take()) {
+            // SAFETY: pages that were allocated and not yet given back.
+            unsafe { dealloc(page, PAGE) };
+        }
         self.live_bytes.set(0);
+    }
+
+    /// A page, when one more is admitted.
+    fn page(&self) -> *mut u8 {
+        if !self.admits(PAGE_BYTES) {
+            return null_mut();
+        }
+        // SAFETY: the layout is not empty.
+        let page = self.spare.borrow_mut().pop().unwrap_or_else(|| unsafe { alloc(PAGE) });
+        if !page.is_null() {
+            self.pages.borrow_mut().insert(page);
+            self.live_bytes.set(self.live_bytes.get() + PAGE_BYTES);
+        }
+        page
+    }
+
+    /// # Safety
+    /// A page of this heap, which nobody uses any more.
+    unsafe fn free_page(&self, page: *mut u8) {
+        self.pages.borrow_mut().remove(&page);
+        self.live_bytes.set(self.live_bytes.get() - PAGE_BYTES);
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_PAGES_MAX {
+            spare.push(page);
+        } else {
+            // SAFETY: it was allocated with this layout.
+            unsafe { dealloc(page, PAGE) };
+        }
     }
 
     fn link(&self, block: *mut Header, bytes: usize) -> *mut u8 {
@@ -122,6 +181,15 @@ impl Heap {
     }
 }
 
+impl Drop for Heap {
+    fn drop(&mut self) {
+        for page in self.spare.take() {
+            // SAFETY: nobody uses it, and it was allocated with this layout.
+            unsafe { dealloc(page, PAGE) };
+        }
+    }
+}
+
 /// The allocator that QuickJS is given.
 pub struct CountingAllocator(pub Rc<Heap>);
 
@@ -138,9 +206,12 @@ unsafe fn header_of(pointer: *mut u8) -> *mut Header {
     unsafe { pointer.sub(HEADER_BYTES).cast() }
 }
 
-// SAFETY: blocks come from the global allocator with a header before them that says their size; all are aligned to 16.
+// SAFETY: blocks come from the global allocator: pages, and blocks with a header before them that says their size; all are aligned to 16.
 unsafe impl Allocator for CountingAllocator {
     fn alloc(&mut self, size: usize) -> *mut u8 {
+        if is_page_size(size) {
+            return self.0.page();
+        }
         match layout(size) {
             // SAFETY: the layout is not empty.
             Some(layout) if self.0.admits(size) => self.0.link(unsafe { alloc(layout) }.cast(), size),
@@ -150,6 +221,14 @@ unsafe impl Allocator for CountingAllocator {
 
     fn calloc(&mut self, count: usize, size: usize) -> *mut u8 {
         let Some(bytes) = count.checked_mul(size) else { return null_mut() };
+        if is_page_size(bytes) {
+            let page = self.0.page();
+            if !page.is_null() {
+                // SAFETY: it has so many bytes.
+                unsafe { page.write_bytes(0, PAGE_BYTES) };
+            }
+            return page;
+        }
         match layout(bytes) {
             // SAFETY: the layout is not empty.
             Some(layout) if self.0.admits(bytes) => self.0.link(unsafe { alloc_zeroed(layout) }.cast(), bytes),
@@ -160,6 +239,9 @@ unsafe impl Allocator for CountingAllocator {
     unsafe fn dealloc(&mut self, pointer: *mut u8) {
         // SAFETY: the caller gives a block of this allocator.
         unsafe {
+            if is_page(pointer) {
+                return self.0.free_page(pointer);
+            }
             let block = header_of(pointer);
             self.0.unlink(block);
             dealloc(block.cast(), layout((*block).bytes).unwrap_unchecked());
@@ -172,8 +254,21 @@ unsafe impl Allocator for CountingAllocator {
         }
         // SAFETY: the caller gives a block of this allocator; when it cannot grow it stays as it was, and in the list.
         unsafe {
+            let old_size = Self::usable_size(pointer);
+            match (is_page(pointer), is_page_size(new_size)) {
+                (true, true) => return pointer,
+                (false, false) => {}
+                // To a page or from one: it moves.
+                _ => {
+                    let moved = self.alloc(new_size);
+                    if !moved.is_null() {
+                        ptr::copy_nonoverlapping(pointer, moved, old_size.min(new_size));
+                        self.dealloc(pointer);
+                    }
+                    return moved;
+                }
+            }
             let block = header_of(pointer);
-            let old_size = (*block).bytes;
             let Some(new_layout) = layout(new_size) else { return null_mut() };
             if new_size > old_size && !self.0.admits(new_size - old_size) {
                 return null_mut();
@@ -189,7 +284,57 @@ unsafe impl Allocator for CountingAllocator {
     }
 
     unsafe fn usable_size(pointer: *mut u8) -> usize {
+        if is_page(pointer) {
+            return PAGE_BYTES;
+        }
         // SAFETY: the caller gives a block of this allocator.
         unsafe { (*header_of(pointer)).bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_keep_what_is_in_them_however_they_grow_and_all_is_given_back() {
+        let heap = Heap::new();
+        let mut allocator = CountingAllocator(heap.clone());
+        let sizes = [1, 600, PAGE_BYTES_MIN, PAGE_BYTES_MIN + 1, PAGE_BYTES - 16, PAGE_BYTES, PAGE_BYTES + 1, 70_000];
+        for from in sizes {
+            for to in sizes {
+                let block = allocator.alloc(from);
+                assert_eq!(is_page(block), is_page_size(from), "{from}");
+                // SAFETY: a block of this size, used by nobody else.
+                unsafe {
+                    block.write_bytes(7, from);
+                    let moved = allocator.realloc(block, to);
+                    assert!(CountingAllocator::usable_size(moved) >= to);
+                    let kept = std::slice::from_raw_parts(moved, from.min(to));
+                    assert!(kept.iter().all(|byte| *byte == 7), "{from} to {to}");
+                    allocator.dealloc(moved);
+                }
+                assert_eq!(heap.live_bytes(), 0, "{from} to {to}");
+            }
+        }
+        for size in sizes {
+            let block = allocator.calloc(1, size);
+            // SAFETY: as above.
+            assert!(unsafe { std::slice::from_raw_parts(block, size) }.iter().all(|byte| *byte == 0));
+        }
+        // SAFETY: nobody uses the blocks.
+        unsafe { heap.release_all() };
+        assert_eq!(heap.live_bytes(), 0);
+    }
+
+    #[test]
+    fn a_page_over_the_limit_is_noted_and_served_from_the_reserve() {
+        let heap = Heap::new();
+        let mut allocator = CountingAllocator(heap.clone());
+        heap.set_limit(PAGE_BYTES);
+        assert!(!allocator.alloc(PAGE_BYTES).is_null() && !heap.is_exceeded());
+        assert!(!allocator.alloc(PAGE_BYTES).is_null() && heap.is_exceeded());
+        // SAFETY: nobody uses the blocks.
+        unsafe { heap.release_all() };
     }
 }

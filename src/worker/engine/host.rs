@@ -19,7 +19,7 @@ use super::natives::no_run;
 use super::positions::Positions;
 use super::realm::{Main, Realm};
 use super::replay;
-use super::run_state::{Facts, Recorded, RunState};
+use super::run_state::{Facts, Kept, Kind, Recorded, RunState};
 use super::seam::{EngineLimits, TurnInput, TurnOutput};
 use super::source::{Hooks, with_frozen_top_level};
 use super::stacks::Lookout;
@@ -31,7 +31,7 @@ const GC_THRESHOLD_BYTES: usize = 8 << 20;
 const INSTANCES_MAX: usize = 64;
 /// Realms kept although no run uses them.
 const IDLE_REALMS_MAX: usize = 16;
-/// Sources kept in the form that is evaluated.
+/// Sources kept in the form that is evaluated, and versions whose kinds of runs are remembered.
 const PREPARED_MAX: usize = 256;
 /// Jobs that an ended run may still have before its runtime is given up.
 const LEFTOVER_JOBS_MAX: usize = 1_000_000;
@@ -70,7 +70,7 @@ pub struct LiveRun {
     handle: Persistent<Object<'static>>,
     main: Main,
     /// `None` while the run is the current one.
-    state: Option<RunState>,
+    state: Option<Kept>,
     /// How many turns of its journal are replayed, while more are to be.
     pub replayed: Option<usize>,
     /// What it takes in memory, about.
@@ -80,6 +80,11 @@ pub struct LiveRun {
 impl LiveRun {
     pub fn handle<'js>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
         self.handle.clone().restore(ctx)
+    }
+
+    /// The version that it runs; `None` while it is the current one.
+    pub fn version(&self) -> Option<&Version> {
+        self.state.as_ref().map(|state| &state.facts.kind.version)
     }
 
     pub fn main<'js>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<Function<'js>> {
@@ -113,6 +118,7 @@ struct Prepared {
 pub struct Host {
     realms: HashMap<Version, Rc<Realm>>,
     prepared: HashMap<Version, Rc<Prepared>>,
+    kinds: HashMap<Version, Vec<Rc<Kind>>>,
     shared: Rc<Shared>,
     hooks: Hooks,
     runtime: Runtime,
@@ -151,7 +157,7 @@ impl Host {
             }
         })));
         runtime.set_loader(OnlyEverloop(shared.clone()), OnlyEverloop(shared.clone()));
-        Ok(Self { realms: HashMap::new(), prepared: HashMap::new(), shared, hooks, runtime, poisoned: false })
+        Ok(Self { realms: HashMap::new(), prepared: HashMap::new(), kinds: HashMap::new(), shared, hooks, runtime, poisoned: false })
     }
 
     /// Bytes of the whole runtime.
@@ -187,7 +193,7 @@ impl Host {
                 self.poisoned |= breach.is_some();
                 run.bytes = self.shared.heap.live_bytes().saturating_sub(others_bytes).max(RUN_BYTES_MIN);
                 let closed = state.closed;
-                run.state = Some(state);
+                run.state = Some(state.into_kept());
                 Ok(Taken { run, output, closed })
             }
             (result, slot, _) => {
@@ -207,7 +213,7 @@ impl Host {
 
     fn take_turn_of(&mut self, slot: &mut Option<LiveRun>, input: &TurnInput) -> Result<Option<TurnOutput>, Stop> {
         match slot {
-            Some(run) => *self.shared.current.borrow_mut() = run.state.take(),
+            Some(run) => *self.shared.current.borrow_mut() = run.state.take().map(RunState::of),
             None => self.begin(slot, input, false)?,
         }
         if let Some(from) = slot.as_ref().and_then(|run| run.replayed)
@@ -250,14 +256,12 @@ impl Host {
         let entries = input.journal.clone().unwrap_or_default();
         replay::check_readable(&entries)?;
         let facts = Facts {
-            key: input.run.clone(),
+            kind: self.kind(input),
+            id: input.run.id.clone(),
             uid: input.uid.clone(),
-            workflow: input.workflow.clone(),
-            version: input.version.clone(),
             started_at: entries.first().map_or(input.at, |entry| entry.at),
         };
-        let mut state = RunState::new(facts);
-        state.recorded = Some(Recorded::new(entries, locate));
+        let state = RunState::new(facts, Recorded::new(entries, locate));
         slot.insert(self.new_run(input, state)?).replayed = Some(0);
         Ok(())
     }
@@ -301,6 +305,22 @@ impl Host {
         Ok(realm)
     }
 
+    /// What the run has in common with others, which then have it once.
+    fn kind(&mut self, input: &TurnInput) -> Rc<Kind> {
+        if self.kinds.len() >= PREPARED_MAX && !self.kinds.contains_key(&input.version) {
+            self.kinds.clear();
+        }
+        let kind = Kind { namespace: input.run.namespace.clone(), workflow: input.workflow.clone(), version: input.version.clone() };
+        let kinds = self.kinds.entry(input.version.clone()).or_default();
+        if let Some(known) = kinds.iter().find(|known| ***known == kind) {
+            return known.clone();
+        }
+        kinds.retain(|known| Rc::strong_count(known) > 1);
+        let kind = Rc::new(kind);
+        kinds.push(kind.clone());
+        kind
+    }
+
     fn prepared(&mut self, input: &TurnInput) -> Result<Rc<Prepared>, Stop> {
         if let Some(prepared) = self.prepared.get(&input.version) {
             return Ok(prepared.clone());
@@ -340,7 +360,7 @@ impl Host {
     /// Gives the memory of the runtime back without running anything in it: what a limit has cut off may be in any state, and
     /// QuickJS ends the process when it finds an object too many. Runs of it must have been abandoned.
     pub fn discard(self) {
-        let Self { realms, prepared: _, shared, hooks: _, runtime, poisoned: _ } = self;
+        let Self { realms, prepared: _, kinds: _, shared, hooks: _, runtime, poisoned: _ } = self;
         realms.into_values().for_each(forget);
         forget(runtime);
         // SAFETY: all handles into the runtime are forgotten, those of runs by the caller.

@@ -55,7 +55,7 @@ fn commands<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Res
         Function::new(ctx.clone(), move |ctx: Ctx<'js>, name: String, ms: f64, from: i64| {
             let callee = name.clone();
             command(&ctx, &s, &[&callee], |run, at| {
-                let inherited = u32::try_from(from).ok().and_then(|from| run.positions.remove(&from));
+                let inherited = u32::try_from(from).ok().and_then(|from| run.take_position(from));
                 let at = inherited.unwrap_or_else(at);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked by the shim: 0 to 2^53")]
                 run.start_timer(name, DurationMs(ms as u64), at)
@@ -111,6 +111,7 @@ fn endings<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Resu
             s.with_run(&ctx, |run| run.fail(error))
         })?,
     )?;
+    host.set("isPromise", Function::new(ctx.clone(), |value: Value<'js>| value.is_promise())?)?;
     let s = shared.clone();
     host.set("cancelled", Function::new(ctx.clone(), move |ctx: Ctx<'js>, reason: String| s.with_run(&ctx, |run| run.cancelled(reason)))?)?;
     let s = shared.clone();
@@ -123,25 +124,25 @@ fn endings<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Resu
 
 fn facts<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Result<()> {
     let s = shared.clone();
-    host.set("tick", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.tick))?)?;
+    host.set("tick", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.tick()))?)?;
     let s = shared.clone();
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double for 285,000 years")]
     host.set("now", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.at.0 as f64))?)?;
     let s = shared.clone();
-    host.set("random", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random.next_f64()))?)?;
+    host.set("random", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random().next_f64()))?)?;
     let s = shared.clone();
-    host.set("uuid", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random.next_uuid()))?)?;
+    host.set("uuid", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.random().next_uuid()))?)?;
     let s = shared.clone();
     host.set(
         "info",
         Function::new(ctx.clone(), move |ctx: Ctx<'js>, key: String| {
             s.with_run(&ctx, |run| {
-                let facts = &run.facts;
+                let facts = run.facts();
                 match key.as_str() {
-                    "id" => facts.key.id.as_str(),
-                    "namespace" => facts.key.namespace.as_str(),
-                    "workflow" => &facts.workflow,
-                    "version" => facts.version.as_str(),
+                    "id" => facts.id.as_str(),
+                    "namespace" => facts.kind.namespace.as_str(),
+                    "workflow" => &facts.kind.workflow,
+                    "version" => facts.kind.version.as_str(),
                     _ => facts.uid.as_str(),
                 }
                 .to_owned()
@@ -150,21 +151,14 @@ fn facts<'js>(ctx: &Ctx<'js>, shared: &Rc<Shared>, host: &Object<'js>) -> Result
     )?;
     let s = shared.clone();
     #[expect(clippy::cast_precision_loss, reason = "as above")]
-    host.set("startedAt", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.facts.started_at.0 as f64))?)?;
+    host.set("startedAt", Function::new(ctx.clone(), move |ctx: Ctx<'js>| s.with_run(&ctx, |run| run.facts().started_at.0 as f64))?)?;
     let s = shared.clone();
     host.set(
         "log",
         Function::new(ctx.clone(), move |ctx: Ctx<'js>, level: String, text: String| s.with_run(&ctx, |run| run.log(level, text)))?,
     )?;
     let s = shared.clone();
-    host.set(
-        "listen",
-        Function::new(ctx.clone(), move |ctx: Ctx<'js>, name: String| {
-            s.with_run(&ctx, |run| {
-                run.listening.insert(name);
-            })
-        })?,
-    )?;
+    host.set("listen", Function::new(ctx.clone(), move |ctx: Ctx<'js>, name: String| s.with_run(&ctx, |run| run.listen(name)))?)?;
     let s = shared.clone();
     host.set(
         "stack",

@@ -28,7 +28,6 @@ type HostId = u64;
 struct Cached {
     host: HostId,
     head: Head,
-    version: Version,
     run: LiveRun,
     used: u64,
 }
@@ -36,7 +35,7 @@ struct Cached {
 /// QuickJS behind the seam. It belongs to one thread, whose stack must exceed [`EngineLimits::run_stack_bytes`] by 1 MiB.
 pub struct QuickJsEngine {
     // Runs go before the runtimes that they live in.
-    runs: HashMap<Uid, Cached>,
+    runs: HashMap<Uid, Box<Cached>>, // boxed, because a table has room for twice as many
     by_use: BTreeMap<u64, Uid>,
     hosts: HashMap<HostId, Host>,
     /// The runtime that new runs go to.
@@ -54,6 +53,9 @@ pub struct QuickJsEngine {
 impl Cached {
     /// Whether the turn, or what is left of its replay, can go on from here.
     fn stands_at(&self, input: &TurnInput) -> bool {
+        if self.run.version() != Some(&input.version) {
+            return false;
+        }
         match self.run.replayed {
             None => self.head == input.base,
             Some(taken) => {
@@ -96,17 +98,17 @@ impl QuickJsEngine {
     }
 
     fn take(&mut self, uid: &Uid) -> Option<Cached> {
-        let cached = self.runs.remove(uid)?;
+        let cached = *self.runs.remove(uid)?;
         self.by_use.remove(&cached.used);
         self.bytes -= cached.run.bytes;
         Some(cached)
     }
 
-    fn keep(&mut self, uid: Uid, host: HostId, head: Head, version: Version, run: LiveRun) {
+    fn keep(&mut self, uid: Uid, host: HostId, head: Head, run: LiveRun) {
         self.uses += 1;
         self.bytes += run.bytes;
         self.by_use.insert(self.uses, uid.clone());
-        self.runs.insert(uid, Cached { host, head, version, run, used: self.uses });
+        self.runs.insert(uid, Box::new(Cached { host, head, run, used: self.uses }));
         while self.bytes > self.limits.cache_bytes && self.runs.len() > 1 {
             let Some((_, oldest)) = self.by_use.first_key_value() else { break };
             let oldest = oldest.clone();
@@ -163,6 +165,12 @@ impl QuickJsEngine {
         }
     }
 
+    /// Bytes of all runtimes.
+    #[cfg(test)]
+    pub fn heap_bytes(&self) -> usize {
+        self.hosts.values().map(Host::live_bytes).sum()
+    }
+
     fn strike(&mut self, version: Version) {
         if self.strikes.len() >= STRIKES_MAX {
             self.strikes.clear();
@@ -173,7 +181,7 @@ impl QuickJsEngine {
 
 impl Engine for QuickJsEngine {
     fn turn(&mut self, input: TurnInput) -> TurnOutcome {
-        let cached = self.take(&input.uid).filter(|cached| cached.version == input.version && cached.stands_at(&input));
+        let cached = self.take(&input.uid).filter(|cached| cached.stands_at(&input));
         if cached.is_none() && input.journal.is_none() && input.number > 0 {
             return TurnOutcome::NotCached;
         }
@@ -198,7 +206,7 @@ impl Engine for QuickJsEngine {
                 if poisoned {
                     run.abandon();
                 } else if !closed {
-                    self.keep(input.uid, id, head, input.version, run);
+                    self.keep(input.uid, id, head, run);
                 }
                 output.map_or(TurnOutcome::Yielded, TurnOutcome::Done)
             }

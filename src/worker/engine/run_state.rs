@@ -1,44 +1,57 @@
 //! What the engine knows of one run outside of its realm: its commands, its time, its randomness.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::api::ids::RunKey;
 use crate::api::journal::{Command, Entry, Log};
-use crate::api::{CommandNo, DurationMs, Json, RunError, RunId, TimeMs, Uid, Version, limits};
+use crate::api::{CommandNo, DurationMs, Json, Name, RunError, RunId, TimeMs, Uid, Version, limits};
 
 use super::random::Random;
+
+/// What many runs have in common. Each refers to it: its texts would be half of what the engine keeps of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    pub namespace: Name,
+    pub workflow: String,
+    pub version: Version,
+}
 
 /// What the code may know of its run.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    pub key: RunKey,
+    pub kind: Rc<Kind>,
+    pub id: RunId,
     pub uid: Uid,
-    pub workflow: String,
-    pub version: Version,
     pub started_at: TimeMs,
 }
 
-/// One run.
+/// What is kept of a run between its turns. Many runs wait in memory, so it is small.
+#[derive(Debug)]
+pub struct Kept {
+    pub facts: Facts,
+    random: Random,
+    tick: u32,
+    next: CommandNo,
+    /// Names of signals that the code has asked for, in order.
+    listening: Vec<Box<str>>,
+    /// Where pending activities and timers were asked for: an activity's error names it, an interval's next timer inherits it.
+    #[expect(clippy::box_collection, reason = "runs that wait for no activity have none, and an empty table takes 48 bytes")]
+    positions: Option<Box<HashMap<CommandNo, String>>>,
+    /// `Some` while the journal is replayed.
+    recorded: Option<Box<Recorded>>,
+}
+
+/// A run whose turn is being taken.
 #[derive(Debug)]
 pub struct RunState {
-    pub facts: Facts,
+    kept: Kept,
     /// The time inside of the turn.
     pub at: TimeMs,
-    pub random: Random,
-    /// Counts jobs and events: two pieces of code with equal ticks are one synchronous piece.
-    pub tick: u32,
     /// The function has ended; nothing that comes after it counts.
     pub closed: bool,
-    /// Names of signals that the code has asked for.
-    pub listening: BTreeSet<String>,
-    /// Where pending activities and timers were asked for: an activity's error names it, an interval's next timer inherits it.
-    pub positions: HashMap<CommandNo, String>,
-    /// `Some` while the journal is replayed.
-    pub recorded: Option<Recorded>,
     /// Commands issued and not yet handed out or compared.
     issued: Vec<Command>,
-    next: CommandNo,
     /// Commands in this turn, for the limit.
     in_turn: usize,
     logs: Vec<Log>,
@@ -78,25 +91,77 @@ impl Recorded {
 impl RunState {
     /// Whether turns of the journal are being taken.
     pub fn is_replaying(&self) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| !recorded.is_empty())
+        self.kept.recorded.as_ref().is_some_and(|recorded| !recorded.is_empty())
     }
 
-    pub fn new(facts: Facts) -> Self {
-        Self {
-            at: facts.started_at,
+    /// A run before its first turn, whose journal is to be replayed.
+    pub fn new(facts: Facts, recorded: Recorded) -> Self {
+        Self::of(Kept {
             random: Random::of(&facts.uid),
             facts,
             tick: 0,
-            closed: false,
-            listening: BTreeSet::new(),
-            positions: HashMap::new(),
-            recorded: None,
-            issued: Vec::new(),
             next: 0,
-            in_turn: 0,
-            logs: Vec::new(),
-            logs_dropped: 0,
+            listening: Vec::new(),
+            positions: None,
+            recorded: Some(Box::new(recorded)),
+        })
+    }
+
+    /// A run whose next turn begins.
+    pub fn of(kept: Kept) -> Self {
+        Self { at: kept.facts.started_at, kept, closed: false, issued: Vec::new(), in_turn: 0, logs: Vec::new(), logs_dropped: 0 }
+    }
+
+    /// Its turn is over: commands and logs are handed out.
+    pub fn into_kept(self) -> Kept {
+        debug_assert!(self.closed || self.issued.is_empty(), "commands that nobody has taken");
+        let positions = self.kept.positions.filter(|positions| !positions.is_empty());
+        Kept { positions, ..self.kept }
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.kept.facts
+    }
+
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.kept.random
+    }
+
+    /// Counts jobs and events: two pieces of code with equal ticks are one synchronous piece.
+    pub fn tick(&self) -> u32 {
+        self.kept.tick
+    }
+
+    /// A job or an event begins.
+    pub fn count_tick(&mut self) {
+        self.kept.tick += 1;
+    }
+
+    /// The replay is over, if there was one.
+    pub fn end_replay(&mut self) {
+        self.kept.recorded = None;
+    }
+
+    /// The code asks for signals of this name.
+    pub fn listen(&mut self, name: String) {
+        let names = &mut self.kept.listening;
+        if let Err(place) = names.binary_search_by(|known| known.as_ref().cmp(name.as_str())) {
+            names.insert(place, name.into());
         }
+    }
+
+    /// Names of signals that the code has asked for, in order.
+    pub fn listening(&self) -> Vec<String> {
+        self.kept.listening.iter().map(|name| String::from(name.as_ref())).collect()
+    }
+
+    fn put_position(&mut self, command: CommandNo, at: String) {
+        self.kept.positions.get_or_insert_default().insert(command, at);
+    }
+
+    /// Where a command was asked for that pends no more.
+    pub fn take_position(&mut self, command: CommandNo) -> Option<String> {
+        self.kept.positions.as_mut()?.remove(&command)
     }
 
     /// A turn begins.
@@ -113,7 +178,7 @@ impl RunState {
 
     /// The position of the next command: the recorded one in a replay, otherwise what `look` finds.
     pub fn position(&mut self, look: impl FnOnce() -> String) -> String {
-        match &mut self.recorded {
+        match &mut self.kept.recorded {
             // Past the journal's end: the rest of a turn that was committed in part.
             Some(recorded) if !recorded.locate => recorded.next().map_or_else(look, |command| command.position().to_owned()),
             _ => look(),
@@ -122,7 +187,7 @@ impl RunState {
 
     pub fn schedule(&mut self, name: String, argument: Json, at: String) -> CommandNo {
         let n = self.number();
-        self.positions.insert(n, at.clone());
+        self.put_position(n, at.clone());
         self.issued.push(Command::ScheduleActivity { n, name, argument, at });
         n
     }
@@ -130,7 +195,7 @@ impl RunState {
     pub fn start_timer(&mut self, name: String, duration: DurationMs, at: String) -> CommandNo {
         let n = self.number();
         if name == "setInterval" {
-            self.positions.insert(n, at.clone());
+            self.put_position(n, at.clone());
         }
         self.issued.push(Command::StartTimer { n, name, duration, at });
         n
@@ -138,13 +203,13 @@ impl RunState {
 
     pub fn cancel_timer(&mut self, timer: CommandNo, at: String) {
         let n = self.number();
-        self.positions.remove(&timer);
+        self.take_position(timer);
         self.issued.push(Command::CancelTimer { n, timer, at });
     }
 
     pub fn signal_run(&mut self, run: RunId, name: String, payload: Json, at: String) -> CommandNo {
         let n = self.number();
-        self.positions.insert(n, at.clone());
+        self.put_position(n, at.clone());
         self.issued.push(Command::SignalRun { n, run, name, payload, at });
         n
     }
@@ -173,13 +238,13 @@ impl RunState {
     }
 
     fn number(&mut self) -> CommandNo {
-        self.next += 1;
-        self.next - 1
+        self.kept.next += 1;
+        self.kept.next - 1
     }
 
     /// Writes to the log of the turn; silent in a replay.
     pub fn log(&mut self, level: String, mut text: String) {
-        if self.recorded.is_some() {
+        if self.kept.recorded.is_some() {
             return;
         }
         if self.logs.len() >= limits::TURN_LOGS_MAX {

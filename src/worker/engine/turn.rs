@@ -38,14 +38,14 @@ impl<'a, 'js> Turn<'a, 'js> {
 
     /// Takes the turn of the input and tells what came of it.
     pub fn live(&self, input: &TurnInput) -> Result<TurnOutput, Stop> {
-        self.with(|run| run.recorded = None);
+        self.with(RunState::end_replay);
         self.take(input.at, &input.events)?;
         let closed = self.with(|run| run.closed);
         let unread_signals = if closed { self.call("unread", ())? } else { Vec::new() };
         Ok(self.with(|run| TurnOutput {
             commands: run.take_issued(usize::MAX),
             logs: run.take_logs(),
-            listening: if closed { Vec::new() } else { run.listening.iter().cloned().collect() },
+            listening: if closed { Vec::new() } else { run.listening() },
             unread_signals,
         }))
     }
@@ -68,7 +68,7 @@ impl<'a, 'js> Turn<'a, 'js> {
 
     fn apply(&self, event: &Event) -> Result<(), Stop> {
         if self.with(|run| {
-            run.tick += 1;
+            run.count_tick();
             run.closed
         }) {
             return Ok(());
@@ -76,19 +76,19 @@ impl<'a, 'js> Turn<'a, 'js> {
         match event {
             Event::Started { input } => self.call("start", (self.main.clone(), self.json(input)?))?,
             Event::ActivityCompleted { command, result, .. } => {
-                self.with(|run| run.positions.remove(command));
+                self.with(|run| run.take_position(*command));
                 self.call::<_, ()>("completed", (*command, self.json(result)?))?;
             }
             Event::ActivityFailed { command, error, .. } => {
-                let at = self.with(|run| run.positions.remove(command)).unwrap_or_default();
+                let at = self.with(|run| run.take_position(*command)).unwrap_or_default();
                 self.call::<_, ()>("failed", (*command, self.json(&Json::of(error))?, at))?;
             }
             Event::SignalDelivered { command } => {
-                self.with(|run| run.positions.remove(command));
+                self.with(|run| run.take_position(*command));
                 self.call::<_, ()>("completed", (*command, rquickjs::Undefined))?;
             }
             Event::SignalRefused { command, error } => {
-                let at = self.with(|run| run.positions.remove(command)).unwrap_or_default();
+                let at = self.with(|run| run.take_position(*command)).unwrap_or_default();
                 self.call::<_, ()>("failed", (*command, self.json(&Json::of(error))?, at))?;
             }
             Event::TimerFired { command } => self.call("fired", (*command,))?,
@@ -104,7 +104,7 @@ impl<'a, 'js> Turn<'a, 'js> {
             if self.with(|run| run.closed) || !self.call::<_, bool>("fireZero", ())? {
                 return Ok(());
             }
-            self.with(|run| run.tick += 1);
+            self.with(RunState::count_tick);
         }
     }
 
@@ -115,7 +115,7 @@ impl<'a, 'js> Turn<'a, 'js> {
                 return Err(Stop::Breach(breach));
             }
             let closed = self.with(|run| {
-                run.tick += 1;
+                run.count_tick();
                 run.closed
             });
             if closed || !self.ctx.execute_pending_job() {

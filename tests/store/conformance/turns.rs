@@ -1,10 +1,11 @@
 //! Turns under a lease.
 
+use everloop::api::journal::{Birth, Command};
 use everloop::api::limits;
-use everloop::api::{Head, RunStatus, TimeMs};
+use everloop::api::{Entry, Head, Json, RunStatus, TimeMs};
 use everloop::machine::commit::Refusal;
 use everloop::machine::run::Phase;
-use everloop::machine::turn::EntryText;
+use everloop::machine::turn::{EntryHead, EntryText, entry_text};
 use everloop::store::op::*;
 
 use crate::on_every_store;
@@ -12,6 +13,7 @@ use crate::world::*;
 
 on_every_store!(
     a_turn_is_committed_once_and_its_repeat_is_answered_alike,
+    a_first_entry_is_kept_in_shorthand_and_read_as_json,
     a_turn_is_refused_by_head_lease_phase_and_time,
     a_full_journal_takes_only_a_turn_that_ends_the_run,
     mail_that_is_left_is_granted_or_queued_for_who_has_the_context,
@@ -43,6 +45,31 @@ async fn a_turn_is_committed_once_and_its_repeat_is_answered_alike(world: World)
     let repeat = accepted(world.commit("a", "s1", 1, turn, 13, slots).await);
     assert_eq!(repeat.attempts.iter().map(|g| &g.attempt).collect::<Vec<_>>(), [&grants.attempts[0].attempt]);
     assert_eq!(world.state("a").await, state, "nothing moved");
+}
+
+async fn a_first_entry_is_kept_in_shorthand_and_read_as_json(world: World) {
+    let first = world.leased("a", "s1", 10).await;
+    let birth = Birth {
+        uid: first.record.uid.parse().unwrap(),
+        workflow: "order".into(),
+        version: world.version.clone(),
+        engine: "quickjs-ng 0.16.2".into(),
+        flags: vec![],
+    };
+    let commands = [Command::ScheduleActivity { n: 0, name: "pay".into(), argument: Json::of(&7), at: "3:9".into() }];
+    let head = EntryHead { turn: 0, id: Head(1), at: TimeMs(11), worker: "w", birth: Some(birth.clone()), continued: false };
+    let entry = entry_text(head, &commands, &[]);
+    assert!(!entry.before.starts_with('{'), "{entry:?}");
+    let turn = Turn { entry: entry.clone(), ..scheduling(&first.record.head, 1, &[0]) };
+    accepted(world.commit("a", "s1", 1, turn, 12, None).await);
+    let state = world.state("a").await;
+    assert_eq!(state.record.journal_bytes, u64::try_from(entry.with_events(&[STARTED]).len()).unwrap(), "it counts as it is kept");
+    assert_eq!(state.first, STARTED);
+    let granted = world.claim("a", "s1", 2, 0, 1, 13).await.attempts.remove(0);
+    for text in [&state.last, &world.journal("a").await[0], &granted.entry.to_string()] {
+        let read: Entry = serde_json::from_str(text).unwrap();
+        assert_eq!((read.birth, &read.commands[..], read.events.len()), (Some(birth.clone()), &commands[..], 1));
+    }
 }
 
 async fn a_turn_is_refused_by_head_lease_phase_and_time(world: World) {

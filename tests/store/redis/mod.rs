@@ -2,6 +2,7 @@
 
 mod cluster;
 mod costs;
+mod formats;
 mod keys;
 mod sentinel;
 mod servers;

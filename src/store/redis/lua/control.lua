@@ -39,6 +39,9 @@ else
   if detail ~= '' then
     no_longer_open(run, r)
     r[VERSION] = detail
+    if r[FORMAT] >= 3 then -- as bytes
+      r[VERSION] = string.gsub(detail, '%x%x', function(pair) return string.char(tonumber(pair, 16)) end)
+    end
     now_open(run, r)
   end
   tell_change(run, r)

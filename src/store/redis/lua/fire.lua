@@ -27,7 +27,7 @@ for _, member in ipairs(due) do
         touch(run)
         retries = retries + 1
       end
-    elseif tail == string.sub(r[UID], -12) then
+    elseif tail == string.sub(uid_of(r), -12) then
       r[TIMERS] = math.max(r[TIMERS] - 1, 0)
       if mail(run, r, format('{"TimerFired":{"command":%d}}', tonumber(command))) and not waiting[run] then
         waiting[run] = true

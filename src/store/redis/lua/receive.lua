@@ -29,7 +29,7 @@ for i = 6, #ARGV do
     -- A gap, or what only a newer program can read: from there on it waits.
     if seq ~= last + 1 or m[M_FORMAT] > MESSAGE_FORMAT or newer then break end
     if m[M_FROM] == '' then
-      if r and r[UID] == m[M_TO_UID] and r[PHASE] ~= CLOSED then take_in(m[M_TO], r, m[M_EVENT]) end
+      if r and uid_of(r) == m[M_TO_UID] and r[PHASE] ~= CLOSED then take_in(m[M_TO], r, m[M_EVENT]) end
     else
       local why = undeliverable(r)
       local outcome = format('{"SignalDelivered":{"command":%d}}', m[M_COMMAND])

@@ -79,12 +79,45 @@ function activityError(error, activity, at) {
 
 const settled = Promise.resolve();
 
+// As `new Promise((resolve) => resolve(main(input))).then(completeRun, failRun)` would, job for job. That would make two promises more at
+// once, with the functions that settle them, and they take 1.5 KB for as long as the run waits: so they are made when it has ended.
 function start(main, input) {
-  const run = current;
-  new Promise((resolve) => resolve(main(input))).then(
-    (value) => host.complete(value === undefined ? null : value),
-    (error) => end(run, error),
-  );
+  let result;
+  try {
+    result = main(input);
+  } catch (error) {
+    threw(error);
+    return;
+  }
+  if (isPlainPromise(result)) {
+    settled.then(() => {
+      result.then(returned, threw);
+    });
+  } else {
+    returned(result);
+  }
+}
+
+// A promise of which no code of the user can tell that `then` is called on it.
+function isPlainPromise(value) {
+  if (!host.isPromise(value) || Object.getPrototypeOf(value) !== Promise.prototype) return false;
+  return !Object.hasOwn(value, "then") && !Object.hasOwn(value, "constructor");
+}
+
+function returned(value) {
+  new Promise((resolve) => resolve(value)).then(completeRun, failRun);
+}
+
+function threw(error) {
+  Promise.reject(error).then(undefined, failRun);
+}
+
+function completeRun(value) {
+  host.complete(value === undefined ? null : value);
+}
+
+function failRun(error) {
+  end(current, error);
 }
 
 function end(run, error) {

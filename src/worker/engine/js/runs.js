@@ -8,17 +8,43 @@ let loading = false;
 
 class Run {
   constructor() {
-    this.pending = new Map(); // command number -> what waits for its event
-    this.zero = []; // timers of zero length, in order
-    this.inboxes = null; // signal name -> inbox
-    this.timers = null; // id of setTimeout -> timer
-    this.lastTimer = 0;
+    this.pending = null; // what waits for the event of a command, by its number; see `held`
+    this.zero = null; // timers of zero length, in order
+    this.inboxes = null; // by the signal's name; see `held`
+    this.timers = null; // those of setTimeout and setInterval, and the last id of one
     this.nesting = 0; // how deep in timers that started timers the present code is
     this.cancelled = null; // the reason, once there is one
     this.forgotten = null; // durable sleeps that a cancel has rejected
     this.scope = null; // the shield that the present code runs under
     this.shields = null; // shields that have not ended
   }
+}
+
+// Things that have a key each: none is null, one is itself, and only several are a map. A map takes 340 bytes, and most runs that
+// wait, wait for one thing.
+
+function held(things, key) {
+  if (things instanceof Map) return things.get(key);
+  return things !== null && things.key === key ? things : undefined;
+}
+
+function allHeld(things) {
+  if (things instanceof Map) return [...things.values()];
+  return things === null ? [] : [things];
+}
+
+// The things with one more.
+function hold(things, thing) {
+  if (things === null) return thing;
+  if (things instanceof Map) return things.set(thing.key, thing);
+  return new Map([[things.key, things], [thing.key, thing]]);
+}
+
+// The things without one of them.
+function release(things, key) {
+  if (!(things instanceof Map)) return held(things, key) === undefined ? things : null;
+  things.delete(key);
+  return things.size === 0 ? null : things;
 }
 
 // The current run, for what a module's top level may use too when it has a run of its own.
@@ -129,14 +155,13 @@ function cancel(reason) {
   if (run.cancelled !== null) return;
   run.cancelled = reason;
   run.scope = null;
-  for (const [command, entry] of [...run.pending]) {
+  for (const entry of allHeld(run.pending)) {
     if (entry.reject === null || entry.scope !== null) continue;
-    run.pending.delete(command);
-    if (entry.kind === "sleep") (run.forgotten ??= []).push(command);
+    run.pending = release(run.pending, entry.key);
+    if (entry.kind === "sleep") (run.forgotten ??= []).push(entry.key);
     entry.reject(cancelledError(run));
   }
-  if (run.inboxes === null) return;
-  for (const inbox of run.inboxes.values()) {
+  for (const inbox of allHeld(run.inboxes)) {
     const rejected = inbox.waiting.filter((entry) => entry.scope === null);
     inbox.waiting = inbox.waiting.filter((entry) => entry.scope !== null);
     for (const entry of rejected) entry.reject(cancelledError(run));
@@ -151,8 +176,8 @@ function activity(name) {
     const scope = admit(run);
     if (scope === REFUSED) return refuse(run);
     return new Promise((resolve, reject) => {
-      const command = host.schedule(name, argument);
-      run.pending.set(command, enterWait({ kind: "activity", name, resolve, reject, scope }));
+      const key = host.schedule(name, argument);
+      run.pending = hold(run.pending, enterWait({ key, kind: "activity", name, resolve, reject, scope }));
     });
   };
   define(call, "name", name);
@@ -162,9 +187,9 @@ function activity(name) {
 // What waits for this event; null when it is settled, cancelled, or of another kind than the event.
 function take(command, isActivity) {
   const run = current;
-  const entry = run.pending.get(command);
+  const entry = held(run.pending, command);
   if (entry === undefined || (entry.kind === "activity") !== isActivity) return null;
-  run.pending.delete(command);
+  run.pending = release(run.pending, command);
   run.nesting = 0;
   leaveWait(run, entry);
   return entry;

@@ -1,11 +1,10 @@
 // signal, onSignal and signalRun. A signal that nobody waits for is kept, in order, until somebody asks.
 
 function inbox(run, name) {
-  run.inboxes ??= new Map();
-  let box = run.inboxes.get(name);
+  let box = held(run.inboxes, name);
   if (box === undefined) {
-    box = { buffered: [], waiting: [], handler: null };
-    run.inboxes.set(name, box);
+    box = { key: name, buffered: null, waiting: [], handler: null };
+    run.inboxes = hold(run.inboxes, box);
   }
   return box;
 }
@@ -22,9 +21,15 @@ function signal(name) {
   if (scope === REFUSED) return refuse(run);
   return new Promise((resolve, reject) => {
     const box = inbox(run, signalName("signal", name));
-    if (box.buffered.length > 0) resolve(box.buffered.shift());
+    if (box.buffered !== null) resolve(takeBuffered(box));
     else box.waiting.push(enterWait({ resolve, reject, scope }));
   });
+}
+
+function takeBuffered(box) {
+  const payload = box.buffered.shift();
+  if (box.buffered.length === 0) box.buffered = null;
+  return payload;
 }
 
 // A signal to another run. Settled when it is in that run's mailbox, or when that run cannot take it.
@@ -35,8 +40,8 @@ function signalRun(id, name, payload = null) {
   const scope = admit(run);
   if (scope === REFUSED) return refuse(run);
   return new Promise((resolve, reject) => {
-    const command = host.signalRun(id, name, payload);
-    run.pending.set(command, enterWait({ kind: "activity", name: "signalRun", resolve, reject, scope }));
+    const key = host.signalRun(id, name, payload);
+    run.pending = hold(run.pending, enterWait({ key, kind: "activity", name: "signalRun", resolve, reject, scope }));
   });
 }
 
@@ -46,7 +51,9 @@ function onSignal(name, handler) {
   const box = inbox(run, signalName("onSignal", name));
   box.handler = handler;
   // Later, one job each, so that the caller's next line runs before the first of them.
-  for (const payload of box.buffered.splice(0)) settled.then(() => attempt(run, handler, [payload]));
+  const buffered = box.buffered ?? [];
+  box.buffered = null;
+  for (const payload of buffered) settled.then(() => attempt(run, handler, [payload]));
 }
 
 function signalled(name, payload) {
@@ -61,12 +68,11 @@ function signalled(name, payload) {
   } else if (box.handler !== null) {
     attempt(run, box.handler, [payload]);
   } else {
-    box.buffered.push(payload);
+    (box.buffered ??= []).push(payload);
   }
 }
 
 // Names of signals that were never read, for the warning when the run ends.
 function unread() {
-  if (current.inboxes === null) return [];
-  return [...current.inboxes].filter(([, box]) => box.buffered.length > 0).map(([name]) => name);
+  return allHeld(current.inboxes).filter((box) => box.buffered !== null).map((box) => box.key);
 }

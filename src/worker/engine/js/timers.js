@@ -21,9 +21,12 @@ function sleep(duration) {
   if (scope === REFUSED) return refuse(run);
   return new Promise((resolve, reject) => {
     const ms = atLeast(run, milliseconds(duration));
-    const entry = enterWait({ kind: "sleep", resolve, reject, scope, level: run.nesting + 1 });
-    if (ms === 0) run.zero.push(entry);
-    else run.pending.set(host.timer("sleep", ms, -1), entry);
+    const level = run.nesting + 1;
+    if (ms === 0) (run.zero ??= []).push(enterWait({ kind: "sleep", resolve, reject, scope, level }));
+    else {
+      const key = host.timer("sleep", ms, -1);
+      run.pending = hold(run.pending, enterWait({ key, kind: "sleep", resolve, reject, scope, level }));
+    }
   });
 }
 
@@ -33,31 +36,31 @@ function startTimer(name, callback, delay, args) {
   let ms = Math.min(Math.max(Math.trunc(Number(delay)) || 0, 0), Number.MAX_SAFE_INTEGER);
   ms = name === "setInterval" ? Math.max(ms, 1) : atLeast(run, ms);
   const scope = scopeOf(run);
-  const id = ++run.lastTimer;
-  const timer = enterWait({ kind: name, id, callback, args, ms, scope, level: run.nesting + 1, command: -1, reject: null });
-  run.timers ??= new Map();
-  run.timers.set(id, timer);
+  run.timers ??= { last: 0, byId: new Map() };
+  const id = ++run.timers.last;
+  const timer = enterWait({ kind: name, id, callback, args, ms, scope, level: run.nesting + 1, key: -1, reject: null });
+  run.timers.byId.set(id, timer);
   if (ms === 0) {
-    run.zero.push(timer);
+    (run.zero ??= []).push(timer);
   } else {
-    timer.command = host.timer(name, ms, -1);
-    run.pending.set(timer.command, timer);
+    timer.key = host.timer(name, ms, -1);
+    run.pending = hold(run.pending, timer);
   }
   return id;
 }
 
 function clearTimer(id) {
   const run = running("clearTimeout");
-  const timer = run.timers?.get(Number(id));
+  const timer = run.timers?.byId.get(Number(id));
   if (timer === undefined) return;
-  run.timers.delete(timer.id);
+  run.timers.byId.delete(timer.id);
   if (timer.waiting === false) return; // an interval inside of its own callback
   if (timer.scope !== null) timer.scope.pending--;
-  if (timer.command === -1) {
+  if (timer.key === -1) {
     run.zero.splice(run.zero.indexOf(timer), 1);
   } else {
-    run.pending.delete(timer.command);
-    host.cancelTimer(timer.command);
+    run.pending = release(run.pending, timer.key);
+    host.cancelTimer(timer.key);
   }
 }
 
@@ -68,14 +71,14 @@ function fire(run, entry) {
     return;
   }
   const again = entry.kind === "setInterval";
-  if (!again) run.timers.delete(entry.id);
+  if (!again) run.timers.byId.delete(entry.id);
   entry.waiting = false;
   attempt(run, entry.callback, entry.args);
-  if (again && run.timers.has(entry.id)) {
+  if (again && run.timers.byId.has(entry.id)) {
     entry.waiting = true;
     enterWait(entry);
-    entry.command = host.timer(entry.kind, entry.ms, entry.command);
-    run.pending.set(entry.command, entry);
+    entry.key = host.timer(entry.kind, entry.ms, entry.key);
+    run.pending = hold(run.pending, entry);
   }
 }
 
@@ -88,8 +91,11 @@ function fired(command) {
 // The first timer of zero length fires; false when there is none.
 function fireZero() {
   const run = current;
-  const entry = run.zero.shift();
-  if (entry === undefined) return false;
+  const entry = run.zero?.shift();
+  if (entry === undefined) {
+    run.zero = null;
+    return false;
+  }
   leaveWait(run, entry);
   fire(run, entry);
   return true;

@@ -8,6 +8,7 @@ mod forbidden;
 mod globals;
 mod golden;
 mod limits;
+mod memory;
 mod replay;
 mod signals;
 mod steps;

@@ -162,3 +162,24 @@ fn a_source_that_does_not_load_blocks_the_run() {
         assert!(blocked.message.contains(says), "{source}: {}", blocked.message);
     }
 }
+
+/// Whatever still runs when the function has ended is cut off after a fixed number of jobs: journals depend on it.
+#[test]
+fn the_end_of_a_function_counts_after_the_same_jobs_for_ever() {
+    for (jobs, kind, body) in [
+        (4, "async", "return 1;"),
+        (4, "async", "throw new Error('x');"),
+        (4, "async", "await null; return 1;"),
+        (2, "", "return 1;"),
+        (2, "", "throw new Error('x');"),
+        (4, "", "return Promise.resolve(1);"),
+        (4, "", "return Promise.reject(new Error('x'));"),
+        (3, "", "return { then: (resolve) => resolve(1) };"),
+        (4, "", "class Own extends Promise {} return Own.resolve(1);"),
+    ] {
+        let beside = "(async () => { for (let i = 0; i < 9; i++) { console.log(i); await null; } })();";
+        let source = format!("export default {kind} function f() {{ {beside} {body} }}");
+        let output = Run::new(&source).start(&mut engine(), "null");
+        assert_eq!((output.logs.len(), output.commands.len()), (jobs, 1), "{kind} {body}");
+    }
+}

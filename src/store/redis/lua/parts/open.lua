@@ -3,7 +3,7 @@
 --
 -- Keys: open how many runs are open, by `<namespace>/<workflow>/<version>`. fo open runs with an origin, `<run>|<origin>`, in the order
 -- of their names.
-local function open_field(run, r) return match(run, '^[^/]*') .. '/' .. r[WORKFLOW] .. '/' .. r[VERSION] end
+local function open_field(run, r) return match(run, '^[^/]*') .. '/' .. r[WORKFLOW] .. '/' .. version_of(r) end
 
 local function now_open(run, r) call('HINCRBY', P .. 'open', open_field(run, r), 1) end
 

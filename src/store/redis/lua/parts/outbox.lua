@@ -18,6 +18,6 @@ local function send_signals(run, r, list)
   local here = tonumber(match(P, '%d+'))
   for i = 1, #list do
     local new = list[i]
-    send(new[1], {MESSAGE_FORMAT, new[3], '', new[4], run, r[UID], here, new[2]})
+    send(new[1], {MESSAGE_FORMAT, new[3], '', new[4], run, uid_of(r), here, new[2]})
   end
 end

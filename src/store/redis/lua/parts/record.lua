@@ -7,14 +7,18 @@
 -- Records have the layout of `machine::record`, and are tables here: the constants below are the places of their fields.
 local call, pack, unpack_fields, match, format -- what a server gives to a call only, not to a library that is loaded
 local KEYS, ARGV, P, WAKES -- of this call
-local RECORD_FORMAT, PLAIN_FORMAT, INLINE_MAX = 2, 1, 8 -- plain: without an origin
+local RECORD_FORMAT, ORIGIN_SINCE, INLINE_MAX = 3, 2, 8
 
-local RUN_LAYOUT = '<BBBBBI4I8I8I8I8I8I8I8I4I4I4I4I4c16c36c64Bc0Bc0Bc0Bc0Bc0I4c0'
+local RUN_LAYOUT = {
+  '<BBBBBI4I8I8I8I8I8I8I8I4I4I4I4I4c16c36c64Bc0Bc0Bc0Bc0Bc0I4c0',
+  '<BBBBBI4I8I8I8I8I8I8I8I4I4I4I4I4c16c36c64Bc0Bc0Bc0Bc0Bc0I4c0', -- and ORIGIN_LAYOUT, as in all that follow
+  '<BBBBBI4I4I8I4I6I6I8I8I4I4I4I3I3c16c16c32Bc0Bc0Bc0Bc0Bc0I4c0', -- uid, version and the input's hash are bytes
+} -- by format
 local FORMAT, PHASE, MAIL_CANCEL, DEATHS, CLOSED_AS, INLINE, EPOCH, SEQ, JOURNAL_BYTES, AT, STARTED_AT, CLOSED_AT, RETENTION =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 local TURNS, MAIL, NEXT_COMMAND, TIMERS, BESIDE, HEAD, UID, VERSION = 14, 15, 16, 17, 18, 19, 20, 21
 local SESSION, HOLDER, WORKFLOW, POOL, INPUT_HASH, WHY, ATTEMPTS = 22, 23, 24, 25, 26, 27, 28
-local ORIGIN, ORIGIN_LAYOUT = 29, '<Bc0' -- in records of format 2, after WHY
+local ORIGIN, ORIGIN_LAYOUT = 29, '<Bc0' -- after WHY
 local WAITING, READY, LEASED, BLOCKED, CLOSED = 0, 1, 2, 3, 4
 
 local ATTEMPT_LAYOUT = '<BI4I4I4I4I8I8I8I8I8I8I8Bc0Bc0I2c0'
@@ -22,6 +26,25 @@ local STATE, COMMAND, ATTEMPT, TURN, LOSSES, BY_SEQ, SCHEDULED_AT, BEGUN_AT, TIM
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 local BY, QUEUE, LAST_ERROR = 13, 14, 15
 local QUEUED, HELD, BACKING_OFF = 0, 1, 2
+
+-- Uid and version of a run as everybody else writes them: it has them as they stand in its record.
+local uid_of, version_of
+do
+  local BYTES_SINCE = 3 -- before, they were digits there too
+  local FOUR = '%02x%02x%02x%02x'
+  local UID_DIGITS = FOUR .. '-%02x%02x-%02x%02x-%02x%02x-%02x%02x' .. FOUR
+  local VERSION_DIGITS = FOUR .. FOUR .. FOUR .. FOUR .. FOUR .. FOUR .. FOUR .. FOUR
+
+  function uid_of(r)
+    if r[FORMAT] < BYTES_SINCE then return r[UID] end
+    return format(UID_DIGITS, string.byte(r[UID], 1, 16))
+  end
+
+  function version_of(r)
+    if r[FORMAT] < BYTES_SINCE then return r[VERSION] end
+    return format(VERSION_DIGITS, string.byte(r[VERSION], 1, 32))
+  end
+end
 
 local function pack_attempt(a)
   return pack(ATTEMPT_LAYOUT, a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
@@ -36,10 +59,10 @@ end
 
 local function pack_run(r)
   local list = r[ATTEMPTS]
-  local raw = pack(RUN_LAYOUT, r[1], r[2], r[3], r[4], r[5], #list, r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[16],
+  local raw = pack(RUN_LAYOUT[r[FORMAT]], r[1], r[2], r[3], r[4], r[5], #list, r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[16],
     r[17], r[18], r[19], r[20], r[21], #r[SESSION], r[SESSION], #r[HOLDER], r[HOLDER], #r[WORKFLOW], r[WORKFLOW], #r[POOL], r[POOL],
     #r[INPUT_HASH], r[INPUT_HASH], #r[WHY], r[WHY])
-  if r[ORIGIN] ~= '' then raw = raw .. pack(ORIGIN_LAYOUT, #r[ORIGIN], r[ORIGIN]) end
+  if r[FORMAT] >= ORIGIN_SINCE then raw = raw .. pack(ORIGIN_LAYOUT, #r[ORIGIN], r[ORIGIN]) end
   if #list == 0 then return raw end
   if #list == 1 then return raw .. pack_attempt(list[1]) end
   local texts = {raw}
@@ -48,10 +71,10 @@ local function pack_run(r)
 end
 
 local function unpack_run(raw)
-  local r = {unpack_fields(RUN_LAYOUT, raw)}
+  local r = {unpack_fields(RUN_LAYOUT[string.byte(raw)], raw)}
   local place, list = r[ATTEMPTS], {}
   r[ORIGIN] = ''
-  if r[FORMAT] > PLAIN_FORMAT then r[ORIGIN], place = unpack_fields(ORIGIN_LAYOUT, raw, place) end
+  if r[FORMAT] >= ORIGIN_SINCE then r[ORIGIN], place = unpack_fields(ORIGIN_LAYOUT, raw, place) end
   for i = 1, r[INLINE] do list[i], place = unpack_attempt(raw, place) end
   r[ATTEMPTS] = list
   return r

@@ -40,7 +40,7 @@ local function judge(r, turn, entry_bytes)
   if turn[CLOSE] == 0 and r[JOURNAL_BYTES] + entry_bytes > JOURNAL_BYTES_MAX then return 'JournalFull' end
 end
 
-local function timer_member(run, r, command) return format('T|%s#%010d#%s', run, command, string.sub(r[UID], -12)) end
+local function timer_member(run, r, command) return format('T|%s#%010d#%s', run, command, string.sub(uid_of(r), -12)) end
 
 -- Forgets the timers of a run that ends. Which commands they are is known to `d` only, so all numbers are tried, from both
 -- ends, until as many are gone as there are. Beyond TRIED_MAX they stay until they fall due, and are ignored then: the uid in
