@@ -102,10 +102,11 @@ impl Chain {
         self.link(chained.taken.checked_sub(1)?)
     }
 
-    /// The next step, when the link before it was taken and has granted its attempt.
+    /// The next step, when the link before it was taken and has granted its attempt. Not when it has granted a turn as well: mail waits,
+    /// so another optimistic turn would be refused, and who offered must hear of that turn.
     #[must_use]
     pub fn next(&self, chained: &Chained) -> Option<Finish> {
-        let grants = chained.grants()?;
+        let grants = chained.grants().filter(|grants| grants.turns.is_empty())?;
         let link = self.link(chained.taken)?;
         let is_granted = |granted: &AttemptClaim| *granted == link.attempt;
         let mut granted = grants.attempts.iter().filter(|grant| grant.run == *self.run());
@@ -150,11 +151,15 @@ impl Chained {
 
     /// A step was answered. `false`: it is the last one.
     pub fn answered(&mut self, finished: Finished, is_repeat: bool) -> bool {
-        let Finished::Accepted { turn, grants: new, at: applied } = finished else { return false };
+        let (turn, new, applied) = match finished {
+            Finished::Accepted { turn, grants, at } => (turn, grants, Some(at)),
+            // Its attempt is somebody else's by now, or nobody's.
+            Finished::AttemptLost | Finished::NotFound => (None, Grants::default(), None),
+        };
         if let FirstAnswer::Committed(Committed::Accepted { grants, at })
         | FirstAnswer::Finished(Finished::Accepted { turn: Some(Ok(())), grants, at }) = &mut self.first
         {
-            (*grants, *at) = (new, applied);
+            (*grants, *at) = (new, applied.unwrap_or(*at));
         }
         let is_taken = turn == Some(Ok(()));
         self.taken += usize::from(is_taken && !is_repeat);

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::turn::{Ended, TurnJob, command_bytes};
+use super::turn::{Ended, TurnJob, turn_bytes};
 use crate::api::limits::COMMIT_ITEMS_MAX;
 use crate::api::worker::{AttemptOutcome, Item, Slots, StepCommit, TurnCommit};
 use crate::api::{Json, RunKey, limits};
@@ -78,7 +78,7 @@ impl Pending {
             Item::Block { blocked, .. } => blocked.message.len(),
             _ => 0,
         };
-        let turns: usize = self.turns().map(|turn| FRAME + turn.commands.iter().map(command_bytes).sum::<usize>()).sum();
+        let turns: usize = self.turns().map(|turn| FRAME + turn_bytes(turn)).sum();
         FRAME + outcome + self.results() + turns
     }
 }

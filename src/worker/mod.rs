@@ -124,7 +124,7 @@ async fn run_with<E: Engine + 'static>(
     executing.clone().watch(Duration::from_millis(config.limits.turn_cpu_ms))?;
     #[expect(clippy::disallowed_methods, reason = "every message belongs to a slot or to a request: these are the bound")]
     let (messages, receiver) = unbounded_channel();
-    let shared = loops::Shared { clock: clock.clone(), executing: executing.clone(), goes_on: Arc::new(true.into()) };
+    let shared = loops::Shared { clock: clock.clone(), executing: executing.clone(), ahead: Arc::default() };
     let (loops, results) = (config.loops, messages.clone());
     let turn_slots = usize::from(config.turn_slots).saturating_mul(config.loops.max(1));
     // Its own: a connection belongs to the thread that opened it.

@@ -208,7 +208,7 @@ impl TurnJob {
 /// Cuts a turn into what fits in one commit each; one part at least. What the code said goes with the first.
 pub(super) fn parts(output: TurnOutput) -> VecDeque<Part> {
     let mut parts = VecDeque::new();
-    let mut bytes: usize = output.logs.iter().map(|log| log.text.len() + 32).sum();
+    let mut bytes = log_bytes(&output.logs);
     let mut part = Part { commands: Vec::new(), logs: output.logs };
     for command in output.commands {
         let size = command_bytes(&command);
@@ -224,8 +224,18 @@ pub(super) fn parts(output: TurnOutput) -> VecDeque<Part> {
     parts
 }
 
+/// About how many bytes lines have in the journal.
+fn log_bytes(logs: &[Log]) -> usize {
+    logs.iter().map(|log| log.text.len() + 32).sum()
+}
+
+/// About how many bytes a turn has in the journal.
+pub(super) fn turn_bytes(turn: &TurnCommit) -> usize {
+    log_bytes(&turn.logs) + turn.commands.iter().map(command_bytes).sum::<usize>()
+}
+
 /// About how many bytes it has in the journal.
-pub(super) fn command_bytes(command: &Command) -> usize {
+fn command_bytes(command: &Command) -> usize {
     const FRAME: usize = 96;
     FRAME
         + match command {

@@ -25,7 +25,7 @@ export default async function asking() { return await ask({}); }
 ";
 
 /// The operations of which a round has few: their first one is the one.
-const RARE: [&str; 8] = ["define", "retire", "control", "open_session", "end_session", "release", "extend", "sweep"];
+const RARE: [&str; 9] = ["chain", "define", "retire", "control", "open_session", "end_session", "release", "extend", "sweep"];
 
 async fn world(kind: StoreKind) -> (Fleet, Shop, Log) {
     let shop = Shop::open().await;

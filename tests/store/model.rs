@@ -287,6 +287,26 @@ impl Driver {
         })
     }
 
+    /// Leases in a store that no answer has told anybody.
+    async fn untold(&self, world: &World) -> Vec<String> {
+        let mut untold = Vec::new();
+        for partition in partitions() {
+            for by in SESSIONS {
+                let leases = world.store.leases(partition, &session(by)).await.unwrap();
+                let is_told = |key: &everloop::api::RunKey, seq: u64| {
+                    self.turns.iter().any(|turn| run(RUNS[turn.run]) == *key && turn.session == by && turn.seq == seq)
+                };
+                untold.extend(leases.turns.iter().filter(|(key, seq)| !is_told(key, *seq)).map(|lease| format!("{by} {lease:?}")));
+                let attempts = leases
+                    .attempts
+                    .iter()
+                    .filter(|(key, claim)| !self.attempts.iter().any(|(at, told)| run(RUNS[*at]) == *key && told == claim));
+                untold.extend(attempts.map(|lease| format!("{by} {lease:?}")));
+            }
+        }
+        untold
+    }
+
     /// Remembers what was granted.
     fn learn(&mut self, grants: &Grants) {
         let index = |run: &everloop::api::RunKey| RUNS.iter().position(|id| self::run(id) == *run).expect("a known run");
@@ -549,6 +569,9 @@ async fn compare(steps: Vec<Step>) -> Result<(), TestCaseError> {
             prop_assert!(one == two, "state: {}", difference(&calls, one, two));
         }
         driver.learn(&grants);
+        for (store, leased) in [("memory", driver.untold(&memory).await), ("Redis", driver.untold(&redis).await)] {
+            prop_assert!(leased.is_empty(), "a lease in {store} that no answer told: {}", difference(&calls, &leased, &""));
+        }
         driver.last = Some(call);
     }
     Ok(())

@@ -258,6 +258,7 @@ impl By<'_> {
         for StepCommit { command, result, turn } in steps.into_iter().take(limits::ITEM_STEPS_MAX) {
             let turn = match self.service.turn(run, &self.worker, turn).await {
                 _ if result.check().is_err() => break,
+                Ok(turn) if turn.consumed > 0 || turn.continued => break,
                 Ok(turn) => turn,
                 Err(Unfit::Store(error)) => return Err(error),
                 Err(Unfit::Refused(reason)) => {

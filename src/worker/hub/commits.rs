@@ -157,8 +157,15 @@ impl Hub {
             last = step.turn;
         }
         self.turn_accepted(&first, &last);
-        if !is_whole {
-            // It stands behind what was taken.
+        if is_whole {
+            return;
+        }
+        if !turns.contains_key(&first.run) {
+            // Not because of mail: the next one would be in vain, too.
+            self.loops.ahead().in_vain();
+        }
+        // A leased turn that has come meanwhile has a context of its own making.
+        if self.runs.get(&first.run, &first.uid).is_none_or(|run| run.lease.is_none()) {
             self.loops.evict(&first.uid);
             self.runs.forget_context(&first);
         }

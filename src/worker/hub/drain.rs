@@ -18,7 +18,7 @@ impl Hub {
     pub(super) async fn drain(mut self, mut messages: UnboundedReceiver<Msg>, within: Duration) -> Option<SessionId> {
         self.draining.cancel();
         self.slots.close();
-        self.loops.go_on(false);
+        self.loops.ahead().close(true);
         tracing::info!(attempts = self.attempts.len(), turns = self.runs.leases().len(), "draining");
         let mut deadline = Instant::now() + within;
         let mut buffer = Vec::new();

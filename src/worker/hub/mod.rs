@@ -298,7 +298,7 @@ impl Hub {
         }
         tracing::info!(attempts = self.attempts.len(), turns = self.runs.leases().len(), "to be drained: nothing new is taken on");
         self.slots.close();
-        self.loops.go_on(false);
+        self.loops.ahead().close(true);
         self.resting.cancel();
         // Whoever sees it not ready may rely on that nothing is asked for any more.
         self.parts.link.drain(true);
@@ -312,7 +312,7 @@ impl Hub {
             self.slots.close();
         } else {
             self.slots.open();
-            self.loops.go_on(true);
+            self.loops.ahead().close(false);
         }
     }
 

@@ -3,13 +3,15 @@
 //!
 //! What waits for a loop is bounded by the slots: each turn belongs to a lease.
 
+mod ahead;
 mod steps;
+
+pub(super) use ahead::Ahead;
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -51,13 +53,13 @@ pub(super) struct Shared {
     pub(super) clock: Arc<StoreClock>,
     pub(super) executing: Executing,
     /// Whether steps may be done before they are granted.
-    pub(super) goes_on: Arc<AtomicBool>,
+    pub(super) ahead: Arc<Ahead>,
 }
 
 /// See the module. Dropping it lets the threads end after what they have.
 pub(super) struct Loops {
     place: Where,
-    goes_on: Arc<AtomicBool>,
+    ahead: Arc<Ahead>,
 }
 
 enum Where {
@@ -83,9 +85,9 @@ impl Loops {
     ) -> std::io::Result<Self> {
         if count <= 1 {
             let place = Where::Here { own: Box::new(Loop::new(make, shared.clone(), 0)), calls: VecDeque::new() };
-            return Ok(Self { place, goes_on: shared.goes_on.clone() });
+            return Ok(Self { place, ahead: shared.ahead.clone() });
         }
-        let goes_on = shared.goes_on.clone();
+        let ahead = shared.ahead.clone();
         let mut threads = Vec::with_capacity(count);
         for place in 0..count {
             let (calls, receiver) = channel();
@@ -96,12 +98,12 @@ impl Loops {
                 .spawn(move || serve(&mut Loop::new(make, shared, place), &receiver, &results))?;
             threads.push(calls);
         }
-        Ok(Self { place: Where::Threads(threads), goes_on })
+        Ok(Self { place: Where::Threads(threads), ahead })
     }
 
-    /// Whether steps may be done before they are granted: nothing new may be taken on otherwise.
-    pub(super) fn go_on(&self, may: bool) {
-        self.goes_on.store(may, Ordering::Relaxed);
+    /// Whether steps may be done before they are granted.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     /// Whether an attempt may be tried with [`Loops::at_once`]: a script, and turns are taken on the caller's thread.

@@ -2,11 +2,10 @@
 //!
 //! A script that settles at once, where it is called, has asked nobody for anything: nobody can tell whether it ran before its lease
 //! was on the disk or after. So its result, and the turn that follows, go with the turn that asks for it: a run of such steps costs one
-//! commit, not one for each. Whoever could be harmed by it does without: a run whose turn workers have died in, a worker that is to
-//! be drained or stops.
+//! commit, not one for each. Whoever could be harmed by it does without: a run whose turn workers have died in, the outcome of an
+//! activity that others have seen, a worker that is to be drained or stops.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Loop, Turned};
@@ -17,7 +16,7 @@ use crate::api::{CommandNo, Definition, Json};
 use crate::telemetry::crash::point;
 use crate::worker::activities::{Alive, Task};
 use crate::worker::engine::{self, Engine, TurnOutcome};
-use crate::worker::turn::{TurnJob, command_bytes, parts};
+use crate::worker::turn::{Source, TurnJob, parts, turn_bytes};
 
 /// What was done waits no longer for what follows, and neither do other runs.
 const WITHIN: Duration = Duration::from_millis(5);
@@ -31,8 +30,9 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
     /// A turn that was taken, with what can be done at once after it.
     pub(super) fn and_steps(&mut self, job: &mut TurnJob, turned: Turned, definition: &Arc<Definition>) -> Turned {
         let Turned::Outcome(TurnOutcome::Done(output)) = turned else { return turned };
-        let is_plain = job.deaths == 0 && job.strikes == 0 && job.verdict.is_none() && self.shared.goes_on.load(Ordering::Relaxed);
-        let Some(done) = is_plain.then(|| self.at_once_after(job, &output.commands, definition)).flatten() else {
+        let is_plain = job.deaths == 0 && job.strikes == 0 && job.verdict.is_none() && self.is_harmless_after(job, definition);
+        let Some(done) = (is_plain && self.shared.ahead.may()).then(|| self.at_once_after(job, &output.commands, definition)).flatten()
+        else {
             return Turned::Outcome(TurnOutcome::Done(output));
         };
         job.parts = parts(output);
@@ -49,9 +49,20 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
         Turned::Steps { turn, steps }
     }
 
+    /// Whether a script that ends this process would harm nothing else: the outcome of another kind of activity, which nobody has yet, would
+    /// be lost with it, and its attempt, which stands in the store, blamed for it.
+    fn is_harmless_after(&self, job: &TurnJob, definition: &Definition) -> bool {
+        match &job.source {
+            Source::Lease(_) => true,
+            Source::Attempt(ended) => self.at_once.settles(&job.version, &ended.name, definition),
+            Source::Step => false,
+        }
+    }
+
     /// The steps after a turn, and whether the context stands where the last of them ends.
     fn steps(&mut self, job: &TurnJob, turn: &TurnCommit, mut done: Done, definition: &Arc<Definition>) -> (Vec<StepCommit>, bool) {
-        let (began, mut bytes, mut steps) = (Instant::now(), done.1.get().len(), Vec::new());
+        let (began, mut steps) = (Instant::now(), Vec::new());
+        let mut bytes = turn_bytes(turn) + done.1.get().len();
         let mut tip = job.follow(turn, event(&done));
         loop {
             tip.at = self.shared.clock.now().max(tip.at);
@@ -60,8 +71,9 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
             };
             tip.parts = parts(output);
             let (1, Some(turn)) = (tip.parts.len(), tip.next_commit(engine::ENGINE_NAME, engine::FLAGS)) else { return (steps, false) };
-            bytes += turn.commands.iter().map(command_bytes).sum::<usize>();
-            let goes_on = steps.len() + 1 < ITEM_STEPS_MAX && bytes < BYTES_MAX && began.elapsed() < WITHIN;
+            bytes += turn_bytes(&turn);
+            let is_room = steps.len() + 1 < ITEM_STEPS_MAX && bytes < BYTES_MAX && began.elapsed() < WITHIN;
+            let goes_on = is_room && self.shared.ahead.may();
             let next = goes_on.then(|| self.at_once_after(&tip, &turn.commands, definition)).flatten();
             if let Some(next) = &next {
                 tip = tip.follow(&turn, event(next));

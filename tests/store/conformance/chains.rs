@@ -14,6 +14,8 @@ on_every_store!(
     a_repeat_of_a_chain_is_answered_as_the_first_time_and_goes_on_behind_what_was_taken,
     a_chain_ends_where_a_turn_is_refused_and_the_outcome_waits_in_the_mailbox,
     a_chain_ends_where_an_attempt_is_not_granted,
+    a_chain_ends_where_a_turn_is_ahead_of_the_clock,
+    a_chain_of_unusual_turns_is_taken_whole,
     a_chain_whose_first_is_refused_changes_nothing,
     a_chain_that_ends_a_run_is_known_after_its_end,
 );
@@ -113,7 +115,10 @@ async fn a_chain_ends_where_a_turn_is_refused_and_the_outcome_waits_in_the_mailb
     let chained = world.store.chain(from_turn("b", &grant, offer("s1", 2, 1, 1), steps(2, 2, true))).await.unwrap();
     assert_eq!(chained.taken, 0);
     let record = world.record("b").await;
-    assert_eq!((record.turns, record.mail, record.phase), (1, 2, Phase::Leased));
+    assert_eq!((record.turns, record.mail, record.phase), (1, 1, Phase::Leased));
+    let granted = grants(&chained);
+    assert_eq!(granted.turns[0].events, [CANCEL], "who offered hears of the turn with it");
+    assert_eq!(granted.attempts.len(), 1, "and of the attempt, which is done again");
 
     // The first is an outcome, and its turn is refused.
     let attempt = world.stepping("c", "s1").await;
@@ -173,4 +178,33 @@ async fn a_chain_that_ends_a_run_is_known_after_its_end(world: World) {
     assert_eq!(world.store.chain(chain).await.unwrap(), first);
     let record = world.record("a").await;
     assert_eq!((record.status(), record.turns, record.closed_at), (RunStatus::Completed, 3, TimeMs(30)));
+}
+
+async fn a_chain_ends_where_a_turn_is_ahead_of_the_clock(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    let mut ahead = steps(2, 3, true);
+    ahead[1].turn.at = TimeMs(21);
+    let chained = world.store.chain(from_turn("a", &grant, offer("s1", 2, 1, 1), ahead)).await.unwrap();
+    assert_eq!(chained.taken, 1);
+    let record = world.record("a").await;
+    assert_eq!((record.turns, record.at, record.mail), (2, TimeMs(20), 1));
+}
+
+/// What no replica works out before: it is followed, an attempt has an end that is given, a timer is set.
+async fn a_chain_of_unusual_turns_is_taken_whole(world: World) {
+    world.open("s1").await;
+    let origin = Some("kubernetes".parse().unwrap());
+    let start = Start { origin, offer: offer("s1", 1, 1, 0), ..world.start_of("a", 10) };
+    let Started::New { grant: Some(grant), .. } = world.store.start(start).await.unwrap() else { panic!("granted") };
+    let mut unusual = steps(2, 3, true);
+    unusual[0].turn.schedule[0].close_by = TimeMs(500);
+    unusual[1].turn.timers = vec![timer(9, 400)];
+    let chain = from_turn("a", &grant, offer("s1", 2, 1, 1), unusual);
+    let chained = world.store.chain(chain.clone()).await.unwrap();
+    assert_eq!((chained.taken, grants(&chained)), (3, Grants::default()));
+    let record = world.record("a").await;
+    assert_eq!((record.status(), record.turns, record.timers), (RunStatus::Completed, 4, 0));
+    let Changes::Told { runs, .. } = world.store.changes(place("a"), Some(0)).await.unwrap() else { panic!("told") };
+    assert_eq!(runs.len(), 1, "its end is in the feed");
+    assert_eq!(world.store.chain(chain).await.unwrap().taken, 3);
 }

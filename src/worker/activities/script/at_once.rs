@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::{Bounds, Breach, Machine};
@@ -14,6 +15,7 @@ use super::realm::{Effect, Outbox};
 use super::thread::{begin, log, realm_of, settled};
 use super::{RealmKey, STRUCK_MAX};
 use crate::api::worker::AttemptOutcome;
+use crate::api::{Definition, Version};
 use crate::worker::activities::Task;
 use crate::worker::activities::outcome::bounded;
 use crate::worker::executing::Executing;
@@ -49,6 +51,12 @@ impl AtOnce {
     /// Whether it is a script that is not known to be unfit.
     pub(in crate::worker) fn may(&self, task: &Task) -> bool {
         source_of(task).is_some() && !self.unfit.contains(&realm_of(&task.work))
+    }
+
+    /// Whether the activity is a script that has not been seen to do anything but settle at once.
+    pub(in crate::worker) fn settles(&self, version: &Version, name: &str, definition: &Definition) -> bool {
+        let is_script = definition.activities.get(name).is_some_and(|activity| activity.script.is_some());
+        is_script && !self.unfit.contains(&(version.clone(), Arc::from(name)))
     }
 
     /// The outcome of a script that settles at once; nothing for any other attempt, which has done nothing yet.
