@@ -12,5 +12,6 @@ mod pools;
 mod repeats;
 mod runs;
 mod sessions;
+mod steps;
 mod tasks;
 mod timers;

@@ -118,3 +118,93 @@ impl<E: Engine, M: Fn() -> E> Loop<E, M> {
 fn event((command, result): &Done) -> Event {
     Event::ActivityCompleted { command: *command, attempt: 1, result: result.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Ahead, Call, Shared, Works as _};
+    use super::*;
+    use crate::api::TimeMs;
+    use crate::api::worker::TurnWork;
+    use crate::clock::StoreClock;
+    use crate::worker::engine::{EngineLimits, QuickJsEngine};
+    use crate::worker::executing::Executing;
+    use crate::worker::hub::Msg;
+
+    const MANY: &str = "export default async function many(n) { for (let i = 0; i < n; i++) await quick(i); return await slow(1); }";
+
+    fn definition(source: &str) -> Arc<Definition> {
+        let script = |text: &str| crate::api::definition::Activity { script: Some(text.to_owned()), ..Default::default() };
+        let activities = BTreeMap::from([
+            ("quick".to_owned(), script("export default async (i) => i;")),
+            ("slow".to_owned(), script("export default (i) => new Promise((done) => setTimeout(done, 1, i));")),
+            ("broken".to_owned(), script("export default () => { throw new Error('no'); };")),
+        ]);
+        Arc::new(Definition { source: source.to_owned(), activities })
+    }
+
+    fn job(n: u32) -> TurnJob {
+        let work = TurnWork {
+            run: "default/r".parse().unwrap(),
+            uid: "018bcfe5-6800-7000-8000-000000000000".parse().unwrap(),
+            workflow: "w".parse().unwrap(),
+            version: "a".repeat(64).parse().unwrap(),
+            head: crate::api::Head(1),
+            seq: 4,
+            number: 0,
+            next_command: 0,
+            at: TimeMs(9),
+            started_at: TimeMs(9),
+            deaths: 0,
+            events: vec![],
+        };
+        TurnJob::leased(0, work, vec![Event::Started { input: Json::of(&n) }])
+    }
+
+    /// What becomes of a first turn: how many steps go with it, or none when it goes alone.
+    fn taken(ahead: Ahead, job: TurnJob, source: &str) -> Option<Vec<StepCommit>> {
+        let shared = Shared { clock: Arc::new(StoreClock::new(TimeMs(10))), executing: Executing::in_places(1), ahead: Arc::new(ahead) };
+        let mut own = Loop::new(|| QuickJsEngine::new(EngineLimits::default()), shared, 0);
+        let call = Call::Turn { job: Box::new(job), definition: definition(source), journal: None };
+        match own.take(call) {
+            Some(Msg::Turned { turned: Turned::Steps { steps, .. }, .. }) => Some(steps),
+            Some(Msg::Turned { turned: Turned::Outcome(TurnOutcome::Done(_)), .. }) => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn scripts_that_settle_at_once_are_done_up_to_one_that_waits() {
+        let steps = taken(Ahead::default(), job(3), MANY).unwrap();
+        let results: Vec<_> = steps.iter().map(|step| (step.command, step.result.get().to_owned())).collect();
+        assert_eq!(results, [(0, "0".to_owned()), (1, "1".to_owned()), (2, "2".to_owned())]);
+        assert!(steps.windows(2).all(|pair| pair[0].turn.id == pair[1].turn.base && pair[0].turn.at <= pair[1].turn.at));
+        let last = &steps[2].turn.commands;
+        assert!(matches!(&last[..], [Command::ScheduleActivity { name, .. }] if name == "slow"), "{last:?}");
+    }
+
+    #[test]
+    fn they_are_no_more_than_may_go_in_an_item() {
+        let steps = taken(Ahead::default(), job(10_000), MANY).unwrap();
+        assert!((1..=ITEM_STEPS_MAX).contains(&steps.len()), "{}", steps.len());
+    }
+
+    #[test]
+    fn none_is_done_ahead_in_a_run_that_workers_died_in_nor_where_none_may_be() {
+        let suspect = TurnJob { deaths: 1, ..job(3) };
+        assert!(taken(Ahead::default(), suspect, MANY).is_none());
+        let closed = Ahead::default();
+        closed.close(true);
+        assert!(taken(closed, job(3), MANY).is_none());
+        let in_vain = Ahead::default();
+        in_vain.in_vain();
+        assert!(taken(in_vain, job(3), MANY).is_none());
+    }
+
+    #[test]
+    fn a_script_that_fails_is_done_under_its_lease() {
+        let broken = "export default async function failing() { await broken(1); }";
+        assert!(taken(Ahead::default(), job(1), broken).is_none());
+    }
+}
