@@ -21,9 +21,10 @@ fn program() -> String {
 /// The word by which this program serves the queue `race` as another process.
 pub const QUEUE_ROLE: &str = "serve-queue";
 
-const WORKFLOWS: [(&str, &str); 7] = [
+const WORKFLOWS: [(&str, &str); 8] = [
     ("one", "export default async function one(input) { return await step(input); }"),
     ("steps", "export default async function steps({ n, payload }) { for (let i = 0; i < n; i++) await step(payload); return n; }"),
+    ("waits", "export default async function waits({ n, payload }) { for (let i = 0; i < n; i++) await later(payload); return n; }"),
     ("slow", "export default async function slow({ n, ms }) { for (let i = 0; i < n; i++) await pause(ms); return n; }"),
     (
         "fanout",
@@ -78,6 +79,7 @@ impl Everloop {
         everloop.start_second_worker().await;
         let activities = json!({
             "step": {"script": "export default async (argument) => argument;"},
+            "later": {"script": "export default async (argument) => { await new Promise((done) => setTimeout(done, 0)); return argument; };"},
             "pause": {"script": "export default async (ms) => { await new Promise((done) => setTimeout(done, ms)); return ms; };"},
             "clock": {"script": "export default async () => Date.now();"},
             "remote": {"queue": "race"},
@@ -167,7 +169,7 @@ impl System for Everloop {
         Settings::from([
             ("version", format!("Everloop {}", env!("CARGO_PKG_VERSION"))),
             ("store", format!("{store}; service --durability strict")),
-            ("workers", "one process, --loops 1; activities are scripts, those of P5 a queue that a Rust program serves over HTTP".into()),
+            ("workers", "one process, --loops 1; activities are scripts, which settle at once but for those of P8 and go up to 32 to a commit; those of P5 a queue that a Rust program serves over HTTP".into()),
             ("client", "the race's, over HTTP".into()),
         ])
     }
@@ -182,6 +184,14 @@ impl System for Everloop {
             self.run(&body).await;
         })
         .await
+    }
+
+    async fn waiting_steps(&self, payload: &Value, load: Load) -> Option<Batch> {
+        let body = json!({"workflow": "waits", "input": Program::Steps(10).input(payload)});
+        let batch = drive(load, async || {
+            self.run(&body).await;
+        });
+        Some(batch.await)
     }
 
     async fn signals(&self, window: Duration) -> Vec<f64> {

@@ -198,6 +198,9 @@ async fn measure(scenario: &str, system: &dyn System, round: usize, plan: &Plan,
                 let batch = system.runs(Program::Steps(10), &payload(bytes), Load::saturating(window)).await;
                 add(metric, "steps/s", batch.rate() * 10.0);
             }
+            if let Some(batch) = system.waiting_steps(&payload(60), Load::saturating(window)).await {
+                add("the same, of scripts that wait: a commit each", "steps/s", batch.rate() * 10.0);
+            }
         }
         "P5" => {
             let load = Load { runs_min: 1, runs_max: 20, ..Load::alone(window) };

@@ -35,6 +35,11 @@ pub trait System {
     /// Starts runs, and waits for their results.
     async fn runs(&self, program: Program, payload: &Value, load: Load) -> Batch;
 
+    /// Runs of ten steps each of which waits before it ends, of a system that treats those otherwise. `None`: it does not.
+    async fn waiting_steps(&self, _payload: &Value, _load: Load) -> Option<Batch> {
+        None
+    }
+
     /// From a signal to the result of the run that waited for it, its worker having it in memory; milliseconds each.
     async fn signals(&self, window: Duration) -> Vec<f64>;
 
