@@ -179,7 +179,7 @@ impl Driver {
     /// An operation, and some of those that take turns with steps behind it.
     async fn call(&mut self, world: &World, step: &Step) -> Option<Call> {
         let call = self.one(world, step).await?;
-        if step.ticks % 3 > 0 {
+        if !step.ticks.is_multiple_of(3) {
             return Some(call);
         }
         Some(match call {

@@ -139,10 +139,10 @@ async fn a_chain_ends_where_an_attempt_is_not_granted(world: World) {
     assert_eq!(world.claim("a", "s1", 9, 0, 1, 21).await.attempts.len(), 1, "the attempt waits in its queue");
 
     // An older head of the queue comes first.
-    let id = (0..).map(|n| format!("b{n}")).find(|id| place(id) == place("a")).unwrap();
+    let id = (0..1_000).map(|n| format!("b{n}")).find(|id| place(id) == place("a")).unwrap();
     let grant = world.leased(&id, "s1", 22).await;
     world.commit(&id, "s1", 1, scheduling(&grant.record.head, 2, &[0]), 22, None).await;
-    let id = (0..).map(|n| format!("c{n}")).find(|id| place(id) == place("a")).unwrap();
+    let id = (0..1_000).map(|n| format!("c{n}")).find(|id| place(id) == place("a")).unwrap();
     let grant = world.leased(&id, "s1", 22).await;
     let mut chain = from_turn(&id, &grant, offer("s1", 3, 1, 1), steps(2, 2, true));
     if let First::Commit(commit) = &mut chain.first {
