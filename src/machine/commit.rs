@@ -111,6 +111,14 @@ pub struct AttemptClaim {
     pub seq: Seq,
 }
 
+impl AttemptClaim {
+    /// The one under which whoever has an attempt now may finish it.
+    #[must_use]
+    pub fn of(attempt: &AttemptRecord) -> Self {
+        Self { command: attempt.command, attempt: attempt.attempt, session: attempt.session.clone(), seq: attempt.seq }
+    }
+}
+
 /// Whether a claim on an attempt is the current one: (command, attempt, session, nonce). A queued or waiting attempt is
 /// claimed by nobody.
 #[must_use]

@@ -108,15 +108,8 @@ impl Chain {
     pub fn next(&self, chained: &Chained) -> Option<Finish> {
         let grants = chained.grants().filter(|grants| grants.turns.is_empty())?;
         let link = self.link(chained.taken)?;
-        let is_granted = |granted: &AttemptClaim| *granted == link.attempt;
-        let mut granted = grants.attempts.iter().filter(|grant| grant.run == *self.run());
-        let claim = granted.next().map(|grant| AttemptClaim {
-            command: grant.attempt.command,
-            attempt: grant.attempt.attempt,
-            session: grant.attempt.session.clone(),
-            seq: grant.attempt.seq,
-        });
-        (claim.as_ref().is_some_and(is_granted) && granted.next().is_none()).then_some(link)
+        let is_granted = matches!(&grants.attempts[..], [only] if AttemptClaim::of(&only.attempt) == link.attempt);
+        is_granted.then_some(link)
     }
 
     fn link(&self, place: usize) -> Option<Finish> {

@@ -649,12 +649,7 @@ impl TimedOut {
     /// The claim under which the service finishes it.
     #[must_use]
     pub fn claim(&self) -> AttemptClaim {
-        AttemptClaim {
-            command: self.attempt.command,
-            attempt: self.attempt.attempt,
-            session: self.attempt.session.clone(),
-            seq: self.attempt.seq,
-        }
+        AttemptClaim::of(&self.attempt)
     }
 }
 

@@ -264,6 +264,32 @@ pub(super) fn completed_event(work: &ActivityWork, outcome: &AttemptOutcome) -> 
     }
 }
 
+/// Turns for tests.
+#[cfg(test)]
+pub(super) mod samples {
+    use super::*;
+    use crate::api::Json;
+
+    /// A run's first turn, leased, with this input.
+    pub(in crate::worker) fn first(input: Json) -> TurnJob {
+        let work = TurnWork {
+            run: "default/r".parse().unwrap(),
+            uid: "018bcfe5-6800-7000-8000-000000000000".parse().unwrap(),
+            workflow: "w".parse().unwrap(),
+            version: "a".repeat(64).parse().unwrap(),
+            head: Head(1),
+            seq: 4,
+            number: 0,
+            next_command: 0,
+            at: TimeMs(9),
+            started_at: TimeMs(9),
+            deaths: 0,
+            events: vec![],
+        };
+        TurnJob::leased(0, work, vec![Event::Started { input }])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,21 +305,7 @@ mod tests {
     }
 
     fn job() -> TurnJob {
-        let work = TurnWork {
-            run: "default/r".parse().unwrap(),
-            uid: "018bcfe5-6800-7000-8000-000000000000".parse().unwrap(),
-            workflow: "w".parse().unwrap(),
-            version: "a".repeat(64).parse().unwrap(),
-            head: Head(1),
-            seq: 4,
-            number: 0,
-            next_command: 0,
-            at: TimeMs(9),
-            started_at: TimeMs(9),
-            deaths: 0,
-            events: vec![],
-        };
-        TurnJob::leased(0, work, vec![Event::Started { input: Json::null() }])
+        samples::first(Json::null())
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Whether loops may do steps before they are granted.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Where the store did not take steps, others are first in the queue, or the service is of a version that knows none: doing them ahead costs the

@@ -126,11 +126,11 @@ mod tests {
     use super::super::{Ahead, Call, Shared, Works as _};
     use super::*;
     use crate::api::TimeMs;
-    use crate::api::worker::TurnWork;
     use crate::clock::StoreClock;
     use crate::worker::engine::{EngineLimits, QuickJsEngine};
     use crate::worker::executing::Executing;
     use crate::worker::hub::Msg;
+    use crate::worker::turn::samples;
 
     const MANY: &str = "export default async function many(n) { for (let i = 0; i < n; i++) await quick(i); return await slow(1); }";
 
@@ -145,21 +145,7 @@ mod tests {
     }
 
     fn job(n: u32) -> TurnJob {
-        let work = TurnWork {
-            run: "default/r".parse().unwrap(),
-            uid: "018bcfe5-6800-7000-8000-000000000000".parse().unwrap(),
-            workflow: "w".parse().unwrap(),
-            version: "a".repeat(64).parse().unwrap(),
-            head: crate::api::Head(1),
-            seq: 4,
-            number: 0,
-            next_command: 0,
-            at: TimeMs(9),
-            started_at: TimeMs(9),
-            deaths: 0,
-            events: vec![],
-        };
-        TurnJob::leased(0, work, vec![Event::Started { input: Json::of(&n) }])
+        samples::first(Json::of(&n))
     }
 
     /// What becomes of a first turn: how many steps go with it, or none when it goes alone.
