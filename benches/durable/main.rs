@@ -12,6 +12,8 @@ mod disk;
 mod floor;
 mod full_disk;
 mod http;
+#[path = "../../tests/support/port.rs"]
+mod port;
 #[path = "../support/report.rs"]
 mod report;
 mod scale;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::free_port;
+use crate::port::free_port;
 
 /// Longest wait for a server that starts, or for servers that meet.
 const READY_WITHIN: Duration = Duration::from_secs(40);

@@ -1,12 +1,12 @@
 //! The processes that are measured, and the client that measures them.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::http::Client;
+use crate::port::free_port;
 use crate::servers::{self, Redis};
 
 pub struct World {
@@ -16,10 +16,6 @@ pub struct World {
     pub service: Child,
     /// One, or the primaries of a cluster.
     pub redis: Vec<Redis>,
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 pub const ONE_STEP: &str = "export default async function one(input) { return await step(input); }";

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::http::Client;
 use crate::load::{Batch, Load, Program, drive};
 use crate::peer::numbers;
-use crate::process::{self, Process, free_port, now_ms, resident_bytes, unprivileged};
+use crate::port::free_port;
+use crate::process::{self, Process, now_ms, resident_bytes, unprivileged};
 use crate::redis_server::Redis;
 use crate::system::{Settings, Slept, System};
 

@@ -17,6 +17,8 @@ mod http;
 mod load;
 mod peer;
 mod plan;
+#[path = "../../tests/support/port.rs"]
+mod port;
 mod postgres;
 mod process;
 mod redis_server;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Process, free_port, unprivileged};
+use crate::port::free_port;
+use crate::process::{Process, unprivileged};
 
 pub struct Postgres {
     pub port: u16,

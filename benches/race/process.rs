@@ -1,10 +1,10 @@
 //! Processes that end with the race, by whatever way it ends.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a process to serve.
@@ -12,23 +12,6 @@ pub const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// `nobody` of Debian: peers that refuse to be root, or should not be it.
 const NOBODY: u32 = 65_534;
-
-/// A port that nothing listens on, each time another one. Below those that connections get, and below 32,768: Temporal keeps its
-/// own in Postgres in 16 bits with a sign.
-pub fn free_port() -> u16 {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Two races at once begin elsewhere.
-    let begin = u16::try_from(std::process::id() % 97).expect("below 97") * 120;
-    for _ in 0..COUNT {
-        let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port from {FIRST} on");
-}
 
 /// When somebody wants the race to end.
 pub async fn interrupted() {

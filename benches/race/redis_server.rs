@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::process::{Process, free_port, unprivileged};
+use crate::port::free_port;
+use crate::process::{Process, unprivileged};
 
 pub struct Redis {
     pub port: u16,

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use crate::load::{Batch, Load, Program};
 use crate::peer::{Peer, installed};
+use crate::port::free_port;
 use crate::postgres::{Postgres, done};
-use crate::process::{self, Process, free_port, give, unprivileged};
+use crate::process::{self, Process, give, unprivileged};
 use crate::system::{Settings, Slept, System};
 
 /// A workflow of more steps meets the limit of 51,200 events.

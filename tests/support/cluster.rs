@@ -134,7 +134,11 @@ impl Cluster {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|e| panic!("redis-server does not start ({e}): apt-get install redis-server"));
         self.servers[server].process = Some(Process::of("redis-server", child));
-        until("a server answers", || self.state(server).is_some());
+        until("a server answers", || {
+            let process = self.servers[server].process.as_mut().expect("it was started");
+            assert!(process.is_alive(), "redis-server on 127.0.0.1:{port} and {bus} has ended");
+            self.state(server).is_some()
+        });
     }
 
     /// Sends a server a `CLUSTER` command.

@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "not every test group does everything to its processes")]
 
-use std::net::TcpListener;
+mod port;
+
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+pub use self::port::free_port;
 
 /// A process of ours, killed by its id when it is dropped.
 pub struct Process {
@@ -60,9 +63,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }

@@ -127,7 +127,11 @@ impl Watched {
         command.args(["--save", "", "--repl-diskless-sync-delay", "0", "--dir"]).arg(folder).args(more);
         let process = spawn("redis-server", &mut command);
         self.servers[server].1 = Some(process);
-        until("a server answers", || self.info(server).is_some());
+        until("a server answers", || {
+            let process = self.servers[server].1.as_mut().expect("it was started");
+            assert!(process.is_alive(), "redis-server on 127.0.0.1:{port} has ended");
+            self.info(server).is_some()
+        });
     }
 
     fn start_sentinel(&mut self, primary: u16) {
