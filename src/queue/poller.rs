@@ -120,10 +120,11 @@ impl Service {
             // It offers nothing, so it takes no seat: that belongs to the session's poll, which may wait beside it.
             return self.recover(&mut look, poll).await;
         }
-        let seat = self.waiters.sit(&poll.session, &pool, poll.seq);
+        let asked = Free { turns: poll.turns, activities: poll.activities };
+        let seat = self.waiters.sit(&poll.session, &pool, poll.seq, asked);
         let wait = Duration::from_millis(poll.wait_ms).min(crate::api::limits::LONG_POLL_MAX.to_std());
         let until = Instant::now() + wait;
-        let mut free = Free { turns: poll.turns, activities: poll.activities };
+        let mut free = asked;
         if poll.again {
             let everywhere: Vec<_> = self.partitions().collect();
             free = self.ask_again_at(&mut look, &seat, &poll.session, everywhere, free).await?;

@@ -89,6 +89,10 @@ struct Waiting {
     token: u64,
     seq: Seq,
     pool: Name,
+    /// What the poll asked for.
+    asked: Free,
+    /// It is to answer now.
+    ends: bool,
     free: Free,
     outstanding: u32,
     granted: Granted,
@@ -99,6 +103,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Inner {
     token: u64,
+    /// Told when slots for turns are offered.
+    room: Arc<Notify>,
     by_session: HashMap<SessionId, Waiting>,
     by_pool: HashMap<Name, VecDeque<SessionId>>,
 }
@@ -131,7 +137,7 @@ impl Waiters {
     /// Takes a seat that offers nothing yet. A seat that the session has already (its connection broke) is taken over: its
     /// poll finds itself replaced.
     #[must_use]
-    pub fn sit(&self, session: &SessionId, pool: &Name, seq: Seq) -> Seat {
+    pub fn sit(&self, session: &SessionId, pool: &Name, seq: Seq, asked: Free) -> Seat {
         let mut inner = self.lock();
         inner.token += 1;
         let token = inner.token;
@@ -140,6 +146,8 @@ impl Waiters {
             token,
             seq,
             pool: pool.clone(),
+            asked,
+            ends: false,
             free: Free::default(),
             outstanding: 0,
             granted: Granted::default(),
@@ -157,6 +165,17 @@ impl Waiters {
     #[must_use]
     pub fn is_waiting(&self, session: &SessionId) -> bool {
         self.lock().by_session.contains_key(session)
+    }
+
+    /// The worker has slots again that its waiting poll lacks altogether: that poll is to answer, so that the next one has them.
+    pub fn came_back(&self, session: &SessionId, slots: Free) {
+        if let Some(waiting) = self.lock().by_session.get_mut(session) {
+            let lacked = (waiting.asked.turns == 0 && slots.turns > 0) || (waiting.asked.activities == 0 && slots.activities > 0);
+            if lacked && !waiting.ends {
+                waiting.ends = true;
+                waiting.changed.notify_one();
+            }
+        }
     }
 
     /// The session has ended: its poll finds itself replaced, and nothing is offered of it any more.
@@ -189,6 +208,21 @@ impl Waiters {
             fair: false,
         };
         Some(Reservation { waiters: self.clone(), token: waiting.token, taken, offer, partition, settled: false })
+    }
+}
+
+impl Waiters {
+    /// What `reserve` reserves, as soon as it does: it is tried again when slots for turns are offered.
+    pub async fn with_room(&self, reserve: impl Fn() -> Option<Reservation>) -> Reservation {
+        let room = self.lock().room.clone();
+        loop {
+            let mut offered = std::pin::pin!(room.notified());
+            offered.as_mut().enable();
+            if let Some(reservation) = reserve() {
+                return reservation;
+            }
+            offered.await;
+        }
     }
 }
 
@@ -243,15 +277,19 @@ impl Seat {
 
     /// Offers these slots, and keeps what a claim brought.
     pub fn put(&self, free: Free, granted: Granted) {
-        self.with(|waiting| {
+        let is_offered = self.with(|waiting| {
             waiting.free.add(free);
             waiting.granted.merge(granted);
         });
+        if is_offered.is_some() && free.turns > 0 {
+            self.waiters.lock().room.notify_waiters();
+        }
     }
 
     /// Whether the poll may answer. `last`: it must, as soon as no reservation is outstanding, and offers nothing any more.
     pub fn settle(&self, last: bool) -> Settled {
         let settled = self.with(|waiting| {
+            let last = last || waiting.ends;
             if last {
                 waiting.free = Free::default();
             }
@@ -306,6 +344,9 @@ impl Reservation {
             waiting.outstanding = waiting.outstanding.saturating_sub(1);
             act(waiting);
             waiting.changed.notify_one();
+            if waiting.free.turns > 0 {
+                inner.room.notify_waiters();
+            }
         }
     }
 
@@ -363,6 +404,7 @@ mod tests {
     use crate::api::TimeMs;
 
     const ONE_TURN: Free = Free { turns: 1, activities: 0 };
+    const BOTH: Free = Free { turns: 8, activities: 8 };
     const P: Partition = Partition(3);
 
     fn session(name: &str) -> SessionId {
@@ -394,7 +436,7 @@ mod tests {
     #[test]
     fn a_slot_is_offered_once_and_a_poll_answers_when_nothing_is_outstanding() {
         let waiters = Waiters::default();
-        let seat = waiters.sit(&session("s"), &pool(), 1);
+        let seat = waiters.sit(&session("s"), &pool(), 1, BOTH);
         assert!(waiters.reserve(Some(&pool()), ONE_TURN, P).is_none(), "it offers nothing yet");
         seat.put(Free { turns: 2, activities: 0 }, Granted::default());
         let first = waiters.reserve(Some(&pool()), ONE_TURN, P).unwrap();
@@ -410,7 +452,7 @@ mod tests {
     #[test]
     fn an_unknown_outcome_is_asked_for_before_the_poll_answers() {
         let waiters = Waiters::default();
-        let seat = waiters.sit(&session("s"), &pool(), 1);
+        let seat = waiters.sit(&session("s"), &pool(), 1, BOTH);
         seat.put(ONE_TURN, Granted::default());
         drop(waiters.reserve(None, ONE_TURN, P).unwrap());
         assert_eq!(seat.settle(true), Settled::AskAgain(vec![P]));
@@ -421,7 +463,7 @@ mod tests {
     #[test]
     fn what_a_gone_poll_cannot_tell_comes_back_to_the_caller() {
         let waiters = Waiters::default();
-        let seat = waiters.sit(&session("s"), &pool(), 1);
+        let seat = waiters.sit(&session("s"), &pool(), 1, BOTH);
         seat.put(ONE_TURN, Granted::default());
         let reservation = waiters.reserve(None, ONE_TURN, P).unwrap();
         drop(seat);
@@ -431,10 +473,10 @@ mod tests {
     #[test]
     fn a_repeat_of_the_poll_takes_over_and_is_told() {
         let waiters = Waiters::default();
-        let old = waiters.sit(&session("s"), &pool(), 1);
+        let old = waiters.sit(&session("s"), &pool(), 1, BOTH);
         old.put(ONE_TURN, Granted::default());
         let reservation = waiters.reserve(None, ONE_TURN, P).unwrap();
-        let new = waiters.sit(&session("s"), &pool(), 1);
+        let new = waiters.sit(&session("s"), &pool(), 1, BOTH);
         new.put(ONE_TURN, Granted::default());
         assert_eq!(old.settle(true), Settled::Replaced);
         drop(old);
@@ -443,9 +485,38 @@ mod tests {
     }
 
     #[test]
+    fn a_poll_without_slots_of_a_kind_answers_when_the_worker_has_some_again() {
+        let waiters = Waiters::default();
+        let only_activities = Free { turns: 0, activities: 2 };
+        let seat = waiters.sit(&session("s"), &pool(), 1, only_activities);
+        seat.put(only_activities, Granted::default());
+        waiters.came_back(&session("s"), Free { turns: 0, activities: 1 });
+        waiters.came_back(&session("another"), ONE_TURN);
+        assert_eq!(seat.settle(false), Settled::Wait);
+        let reservation = waiters.reserve(None, only_activities, P).unwrap();
+        waiters.came_back(&session("s"), ONE_TURN);
+        assert_eq!(seat.settle(false), Settled::Wait, "a reservation is outstanding");
+        assert!(waiters.reserve(None, only_activities, P).is_none(), "it offers nothing any more");
+        reservation.fulfil(Granted::default()).unwrap();
+        assert_eq!(seat.settle(false), Settled::Answer(Granted::default()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_gets_it_from_the_next_poll_and_from_what_is_given_back() {
+        let waiters = Waiters::default();
+        let seat = waiters.sit(&session("s"), &pool(), 1, BOTH);
+        let reserve = || waiters.reserve(None, ONE_TURN, P);
+        let offered = async { seat.put(ONE_TURN, Granted::default()) };
+        let (first, ()) = tokio::join!(waiters.with_room(reserve), offered);
+        let given_back = async { first.fulfil(Granted::default()).unwrap() };
+        let (second, ()) = tokio::join!(waiters.with_room(reserve), given_back);
+        assert_eq!(second.offer().turns, 1);
+    }
+
+    #[test]
     fn offers_go_round_among_those_who_wait() {
         let waiters = Waiters::default();
-        let seats: Vec<_> = ["a", "b"].into_iter().map(|name| waiters.sit(&session(name), &pool(), 1)).collect();
+        let seats: Vec<_> = ["a", "b"].into_iter().map(|name| waiters.sit(&session(name), &pool(), 1, BOTH)).collect();
         for seat in &seats {
             seat.put(Free { turns: 5, activities: 0 }, Granted::default());
         }

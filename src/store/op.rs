@@ -613,6 +613,8 @@ pub struct Fire {
     pub now: TimeMs,
     /// A waiting session.
     pub offer: Option<Offer>,
+    /// So many of each kind at most, and at most [`crate::api::limits::SLICE_MAX`].
+    pub slice: usize,
 }
 
 /// The answer to a fire.

@@ -64,6 +64,14 @@ impl Slots {
         Some((narrow(turns), narrow(activities)))
     }
 
+    /// Whether slots of a kind of which none is free are on their way back: a turn is short, and so is a commit. A poll without them
+    /// would sit in the way of one that has them.
+    pub(super) fn come_back(&self) -> bool {
+        let none_is_free = |kind: Kind| kind.free() == 0 && kind.total > 0;
+        (none_is_free(self.turns) && self.turns.used + self.turns.offered > 0)
+            || (none_is_free(self.activities) && self.activities.offered > 0)
+    }
+
     /// The poll was answered.
     pub(super) fn polled(&mut self, turns: usize, activities: usize) {
         self.turns.polled = 0;
@@ -181,6 +189,26 @@ mod tests {
         assert_eq!(slots.offer_for_activity(0), offer(1, 1));
         slots.answered(offer(1, 1), 0, 0);
         assert_eq!(slots.poll(), Some((1, 1)));
+    }
+
+    #[test]
+    fn slots_of_turns_and_of_commits_come_back_and_those_of_activities_when_they_end() {
+        let mut slots = Slots::new(1, 1);
+        assert!(!slots.come_back());
+        slots.poll();
+        slots.polled(1, 0);
+        assert!(slots.come_back(), "a turn is taken");
+        let offer = slots.offer_for_turn(0, false);
+        assert!(slots.come_back(), "it is committed");
+        slots.answered(offer, 0, 0);
+        assert!(!slots.come_back());
+        slots.poll();
+        slots.polled(0, 1);
+        assert!(!slots.come_back(), "nobody knows how long an activity takes");
+        let offer = slots.offer_for_activity(0);
+        assert!(slots.come_back(), "its outcome is committed");
+        slots.answered(offer, 0, 0);
+        assert!(!slots.come_back());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Two stores are one: random sequences of operations, repeats and stale ones among them, get the same answers and leave the
 //! same visible state in memory and on Redis.
 
+use everloop::api::limits::SLICE_MAX;
 use everloop::api::{Head, RunStatus, TimeMs, Version};
 use everloop::machine::activity::AttemptPhase;
 use everloop::machine::commit::AttemptClaim;
@@ -245,7 +246,7 @@ impl Driver {
                     Call::Claim(world.claim_by(partition, SESSIONS[step.by], self.seq, turns, attempts, self.now))
                 }
             }
-            29..=30 => Call::Fire(Fire { partition: place(RUNS[step.run]), now, offer: self.offer(step) }),
+            29..=30 => Call::Fire(Fire { partition: place(RUNS[step.run]), now, offer: self.offer(step), slice: SLICE_MAX }),
             31 => {
                 let lease = self.turns.get(self.turns.len().checked_sub(1 + step.pick)?)?.clone();
                 let blocked = if bit(step, 1) { r#"{"reason":"NonDeterminism","message":""}"#.into() } else { String::new() };

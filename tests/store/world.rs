@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use everloop::api::limits::SLICE_MAX;
 use everloop::api::{DurationMs, Head, Name, Partition, RunKey, RunStatus, SessionId, TimeMs, Uid, Version};
 use everloop::machine::commit::{AttemptClaim, Refusal};
 use everloop::machine::record::{AttemptRecord, RunRecord};
@@ -294,11 +295,11 @@ impl World {
     }
 
     pub async fn fire(&self, id: &str, now: u64) -> Fired {
-        self.store.fire(Fire { partition: place(id), now: TimeMs(now), offer: None }).await.unwrap()
+        self.store.fire(Fire { partition: place(id), now: TimeMs(now), offer: None, slice: SLICE_MAX }).await.unwrap()
     }
 
     pub async fn fire_to(&self, id: &str, now: u64, offer: Option<Offer>) -> Fired {
-        self.store.fire(Fire { partition: place(id), now: TimeMs(now), offer }).await.unwrap()
+        self.store.fire(Fire { partition: place(id), now: TimeMs(now), offer, slice: SLICE_MAX }).await.unwrap()
     }
 
     pub async fn release_turn(&self, id: &str, by: &str, seq: u64, blocked: &str, keeps_context: bool, now: u64) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::pause;
+use crate::api::limits::SLICE_MAX;
 use crate::api::{Partition, TimeMs};
 use crate::queue::service::{Service, Shared};
 use crate::queue::waiters::{Free, Reservation};
@@ -15,7 +16,12 @@ use crate::store::op::{Fire, Fired};
 /// Look at least so often: another replica may have set an earlier timer and its word been missed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Slots that one slice offers of a waiting poll.
-const OFFERED: Free = Free { turns: 64, activities: 64 };
+const OFFERED: Free = Free { turns: 64, activities: 0 };
+/// Records of one slice while more is due than that: as many as it can offer slots for. What is granted as it fires costs half of what
+/// is queued and then claimed, and whoever is due first goes on first.
+const SLICE_BEHIND: usize = OFFERED.turns as usize;
+/// So long a slice of them waits for a worker that has room, when none has.
+const ROOM_WITHIN: Duration = Duration::from_millis(250);
 
 /// When a partition's next timer is due, as far as this replica knows.
 #[derive(Debug, Default)]
@@ -42,11 +48,21 @@ impl Service {
         }
     }
 
-    /// One slice.
-    async fn fire(&self, partition: Partition) -> Result<Fired, StoreError> {
-        let reservation = self.waiters.reserve(None, OFFERED, partition);
+    /// One slice. `behind`: more is due than one.
+    async fn fire(&self, partition: Partition, behind: bool) -> Result<Fired, StoreError> {
+        let reserve = || self.waiters.reserve(None, OFFERED, partition);
+        let (slice, reservation) = if behind {
+            let room = self.waiters.with_room(reserve);
+            tokio::select! {
+                reservation = room => (SLICE_BEHIND, Some(reservation)),
+                () = tokio::time::sleep(ROOM_WITHIN) => (SLICE_BEHIND, None),
+                () = self.shutdown.cancelled() => (SLICE_BEHIND, None),
+            }
+        } else {
+            (SLICE_MAX, reserve())
+        };
         let offer = reservation.as_ref().map(Reservation::offer);
-        let mut fired = self.store.fire(Fire { partition, now: self.clock.for_store(), offer }).await?;
+        let mut fired = self.store.fire(Fire { partition, now: self.clock.for_store(), offer, slice }).await?;
         self.hand_over(reservation, std::mem::take(&mut fired.grants)).await;
         self.metrics.timers.inc_by(fired.timers.into());
         for timed_out in std::mem::take(&mut fired.timed_out) {
@@ -62,18 +78,19 @@ impl Service {
 /// Runs until shutdown.
 pub async fn run(service: Shared, partition: Partition) {
     let due = &service.due[usize::from(partition.0)];
-    let mut planned = TimeMs(0);
+    let (mut planned, mut behind) = (TimeMs(0), false);
     loop {
         // From here on whoever sets a timer makes the loop look again.
         due.planned.store(u64::MAX, Ordering::Release);
-        let next = match service.fire(partition).await {
+        let next = match service.fire(partition, behind).await {
             Ok(fired) => {
                 if fired.timers > 0 && planned > TimeMs(0) {
                     #[expect(clippy::cast_precision_loss, reason = "a lateness is far below 2^53 ms")]
                     service.metrics.lateness.observe(fired.now.since(planned).0 as f64 / 1_000.0);
                 }
                 planned = fired.next_due;
-                if fired.more {
+                behind = fired.more;
+                if behind {
                     if service.shutdown.is_cancelled() {
                         return;
                     }

@@ -16,7 +16,7 @@ use crate::queue::outcome::{Tried, text};
 use crate::queue::service::{Service, Shared, new_head};
 use crate::queue::sessions::pool_of;
 use crate::queue::turns::Unfit;
-use crate::queue::waiters::Granted;
+use crate::queue::waiters::{Free, Granted};
 use crate::queue::watchers::{Closing, Ended, News};
 use crate::store::StoreError;
 use crate::store::chain::{Chain as Links, First, FirstAnswer, Step};
@@ -31,6 +31,7 @@ pub async fn commit(State(service): State<Shared>, LargeBody(request): LargeBody
         return Err(Problem::new(Code::InvalidRequest, detail).next("send the rest in another request").into());
     }
     let count = request.items.len();
+    let offered = offered(&request.items);
     let draining = service.is_draining(&request.session);
     let by = By { service: &service, draining, session: request.session, seq: request.seq, worker: request.worker, pool };
     let settled = join_all(chains(request.items).into_iter().map(|chain| by.chain(chain))).await;
@@ -45,6 +46,7 @@ pub async fn commit(State(service): State<Shared>, LargeBody(request): LargeBody
     }
     let missing = || ItemResult::Unknown { detail: "the item was not carried out".into() };
     answer.results = results.into_iter().map(|result| result.unwrap_or_else(missing)).collect();
+    service.waiters.came_back(&by.session, offered.less(&granted));
     (answer.turns, answer.activities) = (granted.turns, granted.activities);
     answer.now = service.clock.now();
     Ok(Answered(answer))
@@ -64,6 +66,17 @@ fn chains(items: Vec<Item>) -> Vec<Chain> {
         chains[chain].push((place, item));
     }
     chains
+}
+
+/// The slots that all items offer.
+fn offered(items: &[Item]) -> Free {
+    let mut all = Free::default();
+    for item in items {
+        if let Item::Turn { offer, .. } | Item::Activity { offer, .. } = item {
+            all.add(Free { turns: offer.turns, activities: offer.activities });
+        }
+    }
+    all
 }
 
 fn run_of(item: &Item) -> &RunKey {

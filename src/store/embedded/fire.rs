@@ -18,12 +18,12 @@ const AGAIN: DurationMs = DurationMs::from_secs(5);
 
 /// See the port.
 pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
-    let now = tx.now(fire.now);
+    let (now, slice) = (tx.now(fire.now), fire.slice.min(limits::SLICE_MAX));
     let mut fired = Fired::default();
     let mut slots = Slots::of(tx, fire.partition, fire.offer.as_ref())?;
     let mut became_ready = Vec::new();
     let due = |tx: &mut Tx<'_>| {
-        let first = due::first(tx, fire.partition, limits::SLICE_MAX)?;
+        let first = due::first(tx, fire.partition, slice)?;
         Ok::<_, Fault>(first.into_iter().take_while(|thing| thing.at <= now))
     };
     for thing in due(tx)? {
@@ -51,7 +51,7 @@ pub(super) fn fire(tx: &mut Tx<'_>, fire: &Fire) -> Result<Fired, Fault> {
         due::forget(tx, &row, thing.kind, thing.command)?;
         fired.timed_out.extend(unbegun(tx, &row, &thing, now)?);
     }
-    let deadlines = leases::first_due(tx, fire.partition, limits::SLICE_MAX)?;
+    let deadlines = leases::first_due(tx, fire.partition, slice)?;
     for (_, run, command) in deadlines.into_iter().take_while(|(deadline, _, _)| *deadline <= now) {
         fired.timed_out.push(overdue(tx, &run, command, now)?);
     }

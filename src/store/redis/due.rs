@@ -9,7 +9,7 @@ use crate::store::port::StoreError;
 
 pub(super) async fn fire(store: &RedisStore, fire: Fire) -> Result<Fired, StoreError> {
     let script = &SCRIPTS.fire;
-    let call = store.call(script, fire.partition, fire.now).arg(SLICE_MAX).arg(encode::offer(fire.offer.as_ref()));
+    let call = store.call(script, fire.partition, fire.now).arg(fire.slice.min(SLICE_MAX)).arg(encode::offer(fire.offer.as_ref()));
     let mut answer = store.fields(script, fire.partition, call).await?;
     let fired = Fired {
         timers: answer.small()?,

@@ -39,6 +39,8 @@ use crate::telemetry::link::Link;
 const POLL_WAIT_MS: u64 = 30_000;
 /// The wait of a poll that offers one kind only: the other may become free at any moment. Doubled while it stays so.
 const LOPSIDED_WAIT_MS: (u64, u64) = (20, 320);
+/// How long a poll waits for slots that come back soon.
+const SLOTS_WITHIN: Duration = Duration::from_millis(20);
 /// Journals that are read at once; each may have [`crate::api::limits::JOURNAL_BYTES_MAX`].
 const JOURNALS_AT_ONCE: usize = 8;
 /// Runs whose items wait for more while turns and scripts that bring it wait for this thread: an exchange costs more than a short turn.
@@ -57,6 +59,8 @@ pub(super) enum Msg {
     Lost { session: SessionId },
     /// It is to finish what it has and to take nothing new, or works on.
     Drain { session: SessionId, draining: bool },
+    /// Slots have not come back so soon.
+    SlotsLate { generation: u64 },
     /// A poll was answered.
     Polled { generation: u64, work: Result<Work, Over> },
     /// All leases of the session, as the store has them.
@@ -92,6 +96,15 @@ impl AttemptId {
     fn of(work: &ActivityWork) -> Self {
         Self { run: work.run.clone(), command: work.command, attempt: work.attempt, seq: work.seq }
     }
+}
+
+/// Whether a poll waits for slots that come back soon.
+#[derive(Debug, Clone, Copy)]
+enum WaitingForSlots {
+    No,
+    Yes,
+    /// Not any longer: it goes with what there is.
+    Enough,
 }
 
 #[derive(Debug)]
@@ -135,6 +148,7 @@ pub(super) struct Hub {
     gathering: Option<Instant>,
     strangers: audit::Strangers,
     polling: bool,
+    waiting_for_slots: WaitingForSlots,
     /// Journals that may be read at once.
     journals: Arc<Semaphore>,
     /// Turns of suspects that may be taken at once.
@@ -166,6 +180,7 @@ impl Hub {
             gathering: None,
             strangers: audit::Strangers::default(),
             polling: false,
+            waiting_for_slots: WaitingForSlots::No,
             journals: Arc::new(Semaphore::new(JOURNALS_AT_ONCE)),
             suspects: Arc::new(Semaphore::new(1)),
             lopsided_wait_ms: LOPSIDED_WAIT_MS.0,
@@ -234,6 +249,7 @@ impl Hub {
             Msg::Drain { session, draining } if self.session.as_ref().is_some_and(|line| line.session == session) => {
                 self.told_to_drain(draining);
             }
+            Msg::SlotsLate { generation } if generation == self.generation => self.waiting_for_slots = WaitingForSlots::Enough,
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
             Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
@@ -288,6 +304,7 @@ impl Hub {
         // A mark belongs to its session.
         self.works_on();
         self.polling = false;
+        self.waiting_for_slots = WaitingForSlots::No;
     }
 
     /// The service wants what is here to be finished and nothing to be taken on; or no longer.
@@ -318,6 +335,9 @@ impl Hub {
 
     fn poll(&mut self) {
         let Some(line) = self.session.clone().filter(|_| !self.polling && !self.draining.is_cancelled()) else { return };
+        if self.slots.come_back() && !self.has_waited_for_slots() {
+            return;
+        }
         let Some((turns, activities)) = self.slots.poll() else { return };
         let wait_ms = if turns > 0 && activities > 0 {
             self.lopsided_wait_ms = LOPSIDED_WAIT_MS.0;
@@ -333,6 +353,25 @@ impl Hub {
             let work = line.poll(turns, activities, wait_ms, &stop).await;
             let _ = messages.send(Msg::Polled { generation, work });
         });
+    }
+
+    /// Whether slots that were to come back soon have not. Begins to wait for them.
+    fn has_waited_for_slots(&mut self) -> bool {
+        match std::mem::replace(&mut self.waiting_for_slots, WaitingForSlots::Yes) {
+            WaitingForSlots::Enough => {
+                self.waiting_for_slots = WaitingForSlots::No;
+                return true;
+            }
+            WaitingForSlots::Yes => {}
+            WaitingForSlots::No => {
+                let (messages, generation) = (self.parts.messages.clone(), self.generation);
+                tokio::spawn(async move {
+                    tokio::time::sleep(SLOTS_WITHIN).await;
+                    let _ = messages.send(Msg::SlotsLate { generation });
+                });
+            }
+        }
+        false
     }
 
     fn polled(&mut self, work: Result<Work, Over>) {

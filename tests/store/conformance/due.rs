@@ -63,7 +63,9 @@ async fn slices_are_bounded_and_say_that_more_is_due(world: World) {
     let grant = world.leased("a", "s1", 10).await;
     let timers = (0..1_000).map(|n| timer(n, 100)).collect();
     accepted(world.commit("a", "s1", 1, Turn { timers, ..turn(&grant.record.head, 2) }, 20, None).await);
-    let mut total = 0;
+    let small = Fire { partition: place("a"), now: TimeMs(100), offer: None, slice: 10 };
+    let mut total = world.store.fire(small).await.unwrap().timers;
+    assert_eq!(total, 10);
     for left in (0..4).rev() {
         let fired = world.fire("a", 100).await;
         assert_eq!((fired.more, fired.timers as usize <= SLICE_MAX), (left > 0, true));

@@ -141,7 +141,10 @@ async fn results_and_timers_fit_into_a_full_mailbox(world: World) {
     }
     assert_eq!(world.deliver("a", &signal(1), "", 12).await, Delivered::MailboxFull);
     finished(world.store.finish(world.finish_of(&attempt, completed(0))).await.unwrap());
-    assert_eq!(world.store.fire(Fire { partition: place("a"), now: TimeMs(30), offer: None }).await.unwrap().timers, 1);
+    assert_eq!(
+        world.store.fire(Fire { partition: place("a"), now: TimeMs(30), offer: None, slice: limits::SLICE_MAX }).await.unwrap().timers,
+        1
+    );
     assert_eq!(world.record("a").await.mail, limits::UNREAD_EVENTS_MAX + 2);
 }
 
