@@ -275,11 +275,11 @@ pub async fn serve_queue(port: u16) {
     let client = Client::new(port);
     loop {
         let tasks = client.post("/v1/namespaces/default/queues/race/poll", &json!({"max": 100, "wait": "20s"})).await;
-        let answers = tasks["tasks"].as_array().expect("a list").iter().map(|task| {
-            let token = task["token"].as_str().expect("a token");
-            let client = &client;
-            async move { client.post(&format!("/v1/activities/{token}/complete"), &task["argument"]).await }
-        });
-        futures_util::future::join_all(answers).await;
+        let tasks = tasks["tasks"].as_array().expect("a list");
+        if tasks.is_empty() {
+            continue;
+        }
+        let settled: Vec<_> = tasks.iter().map(|task| json!({"token": task["token"], "result": task["argument"]})).collect();
+        client.post("/v1/activities/settle", &json!({"tasks": settled})).await;
     }
 }

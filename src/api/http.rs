@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
+use super::error::Problem;
 use super::ids::{Attempt, Name, Origin, RunId, Version};
 use super::journal::Entry;
 use super::json::Json;
@@ -297,6 +298,45 @@ pub struct FailTask {
 
 fn yes() -> bool {
     true
+}
+
+/// Body of `POST /v1/activities/settle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettleTasks {
+    /// 1 to 1,000, of any runs.
+    pub tasks: Vec<SettleTask>,
+}
+
+/// What one task came to: a result, or an error; with neither its result is `null`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettleTask {
+    /// The task's.
+    pub token: String,
+    /// What it returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Json>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<FailTask>,
+}
+
+/// Answer of `POST /v1/activities/settle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SettledTasks {
+    /// For each task, in the order of the request.
+    pub tasks: Vec<SettledTask>,
+}
+
+/// What became of a task's outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SettledTask {
+    /// It counts, now or since before.
+    pub settled: bool,
+    /// Why not; with `StoreUnavailable` it is unknown, and may be sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Box<Problem>>,
 }
 
 /// Answer of `POST /v1/activities/{token}/heartbeat`.

@@ -100,6 +100,8 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 16 << 10;
 pub const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Tasks that one poll of an external queue may take.
 pub const QUEUE_TASKS_MAX: u16 = 100;
+/// Tasks that are settled in one request.
+pub const TASKS_SETTLED_MAX: usize = 1_000;
 /// An HTTP activity's answer, in bytes: the payload's bound.
 pub const ACTIVITY_RESPONSE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
 

@@ -80,6 +80,7 @@ macro_rules! around_store {
             leases(partition: Partition, session: &SessionId) -> op::Leases;
             commit(commit: op::Commit) -> op::Committed;
             finish(finish: op::Finish) -> op::Finished;
+            settle(settle: op::Settle) -> op::Settled;
             chain(chain: crate::store::chain::Chain) -> crate::store::chain::Chained;
             release(release: op::Release) -> bool;
             extend(run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Option<TimeMs>;

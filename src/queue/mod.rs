@@ -25,6 +25,7 @@ mod routes;
 mod serve;
 mod service;
 mod sessions;
+mod settling;
 mod stations;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use super::loads::Loads;
 use super::loops::timers::Due;
 use super::metered::Metered;
 use super::sessions::Sessions;
+use super::settling::Settling;
 use super::stations::Stations;
 use super::waiters::Waiters;
 use super::watchers::Watchers;
@@ -48,6 +49,8 @@ pub struct Service {
     pub stations: Stations,
     /// Polls of workers that wait.
     pub waiters: Waiters,
+    /// Outcomes of tasks on their way to the store.
+    pub settling: Settling,
     /// Requests that wait for a run.
     pub watchers: Watchers,
     /// Requests that wait for changes of any run that is followed.
@@ -89,6 +92,7 @@ impl Service {
             facts: Facts::new(),
             stations: Stations::new(info.partitions),
             waiters: Waiters::default(),
+            settling: Settling::default(),
             watchers: Watchers::default(),
             feeds: Feeds::new(info.partitions),
             loads: Loads::default(),

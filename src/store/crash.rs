@@ -98,6 +98,9 @@ impl Store for CrashStore {
     async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError> {
         passing!("finish", self.0.finish(finish))
     }
+    async fn settle(&self, settle: op::Settle) -> Result<op::Settled, StoreError> {
+        passing!("settle", self.0.settle(settle))
+    }
     async fn chain(&self, chain: Chain) -> Result<Chained, StoreError> {
         passing!("chain", self.0.chain(chain))
     }

@@ -514,6 +514,39 @@ pub enum Finished {
     NotFound,
 }
 
+/// See [`super::Store::settle`].
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The run.
+    pub run: RunKey,
+    /// In the order of their arrival.
+    pub outcomes: Vec<Settlement>,
+    /// See the port.
+    pub now: TimeMs,
+    /// A slot for the turn that follows.
+    pub offer: Option<Offer>,
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The lease on it.
+    pub attempt: AttemptClaim,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// See [`Finish::key`].
+    pub key: String,
+}
+
+/// The answer to a settle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// For each outcome whether it counts; if not, the attempt is not the caller's, or the run has ended or is not there.
+    pub counts: Vec<bool>,
+    /// What was granted.
+    pub grants: Grants,
+}
+
 /// See [`super::Store::release`].
 #[derive(Debug, Clone)]
 pub struct Release {

@@ -144,6 +144,10 @@ pub trait Store: Send + Sync + 'static {
     /// accepted, as before.
     async fn finish(&self, finish: op::Finish) -> Result<op::Finished, StoreError>;
 
+    /// Records the outcomes of several attempts of one run, as [`Store::finish`] would one after the other without turns, except that
+    /// the run is made ready after the last of them: its turn has them all. Repeat: known by their keys; without, they do not count.
+    async fn settle(&self, settle: op::Settle) -> Result<op::Settled, StoreError>;
+
     /// A commit or a finish and the steps that its session has done after it, see [`super::chain`]: as if each had been called after the
     /// other, up to the first that is not taken, and in the usual case all of it in one. Crash in the middle: a prefix of it is applied.
     /// Repeat: known by the turn ids of the steps, answered as before with what is still leased, and goes on behind them.

@@ -59,6 +59,7 @@ enum Call {
     Claim(Claim),
     Commit(Commit),
     Finish(Finish),
+    Settle(Settle),
     Chain(Chain),
     Release(Release),
     Extend(usize, AttemptClaim, TimeMs),
@@ -111,6 +112,21 @@ impl Driver {
         self.seq += 1;
         let offer = offer(SESSIONS[step.by], self.seq, u16::from(bit(step, 14)), u16::from(bit(step, 13)) * 2)?;
         Some(Offer { fair: bit(step, 12) && bit(step, 11), ..offer })
+    }
+
+    /// Outcomes of several attempts of a run, those that are over among them; one of them may be there twice.
+    fn settle(&mut self, step: &Step, at: usize, first: &Outcome) -> Settle {
+        let of_run = self.attempts.iter().rev().filter(|(run, _)| *run == at).map(|(_, attempt)| attempt);
+        let mut attempts: Vec<_> = of_run.take(usize::from(1 + step.flags % 4)).cloned().collect();
+        attempts.extend(attempts.first().filter(|_| bit(step, 7)).cloned());
+        let outcome = |n, command| if n == 0 { first.clone() } else { Outcome::Settled { event: completed(command) } };
+        let key = |attempt: &AttemptClaim| if bit(step, 8) { format!("{}/{}", attempt.command, attempt.seq) } else { String::new() };
+        let outcomes = attempts.into_iter().enumerate().map(|(n, attempt)| Settlement {
+            outcome: outcome(n, attempt.command),
+            key: key(&attempt),
+            attempt,
+        });
+        Settle { run: run(RUNS[at]), outcomes: outcomes.collect(), now: TimeMs(self.now), offer: self.offer(step) }
     }
 
     /// Steps behind a turn; mostly it asks for the one activity that they begin with, and a slot is there for it.
@@ -233,6 +249,9 @@ impl Driver {
                     }
                     _ => None,
                 };
+                if turn.is_none() && bit(step, 9) {
+                    return Some(Call::Settle(self.settle(step, at, &outcome)));
+                }
                 Call::Finish(Finish { run: run(RUNS[at]), attempt, outcome, turn, key: String::new(), now, offer: self.offer(step) })
             }
             25..=28 => {
@@ -403,6 +422,10 @@ async fn answer(store: &dyn Store, call: &Call) -> (String, Grants) {
             Finished::Accepted { turn, grants, at } => (format!("accepted {turn:?} {at:?}"), told(grants)),
             other => say(&other),
         },
+        Call::Settle(settle) => {
+            let Settled { counts, grants } = store.settle(settle).await.unwrap();
+            (format!("settled {counts:?}"), told(grants))
+        }
         Call::Chain(chain) => {
             let chained = store.chain(chain).await.unwrap();
             let taken = chained.taken;

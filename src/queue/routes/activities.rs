@@ -1,33 +1,39 @@
-//! Settling tasks by their token.
+//! Settling tasks by their token: one, or many in a request.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use futures_util::future::join_all;
 
-use crate::api::http::{Extended, FailTask};
+use crate::api::http::{Extended, FailTask, SettleTask, SettleTasks, SettledTask, SettledTasks};
 use crate::api::worker::AttemptOutcome;
-use crate::api::{Code, Problem, RunError};
-use crate::queue::border::body::{Body, Payload};
+use crate::api::{Code, Json as Value, Problem, RunError, limits};
+use crate::queue::border::body::{Body, LargeBody, Payload};
 use crate::queue::border::extract::TokenPath;
 use crate::queue::border::problem::Answer;
 use crate::queue::service::{Service, Shared};
 use crate::queue::token::Token;
-use crate::queue::waiters::{Free, Reservation};
-use crate::store::op::{Finish, Finished, Grants};
+use crate::store::op::Settlement;
 
 /// `POST /v1/activities/{token}/complete`: the body is the result, any JSON value; none is `null`.
 pub async fn complete(State(service): State<Shared>, TokenPath { token }: TokenPath, Payload(result): Payload) -> Answer<StatusCode> {
-    service.settle(&Token::decode(&token)?, "complete", AttemptOutcome::Completed { result }).await
+    service.complete(&token, result).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// `POST /v1/activities/{token}/fail`.
 pub async fn fail(State(service): State<Shared>, TokenPath { token }: TokenPath, Body(fail): Body<FailTask>) -> Answer<StatusCode> {
-    if let Some(details) = &fail.details {
-        details.check()?;
+    service.fail(&token, fail).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/activities/settle`: each task as `/complete` or `/fail` would, and an answer for each. Those of one run go together.
+pub async fn settle(State(service): State<Shared>, LargeBody(SettleTasks { tasks }): LargeBody<SettleTasks>) -> Answer<Json<SettledTasks>> {
+    if !(1..=limits::TASKS_SETTLED_MAX).contains(&tasks.len()) {
+        let detail = format!("{} tasks in one request; 1 to {} are allowed", tasks.len(), limits::TASKS_SETTLED_MAX);
+        return Err(Problem::new(Code::InvalidRequest, detail).next("send the rest in another request").into());
     }
-    let error = RunError { details: fail.details, ..RunError::new(fail.kind, fail.message) };
-    let outcome = AttemptOutcome::Failed { error, final_: !fail.retryable, retry_after_ms: None };
-    service.settle(&Token::decode(&token)?, "fail", outcome).await
+    let settled = join_all(tasks.into_iter().map(|task| service.settle_one(task))).await;
+    let tasks = settled.into_iter().map(|answer| SettledTask { settled: answer.is_ok(), problem: answer.err().map(|refused| refused.0) });
+    Ok(Json(SettledTasks { tasks: tasks.collect() }))
 }
 
 /// `POST /v1/activities/{token}/heartbeat`: the lease ends a heartbeat time-out from now, at most with start-to-close. Without a
@@ -46,21 +52,35 @@ fn lost() -> Problem {
 }
 
 impl Service {
+    async fn settle_one(self: &Shared, SettleTask { token, result, error }: SettleTask) -> Answer<()> {
+        match (result, error) {
+            (Some(_), Some(_)) => {
+                let detail = "a task has a result or an error, not both";
+                Err(Problem::new(Code::InvalidRequest, detail).next("leave out the one or the other").into())
+            }
+            (None, Some(error)) => self.fail(&token, error).await,
+            (result, None) => self.complete(&token, result.unwrap_or_else(Value::null)).await,
+        }
+    }
+
+    async fn complete(self: &Shared, token: &str, result: Value) -> Answer<()> {
+        self.settled(&Token::decode(token)?, "complete", AttemptOutcome::Completed { result }).await
+    }
+
+    async fn fail(self: &Shared, token: &str, fail: FailTask) -> Answer<()> {
+        if let Some(details) = &fail.details {
+            details.check()?;
+        }
+        let error = RunError { details: fail.details, ..RunError::new(fail.kind, fail.message) };
+        let outcome = AttemptOutcome::Failed { error, final_: !fail.retryable, retry_after_ms: None };
+        self.settled(&Token::decode(token)?, "fail", outcome).await
+    }
+
     /// The token names what is settled, so a repeat is known without any other key.
-    async fn settle(&self, token: &Token, how: &str, outcome: AttemptOutcome) -> Answer<StatusCode> {
+    async fn settled(self: &Shared, token: &Token, how: &str, outcome: AttemptOutcome) -> Answer<()> {
         let key = format!("{how} {}/{}/{}", token.command, token.attempt, token.seq);
         let outcome = self.outcome(token.tried(), outcome).await?;
-        let facts = self.facts.known(&token.run);
-        let pool = facts.as_ref().map(|facts| &facts.pool);
-        let reservation = self.waiters.reserve(pool, Free { turns: 1, activities: 0 }, self.partition(&token.run));
-        let offer = reservation.as_ref().map(Reservation::offer);
-        let now = self.clock.for_store();
-        let finish = Finish { run: token.run.clone(), attempt: token.claim(), outcome, turn: None, key, now, offer };
-        let (grants, settled) = match self.store.finish(finish).await? {
-            Finished::Accepted { grants, .. } => (grants, Ok(StatusCode::NO_CONTENT)),
-            Finished::AttemptLost | Finished::NotFound => (Grants::default(), Err(lost().into())),
-        };
-        self.hand_over(reservation, grants).await;
-        settled
+        let counts = self.settle(&token.run, Settlement { attempt: token.claim(), outcome, key }).await?;
+        if counts { Ok(()) } else { Err(lost().into()) }
     }
 }

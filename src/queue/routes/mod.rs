@@ -38,6 +38,7 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/namespaces/{ns}/runs/{id}/resume", post(control::resume))
         .route("/v1/namespaces/{ns}/queues/{queue}/poll", post(queues::poll))
         .route("/v1/versions/{version}", get(workflows::version))
+        .route("/v1/activities/settle", post(activities::settle))
         .route("/v1/activities/{token}/complete", post(activities::complete))
         .route("/v1/activities/{token}/fail", post(activities::fail))
         .route("/v1/activities/{token}/heartbeat", post(activities::heartbeat))

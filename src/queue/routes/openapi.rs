@@ -268,6 +268,8 @@ fn tasks(of: &mut Of<'_>) {
     of.add("post", complete, "Completes a task; the body is its result.", Shape::Payload, 204, Shape::None);
     let fail = of.typed::<http::FailTask>();
     of.add("post", "/v1/activities/{token}/fail", "Fails a task.", fail, 204, Shape::None);
+    let many = "Completes and fails tasks, with an answer for each.";
+    of.send::<http::SettleTasks, http::SettledTasks>("post", "/v1/activities/settle", many, 200);
     let extended = of.typed::<http::Extended>();
     of.add("post", "/v1/activities/{token}/heartbeat", "Moves a task's deadline.", Shape::None, 200, extended).repeat = SAFE;
 }

@@ -80,7 +80,7 @@ async fn every_mutating_route_answers_a_repeat_like_the_first() {
     server.apply().await;
     let worker = Worker::open(&server).await;
     let mut tokens = Vec::new();
-    for run in ["other", "task"] {
+    for run in ["other", "task", "third"] {
         server.start(run).await;
         let turn = worker.turn().await;
         worker.took(&turn, json!([super::harness::schedule("task")])).await;
@@ -104,6 +104,7 @@ async fn every_mutating_route_answers_a_repeat_like_the_first() {
         ("post", "/v1/activities/{token}/heartbeat", format!("/v1/activities/{}/heartbeat", tokens[0]), json!({})),
         ("post", "/v1/activities/{token}/complete", format!("/v1/activities/{}/complete", tokens[0]), json!(1)),
         ("post", "/v1/activities/{token}/fail", format!("/v1/activities/{}/fail", tokens[1]), json!({"type": "T", "message": "m"})),
+        ("post", "/v1/activities/settle", "/v1/activities/settle".to_owned(), json!({"tasks": [{"token": tokens[2], "result": 1}]})),
         ("post", "/v1/namespaces/{ns}/runs/{id}/terminate", format!("{ns}/runs/other/terminate"), reason),
         ("post", "/v1/namespaces/{ns}/queues/{queue}/poll", format!("{ns}/queues/tasks/poll"), json!({"wait": "20s"})),
         ("post", "/v1/worker/session", "/v1/worker/session".to_owned(), json!({"worker": "w", "pool": "default"})),
@@ -134,7 +135,7 @@ async fn every_mutating_route_answers_a_repeat_like_the_first() {
     let run = server.get(&format!("{ns}/runs/other/journal")).await.body.to_string();
     assert_eq!(run.matches("SignalReceived").count() + run.matches("CancelRequested").count(), 0, "no turn was taken");
     let starts = server.get(&format!("{ns}/runs?limit=100")).await.body["runs"].as_array().unwrap().len();
-    assert_eq!(starts, 3);
+    assert_eq!(starts, 4);
     let document = server.get("/openapi.json").await.body;
     for (route, operations) in document["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys().filter(|method| *method != "get") {

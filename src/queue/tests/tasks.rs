@@ -38,6 +38,48 @@ async fn a_program_takes_a_task_and_completes_it_by_its_token() {
 }
 
 #[tokio::test]
+async fn many_tasks_are_settled_in_one_request_with_an_answer_for_each() {
+    let server = server().await;
+    server.apply().await;
+    server.start("a").await;
+    let worker = Worker::open(&server).await;
+    let turn = worker.turn().await;
+    worker.took(&turn, json!([schedule("task"), schedule("task"), schedule("task")])).await;
+    let polled = server.post("/v1/namespaces/default/queues/tasks/poll", &json!({"wait": "20s", "max": 10})).await;
+    let token = |place: usize| polled.body["tasks"][place]["token"].clone();
+    let error = json!({"type": "T", "message": "m", "retryable": false});
+    let settle = json!({"tasks": [
+        {"token": token(0), "result": {"at": 5}},
+        {"token": "none", "result": 1},
+        {"token": token(1), "error": error},
+        {"token": token(2), "error": error, "result": 1},
+        {"token": token(2)},
+        {"token": token(0), "result": {"at": 5}},
+        {"token": token(0), "error": error},
+    ]});
+    let (work, answer) = tokio::join!(worker.poll(), server.post("/v1/activities/settle", &settle));
+    let told: Vec<_> = answer.body["tasks"].as_array().unwrap().iter().map(|task| task["problem"]["code"].as_str().unwrap_or("")).collect();
+    assert_eq!(told, ["", "InvalidRequest", "", "InvalidRequest", "", "", "AttemptLost"], "{}", answer.body);
+    assert!(answer.body["tasks"].as_array().unwrap().iter().zip(&told).all(|(task, told)| task["settled"] == json!(told.is_empty())));
+    let (mut turn, mut events) = (work.turns[0].clone(), Vec::new());
+    loop {
+        events.extend(turn.events.iter().map(|event| event.get().to_owned()));
+        if events.len() == 3 {
+            break;
+        }
+        worker.took(&turn, json!([])).await;
+        turn = worker.turn().await;
+    }
+    assert_eq!(events[0], r#"{"ActivityCompleted":{"command":0,"attempt":1,"result":{"at":5}}}"#);
+    assert!(events[1].starts_with(r#"{"ActivityFailed":{"command":1,"#), "{}", events[1]);
+    assert_eq!(events[2], r#"{"ActivityCompleted":{"command":2,"attempt":1,"result":null}}"#);
+    for (count, allowed) in [(0, false), (1_000, true), (1_001, false)] {
+        let many = json!({"tasks": vec![json!({"token": token(0), "result": {"at": 5}}); count]});
+        assert_eq!(server.post("/v1/activities/settle", &many).await.status, if allowed { 200 } else { 400 }, "{count}");
+    }
+}
+
+#[tokio::test]
 async fn a_poll_repeated_with_its_key_is_given_the_same_tasks() {
     let server = server().await;
     let _worker = scheduled(&server).await;

@@ -317,6 +317,10 @@ impl Store for EmbeddedStore {
         self.write("finish an attempt", move |tx| finish::finish(tx, &finish)).await
     }
 
+    async fn settle(&self, settle: op::Settle) -> Result<op::Settled, StoreError> {
+        self.write("settle attempts", move |tx| finish::settle(tx, &settle)).await
+    }
+
     async fn chain(&self, chain: Chain) -> Result<Chained, StoreError> {
         self.write("commit a chain of turns", move |tx| chain::chain(tx, &chain)).await
     }

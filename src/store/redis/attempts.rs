@@ -1,13 +1,14 @@
 //! Operations on attempts: finish, extend.
 
-use super::decode::Made;
+use super::connection::Call;
+use super::decode::{Fields, Made};
 use super::scripts::SCRIPTS;
 use super::turns::refusal;
 use super::{RedisStore, encode, step};
 use crate::api::limits::IDEMPOTENCY_KEYS_KEPT;
 use crate::api::{RunKey, TimeMs};
 use crate::machine::commit::AttemptClaim;
-use crate::store::op::{Finish, Finished, Outcome};
+use crate::store::op::{Finish, Finished, Outcome, Settle, Settled};
 use crate::store::port::StoreError;
 
 pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finished, StoreError> {
@@ -24,10 +25,7 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
         .arg(&finish.attempt.session)
         .arg(finish.attempt.seq)
         .arg(encode::offer(finish.offer.as_ref()));
-    let call = match &finish.outcome {
-        Outcome::Settled { event } => call.arg("settled").arg(event).arg(""),
-        Outcome::Retry { at, error } => call.arg("retry").arg(error).arg(encode::time(*at)),
-    };
+    let call = with_outcome(call, &finish.outcome);
     let call = match &finish.turn {
         Some(turn) => call.arg(encode::turn(turn, store.info.partitions)).arg(&turn.entry.before).arg(&turn.entry.after),
         None => call.arg("").arg("").arg(""),
@@ -50,6 +48,37 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
         "lost" => Ok(Finished::AttemptLost),
         "missing" => Ok(Finished::NotFound),
         other => Err(answer.damaged(format_args!("unknown answer {other}"))),
+    }
+}
+
+pub(super) async fn settle(store: &RedisStore, settle: Settle) -> Result<Settled, StoreError> {
+    let script = &SCRIPTS.settle;
+    let partition = store.partition_of(&settle.run);
+    store.seen.forget(&settle.run);
+    let call = store
+        .call(script, partition, settle.now)
+        .arg(settle.run.to_string())
+        .arg(encode::offer(settle.offer.as_ref()))
+        .arg(IDEMPOTENCY_KEYS_KEPT);
+    let call = settle.outcomes.iter().fold(call, |call, one| {
+        let AttemptClaim { command, attempt, session, seq } = &one.attempt;
+        let call = call.arg(command).arg(attempt).arg(session).arg(seq);
+        with_outcome(call, &one.outcome).arg(&one.key)
+    });
+    let mut answer = store.fields(script, partition, call).await?;
+    let counts = answer.list()?.all(Fields::flag)?;
+    if counts.len() != settle.outcomes.len() {
+        return Err(answer.damaged(format_args!("{} answers to {} outcomes", counts.len(), settle.outcomes.len())));
+    }
+    let grants = answer.grants()?;
+    grants.turns.iter().for_each(|grant| store.seen.granted(grant));
+    Ok(Settled { counts, grants })
+}
+
+fn with_outcome(call: Call, outcome: &Outcome) -> Call {
+    match outcome {
+        Outcome::Settled { event } => call.arg("settled").arg(event).arg(""),
+        Outcome::Retry { at, error } => call.arg("retry").arg(error).arg(encode::time(*at)),
     }
 }
 

@@ -238,6 +238,10 @@ impl Store for RedisStore {
         attempts::finish(self, finish).await
     }
 
+    async fn settle(&self, settle: op::Settle) -> Result<op::Settled, StoreError> {
+        attempts::settle(self, settle).await
+    }
+
     async fn chain(&self, chain: Chain) -> Result<Chained, StoreError> {
         chain::chain(self, chain).await
     }

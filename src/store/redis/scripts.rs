@@ -16,7 +16,7 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
     include_str!("lua/parts/changes.lua"),
@@ -24,6 +24,7 @@ const PARTS: [&str; 8] = [
     include_str!("lua/parts/open.lua"),
     include_str!("lua/parts/turn.lua"),
     include_str!("lua/parts/ended.lua"),
+    include_str!("lua/parts/outcome.lua"),
     include_str!("lua/parts/library.lua"),
 ];
 
@@ -64,6 +65,7 @@ scripts! {
     claim_external = "claim work", on_runs;
     commit = "commit a turn", on_runs;
     finish = "finish an attempt", on_runs;
+    settle = "settle attempts", on_runs;
     step = "commit a turn", begin_time;
     leases = "list the leases of a session", on_runs;
     release = "release a lease", on_runs;

@@ -22,6 +22,7 @@ on_every_store!(
     a_claim_repeated_hands_out_what_it_was_granted_and_a_new_one_does_not,
     an_external_queue_is_served_under_the_request_number_and_its_leases_can_be_extended,
     a_released_attempt_is_queued_with_its_number_and_no_loss,
+    outcomes_that_come_together_count_once_each_and_the_turn_after_them_has_all,
 );
 
 /// The outcome counts, what became of the turn is this, and nothing was granted.
@@ -231,4 +232,36 @@ async fn a_released_attempt_is_queued_with_its_number_and_no_loss(world: World) 
     assert_eq!(counts.queued_attempts, [("pool:default".to_owned(), 1)].into());
     let attempt = world.claim("a", "s1", 3, 8, 8, 30).await.attempts.remove(0).attempt;
     assert_eq!((attempt.attempt, attempt.losses, attempt.seq), (1, 0, 3));
+}
+
+async fn outcomes_that_come_together_count_once_each_and_the_turn_after_them_has_all(world: World) {
+    let grant = world.leased("a", "s1", 10).await;
+    let turn = Turn { schedule: (0..12).map(activity).collect(), next_command: 12, ..turn(&grant.record.head, 2) };
+    let granted = accepted(world.commit("a", "s1", 1, turn, 20, offer("s1", 2, 0, 12)).await).attempts;
+    assert_eq!(granted.len(), 12);
+    let settlement = |command: u32| Settlement {
+        attempt: claim_of(&granted[command as usize].attempt),
+        outcome: Outcome::Settled { event: completed(command) },
+        key: format!("k{command}"),
+    };
+    let again = Settlement { outcome: Outcome::Retry { at: TimeMs(500), error: "HttpError: 503".into() }, ..settlement(11) };
+    let foreign = Settlement { attempt: AttemptClaim { seq: 9, ..settlement(5).attempt }, ..settlement(5) };
+    let mut outcomes: Vec<_> = (0..10).filter(|command| *command != 5).map(settlement).collect();
+    outcomes.extend([again, foreign, settlement(3)]);
+    let mut counts = vec![true; 12];
+    counts[10] = false;
+    let settle = Settle { run: run("a"), outcomes, now: TimeMs(40), offer: offer("s1", 7, 1, 0) };
+    let settled = world.store.settle(settle.clone()).await.unwrap();
+    assert_eq!(settled.counts, counts, "the attempt of another lease does not count; what comes twice is known");
+    let events: Vec<_> = (0..10).filter(|command| *command != 5).map(completed).collect();
+    assert_eq!((settled.grants.turns.len(), &settled.grants.turns[0].events), (1, &events));
+    assert_eq!((settled.grants.turns[0].record.mail, settled.grants.turns[0].record.seq), (9, 7));
+    let repeat = world.store.settle(settle.clone()).await.unwrap();
+    assert_eq!(repeat, Settled { counts, grants: Grants::default() });
+    let record = world.record("a").await;
+    let left: Vec<_> = record.attempts.iter().map(|attempt| (attempt.command, attempt.phase)).collect();
+    assert_eq!(left, [(5, AttemptPhase::Leased), (10, AttemptPhase::Leased), (11, AttemptPhase::BackingOff)]);
+    assert_eq!(record.mail, 9);
+    let nowhere = Settle { run: run("none"), ..settle };
+    assert_eq!(world.store.settle(nowhere).await.unwrap(), Settled { counts: vec![false; 12], grants: Grants::default() });
 }

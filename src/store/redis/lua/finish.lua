@@ -20,33 +20,16 @@ if turn and r[HEAD] == turn[ID] then
   return {'accepted', 'Accepted', grants()}
 end
 if knows_key(run, ARGV[15]) then return {'accepted', '', grants()} end
-if r[PHASE] == CLOSED then return {'lost'} end
-local a, place = find(run, r, command)
-if not a or a[ATTEMPT] ~= number then return {'lost'} end
-if a[STATE] == HELD then
-  if a[BY] ~= session or a[BY_SEQ] ~= seq then return {'lost'} end
-  -- The last check and the first write: a session that has ended has no leases under its name.
-  if call('ZREM', P .. 'l:' .. session, 'a|' .. run .. '#' .. command) == 0 then return {'lost'} end
-  if session ~= EXTERNAL then alive[session] = true end
-elseif session ~= '' or not settled then
-  return {'lost'}
-end
+local a, place = take_claimed(run, r, command, number, session, seq, settled)
+if not a then return {'lost'} end
 
 touch(run)
 remember_key(run, r, ARGV[15], tonumber(ARGV[16]))
+end_attempt(run, r, a, place, settled, event, ARGV[11])
 if not settled then
-  attempt_ended(r, a)
-  a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[LAST_ERROR] = BACKING_OFF, '', 0, 0, event
-  put(run, a, place)
-  call('ZADD', P .. 'd', ARGV[11], 'R|' .. attempt_member(run, command))
-  give_up_later(run, a)
   finish_up()
   return {'accepted', '', grants()}
 end
-
-if a[STATE] ~= HELD then forget_attempt(run, r, a) end
-attempt_ended(r, a)
-drop(run, r, a, place)
 
 local verdict = ''
 if turn then

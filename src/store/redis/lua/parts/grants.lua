@@ -210,12 +210,16 @@ end
 -- Idempotency keys of what came from outside, scored by their number of arrival; `kept` are kept beyond those of unread events.
 local function knows_key(run, key) return key ~= '' and call('ZSCORE', P .. 'k:' .. run, key) ~= false end
 
-local function remember_key(run, r, key, kept)
-  if key == '' then return end
+local function remember_keys(run, r, new, kept)
+  if #new == 0 then return end
   local keys = P .. 'k:' .. run
-  local last = call('ZRANGE', keys, -1, -1, 'WITHSCORES')
-  call('ZADD', keys, (tonumber(last[2]) or 0) + 1, key)
+  local last = tonumber(call('ZRANGE', keys, -1, -1, 'WITHSCORES')[2]) or 0
+  for i = 1, #new do call('ZADD', keys, last + i, new[i]) end
   call('ZREMRANGEBYRANK', keys, 0, -1 - r[MAIL] - kept)
+end
+
+local function remember_key(run, r, key, kept)
+  if key ~= '' then remember_keys(run, r, {key}, kept) end
 end
 
 -- Grants the first of a queue; the bytes of the answer, and whether more is queued. What a newer program wrote is passed over.
