@@ -12,9 +12,34 @@ use serde::{Deserialize, Serialize};
 
 use super::Servers;
 use crate::api::definition::{Activity, Definition};
-use crate::api::http::Journal;
 use crate::api::worker::{CommitAnswer, Item, Leases, OpenSession, Poll, Renew, Renewed, SessionOpened, Work};
-use crate::api::{Code, Problem, RunKey, Seq, SessionId, Version};
+use crate::api::{Code, Entry, Json, Problem, RunKey, Seq, SessionId, Version};
+
+const READ_JOURNAL: &str = "read a journal";
+
+/// `api::http::Journal` with entries that are not read yet.
+#[derive(Debug, Deserialize)]
+pub struct JournalPage {
+    /// Whose journal it is.
+    pub uid: String,
+    /// The run's head when it was read.
+    pub head: String,
+    /// How many entries there are in all.
+    pub turns: u32,
+    /// Those of the page.
+    pub entries: Vec<Json>,
+}
+
+impl JournalPage {
+    /// Reads the entries: some microseconds each.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`].
+    pub fn read(&self) -> Result<Vec<Entry>, Error> {
+        let unreadable = |error: serde_json::Error| Error::Unreadable { operation: READ_JOURNAL, detail: error.to_string() };
+        self.entries.iter().map(|entry| serde_json::from_str(entry.get()).map_err(unreadable)).collect()
+    }
+}
 
 /// A call that was not answered as asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -235,9 +260,9 @@ impl WorkerClient {
     ///
     /// # Errors
     /// `RunNotFound`, and see [`Error`].
-    pub async fn journal(&self, run: &RunKey, from: u32) -> Result<Journal, Error> {
+    pub async fn journal(&self, run: &RunKey, from: u32) -> Result<JournalPage, Error> {
         let id = utf8_percent_encode(run.id.as_str(), SEGMENT);
-        self.get("read a journal", &format!("/v1/namespaces/{}/runs/{id}/journal?from={from}", run.namespace)).await
+        self.get(READ_JOURNAL, &format!("/v1/namespaces/{}/runs/{id}/journal?from={from}", run.namespace)).await
     }
 
     async fn post<T: DeserializeOwned>(

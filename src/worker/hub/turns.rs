@@ -306,20 +306,26 @@ pub(super) fn read_events(texts: &[Json]) -> Result<Vec<Event>, String> {
 
 /// A run's whole journal up to the job's base, page by page. `None` inside: the run has gone on otherwise. `None` outside: over.
 async fn read_journal(client: &WorkerClient, job: &TurnJob, over: &CancellationToken) -> Option<Result<Option<Arc<Vec<Entry>>>, Error>> {
-    let mut entries = Vec::new();
+    let (mut entries, mut asked) = (Vec::new(), 0);
     let mut backoff = Backoff::default();
     let base = job.base.to_string();
-    while entries.len() < job.number as usize {
-        let from = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    // A page is read on another thread, while the next one is on its way.
+    let mut reading = None;
+    while asked < job.number {
         let page = tokio::select! {
-            page = client.journal(&job.run, from) => page,
+            page = client.journal(&job.run, asked) => page,
             () = over.cancelled() => return None,
         };
         match page {
             Ok(page) if page.uid != job.uid.as_str() || page.head != base || page.turns != job.number || page.entries.is_empty() => {
                 return Some(Ok(None));
             }
-            Ok(page) => entries.extend(page.entries),
+            Ok(page) => {
+                asked = asked.saturating_add(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
+                if let Err(error) = add(&mut entries, reading.replace(tokio::task::spawn_blocking(move || page.read()))).await {
+                    return Some(Err(error));
+                }
+            }
             Err(error) if error.is_final() => return Some(Ok(None)),
             Err(error @ Error::Unreadable { .. }) => return Some(Err(error)),
             Err(error) => {
@@ -333,7 +339,17 @@ async fn read_journal(client: &WorkerClient, job: &TurnJob, over: &CancellationT
             }
         }
     }
-    Some(Ok(Some(Arc::new(entries))))
+    Some(add(&mut entries, reading).await.map(|()| Some(Arc::new(entries))))
+}
+
+type Reading = tokio::task::JoinHandle<Result<Vec<Entry>, Error>>;
+
+/// Adds the entries of a page that is being read.
+async fn add(entries: &mut Vec<Entry>, page: Option<Reading>) -> Result<(), Error> {
+    let Some(page) = page else { return Ok(()) };
+    let broken = |error: tokio::task::JoinError| Error::Unreadable { operation: "read a journal", detail: error.to_string() };
+    entries.extend(page.await.map_err(broken)??);
+    Ok(())
 }
 
 /// The run's journal is at its bound: it ends with this.

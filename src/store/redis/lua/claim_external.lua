@@ -19,7 +19,7 @@ end
 local before, more = #attempts, false
 size, more = claim_attempts('queue:' .. name, want, EXTERNAL, seq, size)
 for i = before + 1, #attempts do
-  call('RPUSH', granted, 'a|' .. attempts[i][1] .. '#' .. unpack_attempt(attempts[i][5])[COMMAND])
+  call('RPUSH', granted, 'a|' .. attempts[i][1] .. '#' .. select(COMMAND, unpack_fields('<BI4', attempts[i][5])))
 end
 if #attempts > before then call('PEXPIRE', granted, REPEATS_MS) end
 finish_up()

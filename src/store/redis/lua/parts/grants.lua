@@ -102,7 +102,7 @@ local function end_turn_lease(r) r[SESSION], r[SEQ] = '', 0 end
 
 -- Puts an attempt that is leased into the answer, with the place of its entry there; 0 when the caller has that. The bytes that
 -- this adds.
-local function hand_out_attempt(run, r, a, is_known)
+local function hand_out_attempt(run, r, a, is_known, packed)
   local place, size = 0, 0
   if not is_known then
     local of = run .. '#' .. a[TURN]
@@ -113,7 +113,7 @@ local function hand_out_attempt(run, r, a, is_known)
       entries[place], entry_places[of] = entry, place
     end
   end
-  attempts[#attempts + 1] = {run, r[UID], r[WORKFLOW], r[VERSION], pack_attempt(a), place}
+  attempts[#attempts + 1] = {run, r[UID], r[WORKFLOW], r[VERSION], packed or pack_attempt(a), place}
   return size
 end
 
@@ -141,13 +141,13 @@ end
 local function lease_attempt(run, a, place, session, seq)
   forget_giving_up(run, a)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[START_BY] = HELD, session, seq, now, 0
-  put(run, a, place)
+  local packed = put(run, a, place)
   call('ZADD', P .. 'l:' .. session, lease_end(a), 'a|' .. run .. '#' .. a[COMMAND])
+  return packed
 end
 
 local function grant_attempt(run, r, a, place, session, seq)
-  lease_attempt(run, a, place, session, seq)
-  return hand_out_attempt(run, r, a)
+  return hand_out_attempt(run, r, a, false, lease_attempt(run, a, place, session, seq))
 end
 
 local function grant_fresh_attempt(run, r, a, place)

@@ -148,8 +148,12 @@ local function add(r, a)
   r[BESIDE] = r[BESIDE] + 1
 end
 
+-- Its text, when it was written.
 local function put(run, a, place)
-  if not place then call('HSET', P .. 'a:' .. run, a[COMMAND], pack_attempt(a)) end
+  if place then return end
+  local packed = pack_attempt(a)
+  call('HSET', P .. 'a:' .. run, a[COMMAND], packed)
+  return packed
 end
 
 local function drop(run, r, a, place)
