@@ -3,7 +3,7 @@
 
 /// Operations of the store that change something; the queue service may die before and after each: `<operation>.before`,
 /// `<operation>.after`.
-pub const OPERATIONS: [&str; 18] = [
+pub const OPERATIONS: [&str; 19] = [
     "define",
     "retire",
     "start",
@@ -15,6 +15,7 @@ pub const OPERATIONS: [&str; 18] = [
     "claim",
     "commit",
     "finish",
+    "settle",
     "chain",
     "release",
     "extend",
