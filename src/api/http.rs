@@ -304,7 +304,7 @@ fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettleTasks {
-    /// 1 to 1,000, of any runs.
+    /// 1 to 256, of any runs.
     pub tasks: Vec<SettleTask>,
 }
 

@@ -22,6 +22,8 @@ pub const CHANGES_PAGE_MAX: usize = 256;
 pub const TIMERS_AHEAD: DurationMs = DurationMs::from_secs(300);
 /// Timers of one partition in one answer.
 pub const TIMERS_TOLD_MAX: usize = 64;
+/// Timers of one partition that are overdue are counted up to so many.
+pub const OVERDUE_COUNTED_MAX: usize = 4_096;
 /// Open runs with an origin in one answer.
 pub const FOLLOWED_PAGE_MAX: usize = 1_000;
 /// About so many bytes of results and errors are in one answer of the feed.
@@ -100,8 +102,8 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 16 << 10;
 pub const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Tasks that one poll of an external queue may take.
 pub const QUEUE_TASKS_MAX: u16 = 100;
-/// Tasks that are settled in one request.
-pub const TASKS_SETTLED_MAX: usize = 1_000;
+/// Tasks that are settled in one request: as many as a run is sure to know again when the request is repeated.
+pub const TASKS_SETTLED_MAX: usize = IDEMPOTENCY_KEYS_KEPT as usize;
 /// An HTTP activity's answer, in bytes: the payload's bound.
 pub const ACTIVITY_RESPONSE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
 

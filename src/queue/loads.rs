@@ -195,6 +195,9 @@ fn merged(all: &[op::Load], now: TimeMs) -> BTreeMap<Name, (Signals, Completions
             let within = DurationMs(within - within % TIMERS_TOGETHER.0);
             of(pool, &mut |(signals, _)| signals.timers.push(Due { within, count: 1 }));
         }
+        for (pool, count) in untold(load) {
+            of(pool, &mut |(signals, _)| signals.timers.push(Due { within: DurationMs(0), count }));
+        }
     }
     for (signals, _) in pools.values_mut() {
         signals.timers.sort_by_key(|due| due.within);
@@ -206,6 +209,19 @@ fn merged(all: &[op::Load], now: TimeMs) -> BTreeMap<Name, (Signals, Completions
         signals.timers.truncate(TIMERS_TOLD_MAX);
     }
     pools
+}
+
+/// Timers that are due and stand behind those that were told, shared among the pools of these.
+fn untold(load: &op::Load) -> BTreeMap<&str, u64> {
+    let mut told = BTreeMap::<&str, u64>::new();
+    for (_, pool) in load.due.iter().filter(|(at, _)| *at <= load.now) {
+        *told.entry(pool).or_default() += 1;
+    }
+    let all: u64 = told.values().sum();
+    let more = load.overdue.saturating_sub(all);
+    told.values_mut().for_each(|of_pool| *of_pool = more * *of_pool / all.max(1));
+    told.retain(|_, of_pool| *of_pool > 0);
+    told
 }
 
 fn wait(load: &mut Load, waiting: &Waiting, now: TimeMs) {
@@ -293,5 +309,18 @@ mod tests {
         let timers = &pools[&"p".parse::<Name>().unwrap()].0.timers;
         let told: Vec<_> = timers.iter().map(|due| (due.within.0, due.count)).collect();
         assert_eq!(told, [(0, 2), (300, 2), (1_100, 1)]);
+    }
+
+    /// They are fired as workers have room, so they are work that waits.
+    #[test]
+    fn timers_that_are_due_and_not_told_one_by_one_count_for_the_pools_of_those_that_are() {
+        let due = [(90, "p"), (90, "p"), (90, "p"), (95, "q"), (900, "q")].map(|(at, pool)| (TimeMs(at), pool.to_owned()));
+        let load = op::Load { due: due.to_vec(), overdue: 4_004, now: TimeMs(100), ..op::Load::default() };
+        let pools = merged(&[load], TimeMs(100));
+        let at_once = |pool: &str| pools[&pool.parse::<Name>().unwrap()].0.timers[0];
+        assert_eq!(
+            (at_once("p"), at_once("q")),
+            (Due { within: DurationMs(0), count: 3_003 }, Due { within: DurationMs(0), count: 1_001 })
+        );
     }
 }

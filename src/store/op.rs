@@ -830,6 +830,8 @@ pub struct Load {
     /// The next timers and back-offs of open runs within [`crate::api::limits::TIMERS_AHEAD`], soonest first, with their pool; at most
     /// [`crate::api::limits::TIMERS_TOLD_MAX`].
     pub due: Vec<(TimeMs, String)>,
+    /// How many timers and back-offs are due by now, up to [`crate::api::limits::OVERDUE_COUNTED_MAX`].
+    pub overdue: u64,
     /// The store's clock.
     pub now: TimeMs,
 }

@@ -17,8 +17,8 @@ use crate::store::op::{Fire, Fired};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Slots that one slice offers of a waiting poll.
 const OFFERED: Free = Free { turns: 64, activities: 0 };
-/// Records of one slice while more is due than that: as many as it can offer slots for. What is granted as it fires costs half of what
-/// is queued and then claimed, and whoever is due first goes on first.
+/// Records of one slice while more timers are due than that: as many as it can offer slots for. A turn that is granted as its timer
+/// fires costs half of one that is queued and then claimed.
 const SLICE_BEHIND: usize = OFFERED.turns as usize;
 /// So long a slice of them waits for a worker that has room, when none has.
 const ROOM_WITHIN: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ impl Service {
         }
     }
 
-    /// One slice. `behind`: more is due than one.
+    /// One slice. `behind`: more timers are due than one.
     async fn fire(&self, partition: Partition, behind: bool) -> Result<Fired, StoreError> {
         let reserve = || self.waiters.reserve(None, OFFERED, partition);
         let (slice, reservation) = if behind {
@@ -89,8 +89,8 @@ pub async fn run(service: Shared, partition: Partition) {
                     service.metrics.lateness.observe(fired.now.since(planned).0 as f64 / 1_000.0);
                 }
                 planned = fired.next_due;
-                behind = fired.more;
-                if behind {
+                behind = fired.more && fired.timers > 0;
+                if fired.more {
                     if service.shutdown.is_cancelled() {
                         return;
                     }

@@ -31,7 +31,7 @@ pub async fn commit(State(service): State<Shared>, LargeBody(request): LargeBody
         return Err(Problem::new(Code::InvalidRequest, detail).next("send the rest in another request").into());
     }
     let count = request.items.len();
-    let offered = offered(&request.items);
+    let given_back = given_back(&request.items);
     let draining = service.is_draining(&request.session);
     let by = By { service: &service, draining, session: request.session, seq: request.seq, worker: request.worker, pool };
     let settled = join_all(chains(request.items).into_iter().map(|chain| by.chain(chain))).await;
@@ -46,7 +46,7 @@ pub async fn commit(State(service): State<Shared>, LargeBody(request): LargeBody
     }
     let missing = || ItemResult::Unknown { detail: "the item was not carried out".into() };
     answer.results = results.into_iter().map(|result| result.unwrap_or_else(missing)).collect();
-    service.waiters.came_back(&by.session, offered.less(&granted));
+    service.waiters.came_back(&by.session, given_back.less(&granted));
     (answer.turns, answer.activities) = (granted.turns, granted.activities);
     answer.now = service.clock.now();
     Ok(Answered(answer))
@@ -68,13 +68,15 @@ fn chains(items: Vec<Item>) -> Vec<Chain> {
     chains
 }
 
-/// The slots that all items offer.
-fn offered(items: &[Item]) -> Free {
+/// The slots that the items give back, each of its own kind: those of the other kind may be lent.
+fn given_back(items: &[Item]) -> Free {
     let mut all = Free::default();
     for item in items {
-        if let Item::Turn { offer, .. } | Item::Activity { offer, .. } = item {
-            all.add(Free { turns: offer.turns, activities: offer.activities });
-        }
+        all.add(match item {
+            Item::Turn { offer, .. } => Free { turns: offer.turns, activities: 0 },
+            Item::Activity { offer, .. } => Free { turns: 0, activities: offer.activities },
+            _ => Free::default(),
+        });
     }
     all
 }

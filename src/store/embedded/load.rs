@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::lengths::{self, Kind};
 use super::rows::{Rows, RunRow, Tx};
 use super::tables::{DueKind, Key, PARTITION_BYTES, Parts, T};
-use crate::api::limits::{TIMERS_AHEAD, TIMERS_TOLD_MAX};
+use crate::api::limits::{OVERDUE_COUNTED_MAX, TIMERS_AHEAD, TIMERS_TOLD_MAX};
 use crate::api::{DurationMs, Partition, TimeMs};
 use crate::machine::record::EXTERNAL;
 use crate::machine::run::Phase;
@@ -44,7 +44,13 @@ fn with(key: Key, kind: u8, slot_time: DurationMs) -> Key {
 
 /// See the port.
 pub(super) fn load(rows: &mut impl Rows, partition: Partition, now: TimeMs) -> Result<Load, Fault> {
-    let mut load = Load { now, leases: leases(rows, partition)?, due: timers(rows, partition, now)?, ..Load::default() };
+    let mut load = Load {
+        now,
+        leases: leases(rows, partition)?,
+        due: timers(rows, partition, now)?,
+        overdue: overdue(rows, partition, now)?,
+        ..Load::default()
+    };
     for (pool, count) in lengths::all(rows, partition, Kind::Ready)? {
         let since = first_ready(rows, partition, &pool)?.unwrap_or(now);
         load.turns.insert(pool, Waiting { count, since });
@@ -96,6 +102,16 @@ fn ended(rows: &mut impl Rows, partition: Partition) -> Result<BTreeMap<String, 
         ControlFlow::Continue(())
     })?;
     Ok(all)
+}
+
+fn overdue(rows: &mut impl Rows, partition: Partition, now: TimeMs) -> Result<u64, Fault> {
+    let mut count = 0;
+    let end = Key::of(partition).time(TimeMs(now.0.saturating_add(1)));
+    rows.scan(T::Due, Key::of(partition).bytes(), end.bytes(), false, &mut |key, _| {
+        count += usize::from(due::read(key).is_some_and(|thing| thing.kind != DueKind::GiveUp));
+        if count < OVERDUE_COUNTED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 fn timers(rows: &mut impl Rows, partition: Partition, now: TimeMs) -> Result<Vec<(TimeMs, String)>, Fault> {

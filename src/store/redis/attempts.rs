@@ -1,4 +1,4 @@
-//! Operations on attempts: finish, extend.
+//! Operations on attempts: finish, settle, extend.
 
 use super::connection::Call;
 use super::decode::{Fields, Made};

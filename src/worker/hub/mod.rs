@@ -59,7 +59,7 @@ pub(super) enum Msg {
     Lost { session: SessionId },
     /// It is to finish what it has and to take nothing new, or works on.
     Drain { session: SessionId, draining: bool },
-    /// Slots have not come back so soon.
+    /// Slots have not come back so soon. Perhaps those that an earlier poll waited for: then it comes too early, and does no harm.
     SlotsLate { generation: u64 },
     /// A poll was answered.
     Polled { generation: u64, work: Result<Work, Over> },
@@ -249,7 +249,11 @@ impl Hub {
             Msg::Drain { session, draining } if self.session.as_ref().is_some_and(|line| line.session == session) => {
                 self.told_to_drain(draining);
             }
-            Msg::SlotsLate { generation } if generation == self.generation => self.waiting_for_slots = WaitingForSlots::Enough,
+            Msg::SlotsLate { generation } if generation == self.generation => {
+                if matches!(self.waiting_for_slots, WaitingForSlots::Yes) {
+                    self.waiting_for_slots = WaitingForSlots::Enough;
+                }
+            }
             Msg::Polled { generation, work } if generation == self.generation => self.polled(work),
             Msg::Audited { generation, leases } if generation == self.generation => self.audited(leases),
             Msg::TurnDefined { job, definition } if job.generation == self.generation => self.turn_defined(job, definition),
@@ -348,6 +352,7 @@ impl Hub {
             wait
         };
         self.polling = true;
+        self.waiting_for_slots = WaitingForSlots::No;
         let (messages, generation, stop) = (self.parts.messages.clone(), self.generation, self.resting.clone());
         tokio::spawn(async move {
             let work = line.poll(turns, activities, wait_ms, &stop).await;

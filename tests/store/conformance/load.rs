@@ -154,7 +154,8 @@ async fn the_next_timers_of_open_runs_are_told_with_their_pool(world: World) {
     }
     let terminate = ControlKind::Terminate { entry: r#"{"events":[],"commands":["why"]}"#.into() };
     assert!(matches!(world.control("p/1", terminate, 10, 30).await, Controlled::Done(_)));
-    let due = load(&world, "p/0").await.due;
+    let Load { due, overdue, .. } = load(&world, "p/0").await;
+    assert_eq!(overdue, 0);
     let told: Vec<u64> = due.iter().map(|(at, _)| at.0).collect();
     assert_eq!(told, [300, 500, 2_000, 2_000]);
     assert!(due.iter().all(|(_, pool)| pool == POOL));
@@ -162,4 +163,6 @@ async fn the_next_timers_of_open_runs_are_told_with_their_pool(world: World) {
     let timers = (0..200).map(|n| timer(n, 5_000)).collect();
     accepted(world.commit("p/9", "s1", 1, Turn { timers, next_command: 200, ..turn(&first.record.head, 11) }, 50, None).await);
     assert_eq!(load(&world, "p/0").await.due.len(), TIMERS_TOLD_MAX, "a bounded number");
+    let overdue = async |now| world.store.load(place("p/0"), TimeMs(now)).await.unwrap().overdue;
+    assert_eq!((overdue(299).await, overdue(500).await, overdue(5_000).await), (0, 2, 204));
 }

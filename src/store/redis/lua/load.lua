@@ -1,8 +1,8 @@
 -- What waits, is leased and falls due in a partition. Writes nothing.
 --
--- ARGV[3] timers are told up to so many ms ahead  [4] at most so many
+-- ARGV[3] timers are told up to so many ms ahead  [4] at most so many  [5] those due by now are counted up to so many
 -- RETURNS {{pool, ready turns, since...}, {pool, attempts, since...}, {session, turns, attempts...}, {ended, how many...},
---   {due, pool...}, clock}
+--   {due, pool...}, due by now, clock}
 local turns_waiting, attempts_waiting, leased, timers = {}, {}, {}, {}
 
 local function waits(list, name, key)
@@ -27,6 +27,7 @@ for _, session in ipairs(call('ZRANGEBYSCORE', P .. 's', '(0', '+inf')) do
     leased[#leased + 1] = attempts_of
   end
 end
+local overdue = math.min(call('ZCOUNT', P .. 'd', '-inf', now), tonumber(ARGV[5]))
 local due = call('ZRANGEBYSCORE', P .. 'd', '-inf', now + tonumber(ARGV[3]), 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
 for i = 1, #due, 2 do
   local r = load(match(due[i], '^.|([^#]*)#'))
@@ -35,4 +36,4 @@ for i = 1, #due, 2 do
     timers[#timers + 1] = r[POOL]
   end
 end
-return {turns_waiting, attempts_waiting, leased, call('HGETALL', P .. 'settled'), timers, clock}
+return {turns_waiting, attempts_waiting, leased, call('HGETALL', P .. 'settled'), timers, overdue, clock}
