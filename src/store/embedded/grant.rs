@@ -10,7 +10,7 @@ use super::lengths::{self, Kind};
 use super::mailbox;
 use super::rows::{Rows, RunRow, Tx};
 use super::sessions;
-use super::tables::{Key, T};
+use super::tables::{Key, Parts, T};
 use crate::api::ids::Seq;
 use crate::api::limits;
 use crate::api::{Partition, TimeMs};
@@ -77,8 +77,14 @@ pub(super) fn ready(tx: &mut Tx<'_>, row: &mut RunRow, slots: &mut Slots, now: T
         unready(tx, row)?;
         return lease(tx, row, &session, seq).map(Some);
     }
-    if tx.get(T::ReadyOf, row.at().bytes())?.is_some() {
-        // An optimistic turn passed the mail: the place in the queue, and with it the bound on the waiting, stays.
+    if let Some(place) = tx.get(T::ReadyOf, row.at().bytes())? {
+        // An optimistic turn passed the mail: the place in the queue, and with it the bound on the waiting, stays. Whoever took the turn
+        // has the context now.
+        let claimable_at = Parts(&place).time().ok_or_else(|| Fault::damaged(T::ReadyOf, "a time"))?;
+        if let Some(holder) = preferred.filter(|_| claimable_at > now) {
+            let key = Key::of(row.partition).text(&row.record.pool).time(claimable_at).text(&row.name);
+            tx.put(T::Ready, key, holder.as_bytes())?;
+        }
         return Ok(None);
     }
     let claimable_at = if preferred.is_some() { now.plus(limits::AFFINITY) } else { now };

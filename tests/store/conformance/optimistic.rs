@@ -13,6 +13,7 @@ on_every_store!(
     a_refused_optimistic_turn_leaves_its_result_in_the_mailbox_once,
     an_optimistic_turn_passes_mail_once_and_takes_the_lease_with_it,
     passed_mail_without_a_slot_stays_in_its_place,
+    passed_mail_prefers_whoever_took_the_last_turn,
     no_optimistic_turn_passes_a_cancel_or_closes_over_mail,
     a_run_goes_from_start_to_end_in_three_operations,
 );
@@ -99,6 +100,18 @@ async fn passed_mail_without_a_slot_stays_in_its_place(world: World) {
     assert_eq!(world.record("a").await.phase, Phase::Ready);
     let grants = world.claim("a", "s2", 1, 1, 0, 150).await;
     assert_eq!(grants.turns[0].events, [signal(1)], "the 50 ms count from the first mail on");
+}
+
+async fn passed_mail_prefers_whoever_took_the_last_turn(world: World) {
+    let grant = world.leased("a", "s2", 10).await;
+    world.open("s1").await;
+    let passing = Turn { consumed: 0, ..scheduling(&grant.record.head, 2, &[0]) };
+    let attempt = accepted(world.commit("a", "s2", 1, passing, 20, offer("s1", 2, 0, 1)).await).attempts.remove(0).attempt;
+    let over = Turn { consumed: 0, ..turn("0000000000000002", 3) };
+    assert_eq!(finished(world.finish("a", claim_of(&attempt), Some(over), 30, None).await).0, Some(Ok(())));
+    let Claimed::Granted { grants, more, next_at } = world.try_claim("a", "s2", 3, 1, 0, 40).await else { panic!("s2 lives") };
+    assert_eq!((grants.turns.len(), more, next_at), (0, false, TimeMs(20 + everloop::api::limits::AFFINITY.0)));
+    assert_eq!(world.claim("a", "s1", 4, 1, 0, 40).await.turns.len(), 1);
 }
 
 async fn no_optimistic_turn_passes_a_cancel_or_closes_over_mail(world: World) {

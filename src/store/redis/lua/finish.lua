@@ -54,6 +54,9 @@ else
       grant_turn(run, r, session, offer[OFFER_SEQ])
     elseif r[MAIL] == 0 then
       r[PHASE] = WAITING
+    else -- its place stays, and this session has the context now
+      local from = tonumber(call('ZSCORE', P .. 'qt:' .. r[POOL], run) or now)
+      if from > now then call('ZADD', P .. 'qh:' .. session, from, run) end
     end
   end
 end
