@@ -60,6 +60,7 @@ async fn many_tasks_are_settled_in_one_request_with_an_answer_for_each() {
     let (work, answer) = tokio::join!(worker.poll(), server.post("/v1/activities/settle", &settle));
     let told: Vec<_> = answer.body["tasks"].as_array().unwrap().iter().map(|task| task["problem"]["code"].as_str().unwrap_or("")).collect();
     assert_eq!(told, ["", "InvalidRequest", "", "InvalidRequest", "", "", "AttemptLost"], "{}", answer.body);
+    assert_eq!(server.store.counts().get("settle"), Some(&1), "those of one run go together");
     assert!(answer.body["tasks"].as_array().unwrap().iter().zip(&told).all(|(task, told)| task["settled"] == json!(told.is_empty())));
     let (mut turn, mut events) = (work.turns[0].clone(), Vec::new());
     loop {
