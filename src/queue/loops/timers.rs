@@ -53,11 +53,12 @@ impl Service {
         let reserve = || self.waiters.reserve(None, OFFERED, partition);
         let (slice, reservation) = if behind {
             let room = self.waiters.with_room(reserve);
-            tokio::select! {
-                reservation = room => (SLICE_BEHIND, Some(reservation)),
-                () = tokio::time::sleep(ROOM_WITHIN) => (SLICE_BEHIND, None),
-                () = self.shutdown.cancelled() => (SLICE_BEHIND, None),
-            }
+            let reservation = tokio::select! {
+                reservation = room => Some(reservation),
+                () = tokio::time::sleep(ROOM_WITHIN) => None,
+                () = self.shutdown.cancelled() => None,
+            };
+            (SLICE_BEHIND, reservation)
         } else {
             (SLICE_MAX, reserve())
         };
