@@ -8,19 +8,20 @@ async fn task(server: &Server) -> Value {
     answer.body["tasks"][0].clone()
 }
 
-async fn scheduled(server: &Server) -> Worker<'_> {
+/// A run that has asked for so many tasks at once.
+async fn scheduled(server: &Server, tasks: usize) -> Worker<'_> {
     server.apply().await;
     server.start("a").await;
     let worker = Worker::open(server).await;
     let turn = worker.turn().await;
-    assert_eq!(worker.took(&turn, json!([schedule("task")])).await.activities, [], "it is not the pool's");
+    assert_eq!(worker.took(&turn, json!(vec![schedule("task"); tasks])).await.activities, [], "it is not the pool's");
     worker
 }
 
 #[tokio::test]
 async fn a_program_takes_a_task_and_completes_it_by_its_token() {
     let server = server().await;
-    let worker = scheduled(&server).await;
+    let worker = scheduled(&server, 1).await;
     let task = task(&server).await;
     assert_eq!((&task["name"], &task["argument"], &task["attempt"]), (&json!("task"), &json!({"z": 1}), &json!(1)));
     assert_eq!(task["run"], "a");
@@ -40,11 +41,7 @@ async fn a_program_takes_a_task_and_completes_it_by_its_token() {
 #[tokio::test]
 async fn many_tasks_are_settled_in_one_request_with_an_answer_for_each() {
     let server = server().await;
-    server.apply().await;
-    server.start("a").await;
-    let worker = Worker::open(&server).await;
-    let turn = worker.turn().await;
-    worker.took(&turn, json!([schedule("task"), schedule("task"), schedule("task")])).await;
+    let worker = scheduled(&server, 3).await;
     let polled = server.post("/v1/namespaces/default/queues/tasks/poll", &json!({"wait": "20s", "max": 10})).await;
     let token = |place: usize| polled.body["tasks"][place]["token"].clone();
     let error = json!({"type": "T", "message": "m", "retryable": false});
@@ -83,7 +80,7 @@ async fn many_tasks_are_settled_in_one_request_with_an_answer_for_each() {
 #[tokio::test]
 async fn a_poll_repeated_with_its_key_is_given_the_same_tasks() {
     let server = server().await;
-    let _worker = scheduled(&server).await;
+    let _worker = scheduled(&server, 1).await;
     let poll = json!({"wait": "20s"});
     let first = server.post_with_key("/v1/namespaces/default/queues/tasks/poll", "k", &poll).await;
     let again = server.post_with_key("/v1/namespaces/default/queues/tasks/poll", "k", &poll).await;
@@ -109,7 +106,7 @@ async fn what_a_program_that_has_gone_was_to_be_given_goes_to_the_next_one() {
 #[tokio::test]
 async fn a_failed_task_is_tried_again_until_it_says_that_this_is_useless() {
     let server = server().await;
-    let worker = scheduled(&server).await;
+    let worker = scheduled(&server, 1).await;
     let first = task(&server).await;
     let path = |task: &Value| format!("/v1/activities/{}/fail", task["token"].as_str().unwrap());
     let failed = server.post(&path(&first), &json!({"type": "Busy", "message": "later"})).await;

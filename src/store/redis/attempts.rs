@@ -17,14 +17,8 @@ pub(super) async fn finish(store: &RedisStore, finish: Finish) -> Result<Finishe
     }
     let script = &SCRIPTS.finish;
     let partition = store.partition_of(&finish.run);
-    let call = store
-        .call(script, partition, finish.now)
-        .arg(finish.run.to_string())
-        .arg(finish.attempt.command)
-        .arg(finish.attempt.attempt)
-        .arg(&finish.attempt.session)
-        .arg(finish.attempt.seq)
-        .arg(encode::offer(finish.offer.as_ref()));
+    let call = store.call(script, partition, finish.now).arg(finish.run.to_string());
+    let call = with_claim(call, &finish.attempt).arg(encode::offer(finish.offer.as_ref()));
     let call = with_outcome(call, &finish.outcome);
     let call = match &finish.turn {
         Some(turn) => call.arg(encode::turn(turn, store.info.partitions)).arg(&turn.entry.before).arg(&turn.entry.after),
@@ -60,11 +54,7 @@ pub(super) async fn settle(store: &RedisStore, settle: Settle) -> Result<Settled
         .arg(settle.run.to_string())
         .arg(encode::offer(settle.offer.as_ref()))
         .arg(IDEMPOTENCY_KEYS_KEPT);
-    let call = settle.outcomes.iter().fold(call, |call, one| {
-        let AttemptClaim { command, attempt, session, seq } = &one.attempt;
-        let call = call.arg(command).arg(attempt).arg(session).arg(seq);
-        with_outcome(call, &one.outcome).arg(&one.key)
-    });
+    let call = settle.outcomes.iter().fold(call, |call, one| with_outcome(with_claim(call, &one.attempt), &one.outcome).arg(&one.key));
     let mut answer = store.fields(script, partition, call).await?;
     let counts = answer.list()?.all(Fields::flag)?;
     if counts.len() != settle.outcomes.len() {
@@ -73,6 +63,10 @@ pub(super) async fn settle(store: &RedisStore, settle: Settle) -> Result<Settled
     let grants = answer.grants()?;
     grants.turns.iter().for_each(|grant| store.seen.granted(grant));
     Ok(Settled { counts, grants })
+}
+
+fn with_claim(call: Call, claim: &AttemptClaim) -> Call {
+    call.arg(claim.command).arg(claim.attempt).arg(&claim.session).arg(claim.seq)
 }
 
 fn with_outcome(call: Call, outcome: &Outcome) -> Call {
@@ -85,13 +79,7 @@ fn with_outcome(call: Call, outcome: &Outcome) -> Call {
 pub(super) async fn extend(store: &RedisStore, run: &RunKey, attempt: &AttemptClaim, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
     let script = &SCRIPTS.extend;
     let partition = store.partition_of(run);
-    let call = store
-        .call(script, partition, now)
-        .arg(run.to_string())
-        .arg(attempt.command)
-        .arg(attempt.attempt)
-        .arg(&attempt.session)
-        .arg(attempt.seq);
-    let mut answer = store.fields(script, partition, call).await?;
+    let call = store.call(script, partition, now).arg(run.to_string());
+    let mut answer = store.fields(script, partition, with_claim(call, attempt)).await?;
     if answer.is_empty() { Ok(None) } else { answer.time().map(Some) }
 }

@@ -362,21 +362,19 @@ impl Hub {
 
     /// Whether slots that were to come back soon have not. Begins to wait for them.
     fn has_waited_for_slots(&mut self) -> bool {
-        match std::mem::replace(&mut self.waiting_for_slots, WaitingForSlots::Yes) {
-            WaitingForSlots::Enough => {
-                self.waiting_for_slots = WaitingForSlots::No;
-                return true;
-            }
-            WaitingForSlots::Yes => {}
-            WaitingForSlots::No => {
-                let (messages, generation) = (self.parts.messages.clone(), self.generation);
-                tokio::spawn(async move {
-                    tokio::time::sleep(SLOTS_WITHIN).await;
-                    let _ = messages.send(Msg::SlotsLate { generation });
-                });
-            }
+        let waited = self.waiting_for_slots;
+        self.waiting_for_slots = match waited {
+            WaitingForSlots::Enough => WaitingForSlots::No,
+            WaitingForSlots::No | WaitingForSlots::Yes => WaitingForSlots::Yes,
+        };
+        if matches!(waited, WaitingForSlots::No) {
+            let (messages, generation) = (self.parts.messages.clone(), self.generation);
+            tokio::spawn(async move {
+                tokio::time::sleep(SLOTS_WITHIN).await;
+                let _ = messages.send(Msg::SlotsLate { generation });
+            });
         }
-        false
+        matches!(waited, WaitingForSlots::Enough)
     }
 
     fn polled(&mut self, work: Result<Work, Over>) {
