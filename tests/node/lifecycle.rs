@@ -1,8 +1,9 @@
 //! The life of an installation: upgrade, rollback and uninstall by Helm, with runs in flight.
 
+use everloop::api::{RunId, RunStatus};
 use serde_json::Value;
 
-use crate::cluster::cluster;
+use crate::cluster::{PATIENCE, cluster};
 use crate::installation::{Installation, NAMESPACE, alone, client, disturbance, everloop, install, until_ready};
 use crate::namespace::Namespace;
 use crate::orders::{Orders, all_ended_right};
@@ -54,32 +55,45 @@ async fn an_image_that_cannot_be_pulled_is_told_by_the_pool() {
     assert!(message.contains("localhost:1/nowhere:1 cannot be pulled"), "{message}");
 }
 
-/// What stays: the definitions, the objects, the volume, the password, and with them all runs. A new installation goes on with them.
+/// What stays: the definitions, the objects, the volume, the password, and with them all runs. A new installation goes on with them, but
+/// for the run whose object was deleted meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_outlive_the_installation_and_hold_nothing_while_it_is_away() {
     let _alone = alone();
     let everloop = everloop();
     let namespace = Namespace::new("uninstalled");
     namespace.apply(WAITS);
-    let run = namespace.until("the run is accepted", "elr/waits", |run| run["status"]["acceptedAt"].is_string());
-    assert!(run["metadata"]["finalizers"][0].is_string());
-    let id = run["status"]["runId"].as_str().expect("an id").parse().expect("an id");
+    namespace.apply(UNWANTED);
+    let [waits, unwanted] = ["elr/waits", "elr/unwanted"].map(|object| {
+        let run = namespace.until("the run is accepted", object, |run| run["status"]["acceptedAt"].is_string());
+        assert!(is_held(&run), "{object} waits for the cancel of its run when it is deleted");
+        run["status"]["runId"].as_str().expect("an id").parse::<RunId>().expect("an id")
+    });
 
     cluster().helm(&["uninstall", "everloop", "--namespace", NAMESPACE]);
     for gone in ["deployment/everloop-operator", "deployment/everloop-queue", "statefulset/everloop-redis"] {
         everloop.until(&format!("{gone} is gone"), gone, Value::is_null);
     }
-    assert!(namespace.get("elr/waits")["metadata"]["finalizers"].is_null(), "an object holds nothing that nobody would let go");
+    for object in ["elr/waits", "elr/unwanted"] {
+        assert!(!is_held(&namespace.get(object)), "{object} holds nothing that nobody would let go");
+    }
     for stays in ["persistentvolumeclaim/data-everloop-redis-0", "elp/default"] {
         assert!(!everloop.get(stays).is_null(), "{stays} stays");
     }
-    namespace.kubectl(&["delete", "elr/waits", "--timeout=20s"]);
+    namespace.kubectl(&["delete", "elr/unwanted", "--timeout=20s"]);
 
     install(everloop);
-    let view = client(&namespace.0).await.run(&id).await.expect("the run is known");
-    assert_eq!(format!("{:?}", view.status), "Running");
+    let client = client(&namespace.0).await;
+    let ended = tokio::time::timeout(PATIENCE, client.wait(&unwanted)).await.expect("it ends").expect("the run is known");
+    assert_eq!(ended.status, RunStatus::Cancelled, "nobody owns it");
+    namespace.until("the object is followed again", "elr/waits", is_held);
     namespace.apply(&WAITS.replace("1h", "10ms").replace("name: waits", "name: short").replace("workflow: waits", "workflow: short"));
     namespace.until_condition("elr/short", "Closed", "True");
+    assert_eq!(client.run(&waits).await.expect("the run is known").status, RunStatus::Running);
+}
+
+fn is_held(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| finalizers.iter().any(|name| name == "everloop.dev/cancel"))
 }
 
 const WAITS: &str = r#"apiVersion: everloop.dev/v1alpha1
@@ -96,3 +110,9 @@ kind: WorkflowRun
 metadata: {name: waits}
 spec: {workflow: waits}
 "#;
+
+const UNWANTED: &str = "apiVersion: everloop.dev/v1alpha1
+kind: WorkflowRun
+metadata: {name: unwanted}
+spec: {workflow: waits}
+";
