@@ -16,7 +16,9 @@ pub(super) struct Script {
 pub(super) const LIBRARY_PREFIX: &str = "everloop_";
 
 /// The parts that operations share, in their order.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 11] = [
+    include_str!("lua/parts/call.lua"),
+    include_str!("lua/parts/writes.lua"),
     include_str!("lua/parts/record.lua"),
     include_str!("lua/parts/grants.lua"),
     include_str!("lua/parts/changes.lua"),

@@ -264,4 +264,15 @@ async fn outcomes_that_come_together_count_once_each_and_the_turn_after_them_has
     assert_eq!(record.mail, 9);
     let nowhere = Settle { run: run("none"), ..settle };
     assert_eq!(world.store.settle(nowhere).await.unwrap(), Settled { counts: vec![false; 12], grants: Grants::default() });
+    // What waits for its next try is ended by the service in the same operation: the last word counts.
+    let retry = Settlement { outcome: Outcome::Retry { at: TimeMs(500), error: "HttpError: 503".into() }, ..settlement(10) };
+    let by_service = |command| Settlement {
+        attempt: AttemptClaim { session: String::new(), seq: 0, ..settlement(command).attempt },
+        key: String::new(),
+        ..settlement(command)
+    };
+    let given_up = Settle { run: run("a"), outcomes: vec![by_service(11), retry, by_service(10)], now: TimeMs(41), offer: None };
+    assert_eq!(world.store.settle(given_up).await.unwrap().counts, [true, true, true]);
+    let record = world.record("a").await;
+    assert_eq!((record.mail, record.attempts.len(), record.attempts_beside), (11, 1, 0));
 }

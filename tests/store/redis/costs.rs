@@ -2,7 +2,7 @@
 
 use everloop::api::journal::{Birth, Command};
 use everloop::api::{DurationMs, Head, TimeMs};
-use everloop::machine::turn::{EntryHead, entry_text};
+use everloop::machine::turn::{EntryHead, NewAttempt, entry_text};
 use everloop::store::op::*;
 
 use super::OnRedis;
@@ -60,6 +60,45 @@ async fn a_one_step_run_is_three_scripts_of_bounded_calls() {
     world.reset_calls();
     accepted(world.commit("a", "s1", 1, scheduling(&grant.record.head, 2, &[0]), 20, offer("s1", 2, 0, 1)).await);
     assert!(sum(world.calls(), "first turn") <= 9);
+}
+
+/// What is written of each of them goes in commands that take many, so their number does not follow that of the activities.
+#[tokio::test]
+async fn a_fan_out_takes_few_calls_for_each_activity() {
+    const ACTIVITIES: u32 = 960;
+    let world = OnRedis::new().await;
+    let grant = world.leased("a", "s1", 10).await;
+    let to_queue = |command| NewAttempt { queue: "shop/drivers".into(), ..activity(command) };
+    let schedule = (0..ACTIVITIES).map(to_queue).collect();
+    let turn = Turn { schedule, next_command: ACTIVITIES, ..turn(&grant.record.head, 2) };
+    world.reset_calls();
+    accepted(world.commit("a", "s1", 1, turn, 20, None).await);
+    let (mut seen, mut seq) = (0, 100);
+    while seen < ACTIVITIES {
+        seq += 1;
+        let by = Claimer::External { queue: "shop/drivers".into() };
+        let claim = Claim { partition: place("a"), by, seq, turns: 0, attempts: 96, again: false, now: TimeMs(30) };
+        let Claimed::Granted { grants, .. } = world.store.claim(claim).await.unwrap() else { panic!("granted") };
+        let of = |grant: &AttemptGrant| Settlement {
+            attempt: claim_of(&grant.attempt),
+            outcome: Outcome::Settled { event: completed(grant.attempt.command) },
+            key: String::new(),
+        };
+        let commands: Vec<_> = grants.attempts.iter().map(|grant| grant.attempt.command).collect();
+        assert_eq!(commands, (seen..seen + 96).collect::<Vec<_>>(), "in their order");
+        let outcomes: Vec<_> = grants.attempts.iter().map(of).collect();
+        let settle = Settle { run: run("a"), outcomes, now: TimeMs(40), offer: None };
+        assert_eq!(world.store.settle(settle).await.unwrap().counts, [true; 96]);
+        seen += 96;
+    }
+    let calls = world.calls();
+    let each = calls.iter().map(|(_, n)| n).sum::<u64>() * 100 / u64::from(ACTIVITIES);
+    println!("a fan-out of {ACTIVITIES}: {} calls for a hundred of them: {calls:?}", each);
+    assert!(each <= 40, "{each} calls for a hundred activities: {calls:?}");
+    let record = world.record("a").await;
+    assert_eq!((record.mail, record.attempts.len(), record.attempts_beside), (ACTIVITIES, 0, 0));
+    let counts = world.store.counts(place("a")).await.unwrap();
+    assert!(counts.queued_attempts.values().all(|waiting| *waiting == 0), "{counts:?}");
 }
 
 #[tokio::test]

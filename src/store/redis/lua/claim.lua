@@ -32,6 +32,7 @@ local function take(key, from, to)
   while true do
     local page = call('ZRANGEBYSCORE', key, from, to, 'LIMIT', passed, 32)
     if #page == 0 then return false end
+    local gone, granted, is_full = {}, {}, false
     for i = 1, #page do
       local run = page[i]
       local r, newer = load(run)
@@ -39,16 +40,20 @@ local function take(key, from, to)
       if newer then
         passed = passed + 1
       elseif fits and (#turns >= want_turns or size >= ANSWER_BYTES_MAX) then
-        return true
+        is_full = true
+        break
       else
         if fits then
           size = size + grant_turn(run, r, session, seq)
           touch(run)
-          call('ZREM', ready, run)
+          granted[#granted + 1] = run
         end
-        call('ZREM', key, run)
+        gone[#gone + 1] = run
       end
     end
+    call_many('ZREM', key, gone, 1)
+    if key ~= ready then call_many('ZREM', ready, granted, 1) end
+    if is_full then return true end
   end
 end
 

@@ -18,9 +18,11 @@ end
 
 local before, more = #attempts, false
 size, more = claim_attempts('queue:' .. name, want, EXTERNAL, seq, size)
+local leases = {}
 for i = before + 1, #attempts do
-  call('RPUSH', granted, 'a|' .. attempts[i][1] .. '#' .. select(COMMAND, unpack_fields('<BI4', attempts[i][5])))
+  leases[#leases + 1] = 'a|' .. attempts[i][1] .. '#' .. select(COMMAND, unpack_fields('<BI4', attempts[i][5]))
 end
-if #attempts > before then call('PEXPIRE', granted, REPEATS_MS) end
+call_many('RPUSH', granted, leases, 1)
+if #leases > 0 then call('PEXPIRE', granted, REPEATS_MS) end
 finish_up()
 return {'granted', grants(), more and 1 or 0, 0}

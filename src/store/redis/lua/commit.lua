@@ -28,7 +28,7 @@ if call('ZREM', P .. 'l:' .. session, 't|' .. run) == 0 then return {'refused', 
 alive[session] = true
 
 apply_turn(run, r, turn, before, after, consume(run, r, consumed), session)
-if r[PHASE] == CLOSED or turn[CONTINUED] == 0 then ended(r[POOL], '#t', now - turn[TURN_AT]) end
+if r[PHASE] == CLOSED or turn[CONTINUED] == 0 then count(ended_field(r[POOL], '#t', now - turn[TURN_AT])) end
 if r[PHASE] ~= CLOSED then
   if turn[CONTINUED] == 1 then
     call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)

@@ -19,11 +19,9 @@ if call('ZREM', P .. 'l:' .. session, lease) == 0 then return {'other'} end
 
 if event == '' then
   event = call('LPOP', P .. 'm:' .. run)
-  ended(pool, '#t', now - ARGV[17])
-elseif ARGV[17] == '0' then
-  call('HINCRBY', P .. 'settled', pool, 1)
+  call('HINCRBY', P .. 'settled', ended_field(pool, '#t', now - ARGV[17]), 1)
 else
-  ended(pool, '#', now - ARGV[17])
+  call('HINCRBY', P .. 'settled', ARGV[17] == '0' and pool or ended_field(pool, '#', now - ARGV[17]), 1)
 end
 local entry = ARGV[10] .. event .. ARGV[11]
 if steps > 0 then

@@ -11,7 +11,6 @@ local AFFINITY_MS, OVERTAKES_MS = 50, 20
 local CLAIM_EVENTS_MAX, ANSWER_BYTES_MAX = 1000, 4194304
 local FAR = 9007199254740991 -- a turn's lease ends with its session only
 local EXTERNAL = '-'
-local PLACES = 1024 -- a double tells so many parts of a ms apart until the year 2248
 
 local turns, attempts -- what this call grants
 local entries, entry_places -- the journal entries that have the names and arguments of those attempts, each once
@@ -37,9 +36,9 @@ local function is_alive(session)
 end
 
 -- What a waiting session offers; an empty text is none.
-local OFFER_LAYOUT = '<Bc0I8Bc0I2I2B'
 local BY_WHOM, OFFER_SEQ, OFFER_POOL, OFFER_TURNS, OFFER_ACTIVITIES, OFFER_FAIR = 1, 2, 3, 4, 5, 6
 local function take_offer(text)
+  local OFFER_LAYOUT = '<Bc0I8Bc0I2I2B'
   if text ~= '' then offer = {unpack_fields(OFFER_LAYOUT, text)} end
 end
 
@@ -55,6 +54,7 @@ end
 -- The last writes of an operation: records, then wakes.
 local function finish_up()
   save()
+  write_gathered()
   for i = 1, #wakes do call('PUBLISH', WAKES, wakes[i]) end
 end
 
@@ -94,7 +94,7 @@ end
 
 local function grant_turn(run, r, session, seq)
   r[PHASE], r[SESSION], r[SEQ], r[EPOCH] = LEASED, session, seq, r[EPOCH] + 1
-  call('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)
+  gather('ZADD', P .. 'l:' .. session, FAR, 't|' .. run)
   return hand_out_turn(run, r)
 end
 
@@ -142,7 +142,7 @@ local function lease_attempt(run, a, place, session, seq)
   forget_giving_up(run, a)
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT], a[START_BY] = HELD, session, seq, now, 0
   local packed = put(run, a, place)
-  call('ZADD', P .. 'l:' .. session, lease_end(a), 'a|' .. run .. '#' .. a[COMMAND])
+  gather('ZADD', P .. 'l:' .. session, lease_end(a), 'a|' .. run .. '#' .. a[COMMAND])
   return packed
 end
 
@@ -163,6 +163,7 @@ end
 
 -- Puts an attempt at the end of its queue.
 local function queue_attempt(run, r, a, place)
+  local PLACES = 1024 -- a double tells so many parts of a ms apart until the year 2248
   a[STATE], a[BY], a[BY_SEQ], a[BEGUN_AT] = QUEUED, '', 0, 0
   put(run, a, place)
   local queue, at = queue_of(r, a), now
@@ -174,7 +175,7 @@ local function queue_attempt(run, r, a, place)
     call('SADD', P .. 'queues', queue)
     wake((a[QUEUE] == '' and 'p|' .. match(P, '%d+') .. '|' .. r[POOL]) or 'q|' .. match(P, '%d+') .. '|' .. a[QUEUE])
   end
-  call('ZADD', key, at, attempt_member(run, a[COMMAND]))
+  gather('ZADD', key, at, attempt_member(run, a[COMMAND]))
   last_places[queue] = at
   give_up_later(run, a)
 end
@@ -199,13 +200,16 @@ local function make_ready(run, r)
   wake('p|' .. match(P, '%d+') .. '|' .. r[POOL])
 end
 
--- Puts an event into the mailbox: true when the run has been waiting for one and is to be made ready.
-local function mail(run, r, event)
-  call('RPUSH', P .. 'm:' .. run, event)
-  only_mail[run] = r[MAIL] == 0 and event or nil
-  r[MAIL] = r[MAIL] + 1
+-- Puts events into the mailbox: true when the run has been waiting for one and is to be made ready.
+local function mail_all(run, r, events)
+  if #events == 0 then return false end
+  call_many('RPUSH', P .. 'm:' .. run, events, 1)
+  only_mail[run] = r[MAIL] == 0 and #events == 1 and events[1] or nil
+  r[MAIL] = r[MAIL] + #events
   return r[PHASE] == WAITING
 end
+
+local function mail(run, r, event) return mail_all(run, r, {event}) end
 
 -- Idempotency keys of what came from outside, scored by their number of arrival; `kept` are kept beyond those of unread events.
 local function knows_key(run, key) return key ~= '' and call('ZSCORE', P .. 'k:' .. run, key) ~= false end
@@ -214,7 +218,9 @@ local function remember_keys(run, r, new, kept)
   if #new == 0 then return end
   local keys = P .. 'k:' .. run
   local last = tonumber(call('ZRANGE', keys, -1, -1, 'WITHSCORES')[2]) or 0
-  for i = 1, #new do call('ZADD', keys, last + i, new[i]) end
+  local scored = {}
+  for i = 1, #new do scored[2 * i - 1], scored[2 * i] = last + i, new[i] end
+  call_many('ZADD', keys, scored, 1)
   call('ZREMRANGEBYRANK', keys, 0, -1 - r[MAIL] - kept)
 end
 
@@ -222,28 +228,51 @@ local function remember_key(run, r, key, kept)
   if key ~= '' then remember_keys(run, r, {key}, kept) end
 end
 
--- Grants the first of a queue; the bytes of the answer, and whether more is queued. What a newer program wrote is passed over.
-local function claim_attempts(queue, want, session, seq, size)
-  local key, passed = P .. 'qa:' .. queue, 0
-  while true do
-    local page = call('ZRANGE', key, passed, passed + 31)
-    if #page == 0 then return size, false end
-    for i = 1, #page do
-      local run, command = match(page[i], '^([^#]*)#(%d+)$')
-      local r, newer = load(run)
-      local a, place
-      if r then a, place = find(run, r, tonumber(command)) end
-      if newer then
-        passed = passed + 1
-      elseif #attempts >= want or size >= ANSWER_BYTES_MAX then
-        return size, true
-      else
-        call('ZREM', key, page[i])
-        if a and a[STATE] == QUEUED then
-          size = size + grant_attempt(run, r, a, place, session, seq)
-          touch(run)
+local claim_attempts
+do
+  -- Queued attempts as {run, command}; what stands beside records is read in one go for each of them.
+  local function queued_attempts(members)
+    local queued, commands = {}, {}
+    for i = 1, #members do
+      local run, command = match(members[i], '^([^#]*)#(%d+)$')
+      queued[i] = {run, tonumber(command)}
+      if not commands[run] then commands[run] = {} end
+      table.insert(commands[run], tonumber(command))
+    end
+    for run, list in pairs(commands) do
+      local r = load(run)
+      if r then look_beside(run, r, list) end
+    end
+    return queued
+  end
+
+  -- Grants the first of a queue; the bytes of the answer, and whether more is queued. What a newer program wrote is passed over.
+  function claim_attempts(queue, want, session, seq, size)
+    local key, passed = P .. 'qa:' .. queue, 0
+    while true do
+      local page = call('ZRANGE', key, passed, passed + 31)
+      if #page == 0 then return size, false end
+      local gone, is_full = {}, false
+      for i, queued in ipairs(queued_attempts(page)) do
+        local run, command = queued[1], queued[2]
+        local r, newer = load(run)
+        local a, place
+        if r then a, place = find(run, r, command) end
+        if newer then
+          passed = passed + 1
+        elseif #attempts >= want or size >= ANSWER_BYTES_MAX then
+          is_full = true
+          break
+        else
+          gone[#gone + 1] = page[i]
+          if a and a[STATE] == QUEUED then
+            size = size + grant_attempt(run, r, a, place, session, seq)
+            touch(run)
+          end
         end
       end
+      call_many('ZREM', key, gone, 1)
+      if is_full then return size, true end
     end
   end
 end

@@ -8,9 +8,14 @@ local function take_claimed(run, r, command, number, session, seq, settled)
   if not a or a[ATTEMPT] ~= number then return end
   if a[STATE] == HELD then
     if a[BY] ~= session or a[BY_SEQ] ~= seq then return end
-    -- The last check and the first write: a session that has ended has no leases under its name.
-    if call('ZREM', P .. 'l:' .. session, 'a|' .. run .. '#' .. command) == 0 then return end
-    if session ~= EXTERNAL then alive[session] = true end
+    local leases, lease = P .. 'l:' .. session, 'a|' .. run .. '#' .. command
+    if session == EXTERNAL then
+      gather('ZREM', leases, lease)
+    else
+      -- The last check and the first write: a session that has ended has no leases under its name.
+      if call('ZREM', leases, lease) == 0 then return end
+      alive[session] = true
+    end
   elseif session ~= '' or not settled then
     return
   end

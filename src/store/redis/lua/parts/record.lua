@@ -1,12 +1,7 @@
--- Part of every operation on runs: the time, the keys of the partition, records and the attempts in them.
+-- Part of every operation on runs: records and the attempts in them.
 --
--- KEYS[1] the partition's prefix `{e<P>}:`. Every key of a call is made from it, so all of them carry its hash tag.
--- ARGV[1] the caller's estimate of the store's clock, ms
--- ARGV[2] the channel of wakes
 -- Keys: r:<run> record, a:<run> the attempts beyond INLINE_MAX. A run is `<namespace>/<id>`: never a `#`, a `|` or a brace.
 -- Records have the layout of `machine::record`, and are tables here: the constants below are the places of their fields.
-local call, pack, unpack_fields, match, format -- what a server gives to a call only, not to a library that is loaded
-local KEYS, ARGV, P, WAKES -- of this call
 local RECORD_FORMAT, ORIGIN_SINCE, INLINE_MAX = 3, 2, 8
 
 local RUN_LAYOUT = {
@@ -80,19 +75,7 @@ local function unpack_run(raw)
   return r
 end
 
-local clock, now -- the clock of the server, and the time of this call: never ahead of it
 local runs, changed, bytes
-
-local function begin_time()
-  clock = call('TIME')
-  clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
-  now = math.min(tonumber(ARGV[1]), clock)
-end
-
-local function begin_records()
-  begin_time()
-  runs, changed, bytes = {}, {}, {}
-end
 
 -- The run's record; false when there is none. Of a record that a newer program wrote: false, true.
 local function load(run)
@@ -115,15 +98,81 @@ end
 
 local function touch(run) changed[#changed + 1] = run end
 
+-- Attempts beside the record: what is known of them and what is written is kept here, until the operation ends or reads all of them.
+local begin_beside, look_beside, text_beside, set_beside, write_beside
+do
+  local texts -- by run and command; false: it is not there
+  local changes, changed_runs -- the commands that are to be written, by run, and the runs of these in order
+
+  function begin_beside() texts, changes, changed_runs = {}, {}, {} end
+
+  -- Reads what is not known of these commands, in one go.
+  function look_beside(run, r, commands)
+    if r[BESIDE] == 0 then return end
+    local known, unknown = texts[run] or {}, {}
+    texts[run] = known
+    for i = 1, #commands do
+      if known[commands[i]] == nil then unknown[#unknown + 1] = commands[i] end
+    end
+    if #unknown == 0 then return end
+    local found = call('HMGET', P .. 'a:' .. run, unpack(unknown))
+    for i = 1, #unknown do known[unknown[i]] = found[i] end
+  end
+
+  -- After it was looked at.
+  function text_beside(run, command) return texts[run][command] end
+
+  -- False: it goes.
+  function set_beside(run, command, text)
+    texts[run] = texts[run] or {}
+    texts[run][command] = text
+    if not changes[run] then
+      changes[run], changed_runs[#changed_runs + 1] = {}, run
+    end
+    changes[run][command] = true
+  end
+
+  local function write_beside_of(run)
+    local set, gone = {}, {}
+    for command in pairs(changes[run] or {}) do
+      local text = texts[run][command]
+      if text then
+        set[#set + 1], set[#set + 2] = command, text
+      else
+        gone[#gone + 1] = command
+      end
+    end
+    call_many('HSET', P .. 'a:' .. run, set, 1)
+    call_many('HDEL', P .. 'a:' .. run, gone, 1)
+    changes[run] = nil
+  end
+
+  -- Those of a run, or of all.
+  function write_beside(run)
+    if run then return write_beside_of(run) end
+    for i = 1, #changed_runs do write_beside_of(changed_runs[i]) end
+  end
+end
+
+local function begin_records()
+  begin_time()
+  begin_writes()
+  begin_beside()
+  runs, changed, bytes = {}, {}, {}
+end
+
 local function save()
+  local records = {}
   for i = 1, #changed do
     local run = changed[i]
     if not bytes[run] then
       local packed = pack_run(runs[run])
       bytes[run] = packed
-      call('SET', P .. 'r:' .. run, packed)
+      records[#records + 1], records[#records + 2] = P .. 'r:' .. run, packed
     end
   end
+  for first = 1, #records, ARGUMENTS_MAX do call('MSET', unpack(records, first, math.min(first + ARGUMENTS_MAX - 1, #records))) end
+  write_beside()
 end
 
 -- The attempt of a command and its place in the record; without a place it stands beside it.
@@ -133,7 +182,8 @@ local function find(run, r, command)
     if list[i][COMMAND] == command then return list[i], i end
   end
   if r[BESIDE] > 0 then
-    local raw = call('HGET', P .. 'a:' .. run, command)
+    look_beside(run, r, {command})
+    local raw = text_beside(run, command)
     if raw then return (unpack_attempt(raw)), nil end
   end
 end
@@ -152,7 +202,7 @@ end
 local function put(run, a, place)
   if place then return end
   local packed = pack_attempt(a)
-  call('HSET', P .. 'a:' .. run, a[COMMAND], packed)
+  set_beside(run, a[COMMAND], packed)
   return packed
 end
 
@@ -160,7 +210,7 @@ local function drop(run, r, a, place)
   if place then
     table.remove(r[ATTEMPTS], place)
   else
-    call('HDEL', P .. 'a:' .. run, a[COMMAND])
+    set_beside(run, a[COMMAND], false)
     r[BESIDE] = r[BESIDE] - 1
   end
 end
@@ -170,6 +220,7 @@ local function all_attempts(run, r)
   local list = {}
   for i = 1, #r[ATTEMPTS] do list[i] = r[ATTEMPTS][i] end
   if r[BESIDE] > 0 then
+    write_beside(run)
     for _, raw in ipairs(call('HVALS', P .. 'a:' .. run)) do list[#list + 1] = unpack_attempt(raw) end
   end
   return list
