@@ -33,12 +33,16 @@ fn closed_at(format: u8) -> usize {
     let (small, time, _) = widths(format);
     5 + 4 + small + 8 + small + 2 * time
 }
+/// Bytes of each of the two times of a run in the newest format.
+const START_TIME_BYTES: usize = 6;
 /// Where the two times of an attempt stand in its bytes.
 const ATTEMPT_TIMES: usize = 1 + 4 * 4 + 8;
 
 /// Times in a record that only the store's clock can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
+    /// When the run was accepted, and when its last turn was: the same at first. Of a record of the newest format.
+    OfStart,
     /// When the run ended.
     OfEnd,
     /// When its last attempt was scheduled, and when it began.
@@ -50,6 +54,7 @@ impl Times {
     #[must_use]
     pub fn around<'a>(self, record: &'a RunRecord, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         let (at, length) = match self {
+            Self::OfStart => (closed_at(record.format) - 2 * START_TIME_BYTES, 2 * START_TIME_BYTES),
             Self::OfEnd => (closed_at(record.format), 8),
             Self::OfLastAttempt => (bytes.len() - record.attempts.last().map_or(0, AttemptRecord::bytes) + ATTEMPT_TIMES, 16),
         };
@@ -351,6 +356,8 @@ mod tests {
             assert_eq!([until, &77_u64.to_le_bytes(), from].concat(), bytes);
         }
         let (record, bytes) = (of_format(3), of_format(3).encode());
+        let (until, from) = Times::OfStart.around(&record, &bytes);
+        assert_eq!([until, &record.at.0.to_le_bytes()[..6], &record.started_at.0.to_le_bytes()[..6], from].concat(), bytes);
         let (until, from) = Times::OfLastAttempt.around(&record, &bytes);
         let last = attempt(4);
         assert_eq!([until, &last.scheduled_at.0.to_le_bytes(), &last.started_at.0.to_le_bytes(), from].concat(), bytes);

@@ -7,10 +7,9 @@ use super::mailbox::{self, Mail};
 use super::open;
 use super::rows::{RunRow, Tx};
 use super::tables::{Key, T};
-use crate::api::TimeMs;
-use crate::machine::record::{RECORD_FORMAT, RunRecord};
 use crate::machine::run::Phase;
-use crate::store::op::{Start, Started, WorkflowRecord};
+use crate::store::born::born;
+use crate::store::op::{Start, Started};
 
 /// See the port. The id comes before the version: a repeat after a new definition is still a repeat.
 pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
@@ -35,7 +34,7 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
         return Ok(Started::VersionChanged(current));
     }
     let partition = start.run.partition(tx.partitions());
-    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, origin, &current, now) };
+    let mut row = RunRow { partition, key: start.run.clone(), name: start.run.to_string(), record: born(start, &current, now) };
     let mut slots = Slots::of(tx, partition, start.offer.as_ref())?;
     let (namespace, id) = (start.run.namespace.as_str(), start.run.id.as_str());
     tx.put(T::Started, Key::global().text(namespace).time(now).text(id), &[])?;
@@ -46,37 +45,4 @@ pub(super) fn start(tx: &mut Tx<'_>, start: &Start) -> Result<Started, Fault> {
     let grant = grant::ready(tx, &mut row, &mut slots, now)?;
     tx.save(&row)?;
     Ok(Started::New { record: row.record, grant })
-}
-
-fn born(start: &Start, origin: &str, current: &WorkflowRecord, now: TimeMs) -> RunRecord {
-    RunRecord {
-        format: RECORD_FORMAT,
-        uid: start.uid.to_string(),
-        workflow: start.workflow.to_string(),
-        version: start.version.to_string(),
-        pool: current.pool.to_string(),
-        phase: Phase::Waiting,
-        head: start.head.to_string(),
-        epoch: 0,
-        session: String::new(),
-        seq: 0,
-        holder: String::new(),
-        turns: 0,
-        journal_bytes: 0,
-        at: now,
-        started_at: now,
-        mail: 0,
-        mail_cancel: 0,
-        next_command: 0,
-        timers: 0,
-        deaths: 0,
-        input_hash: start.input_hash.clone(),
-        blocked: String::new(),
-        closed: 0,
-        closed_at: TimeMs(0),
-        retention_ms: current.retention_ms,
-        origin: origin.to_owned(),
-        attempts: Vec::new(),
-        attempts_beside: 0,
-    }
 }

@@ -8,6 +8,7 @@
 //! Cluster: those send a call again when its connection has broken.
 
 mod attempts;
+mod begin;
 mod chain;
 mod checks;
 mod cluster;
@@ -93,6 +94,7 @@ pub struct RedisStore {
     channel: String,
     watch: Watch,
     seen: step::Seen,
+    workflows: begin::Workflows,
 }
 
 impl RedisStore {
@@ -116,7 +118,7 @@ impl RedisStore {
         let channel = keys::channel(&meta.id);
         let watch = Watch::start(Arc::clone(&connections), channel.clone()).await?;
         let info = op::StoreInfo { kind: server, id: meta.id, partitions: config.partitions, durability: config.durability };
-        let store = Self { connections, info, channel, watch, seen: step::Seen::new() };
+        let store = Self { connections, info, channel, watch, seen: step::Seen::new(), workflows: begin::Workflows::new() };
         if !meta.open_runs_counted {
             open::recount(&store).await?;
         }

@@ -3,7 +3,7 @@
 use super::connection::{Call, Of};
 use super::decode::{Fields, damaged};
 use super::scripts::SCRIPTS;
-use super::{RedisStore, encode, keys};
+use super::{RedisStore, begin, encode, keys};
 use crate::api::limits::{IDEMPOTENCY_KEYS_KEPT, UNREAD_EVENTS_MAX};
 use crate::api::{RunStatus, TimeMs};
 use crate::machine::record::RunRecord;
@@ -41,6 +41,9 @@ impl RedisStore {
 }
 
 pub(super) async fn start(store: &RedisStore, start: Start) -> Result<Started, StoreError> {
+    if let Some(started) = begin::begin(store, &start).await? {
+        return Ok(started);
+    }
     let script = &SCRIPTS.start;
     let partition = store.partition_of(&start.run);
     let call = store

@@ -61,6 +61,7 @@ macro_rules! scripts {
 
 scripts! {
     start = "start a run", on_runs;
+    begin = "start a run", begin_time;
     deliver = "deliver an event", on_runs;
     control = "control a run", on_runs;
     claim = "claim work", on_runs;

@@ -218,6 +218,8 @@ async fn an_external_queue_is_served_under_the_request_number_and_its_leases_can
     assert_eq!(world.store.extend(&run("a"), &AttemptClaim { seq: 1, ..held }, TimeMs(800)).await.unwrap(), None);
     assert_eq!(world.fire("a", 1_099).await.timed_out.len(), 0);
     assert_eq!(world.fire("a", 1_100).await.timed_out.len(), 1);
+    let late = claim_of(&grants.attempts[0].attempt);
+    assert_eq!(world.store.extend(&run("a"), &late, TimeMs(1_150)).await.unwrap(), Some(TimeMs(1_150)), "its time was over before");
     let finish = world.finish_of(&grants.attempts[0], completed(0));
     assert!(is_settled(world.store.finish(finish).await.unwrap(), None));
     assert_eq!(world.fire("a", 100_000).await.timed_out.len(), 0);

@@ -23,7 +23,7 @@ async fn a_start_is_new_once_and_then_a_repeat_or_a_conflict(world: World) {
     assert_eq!(world.state("a").await.first, STARTED);
     let again = world.store.start(world.start_of("a", 20)).await.unwrap();
     assert_eq!(again, Started::Existing(record.clone()));
-    let other = Start { input_hash: "other".into(), ..world.start_of("a", 20) };
+    let other = Start { input_hash: "ffeeddccbbaa9988".into(), ..world.start_of("a", 20) };
     assert_eq!(world.store.start(other).await.unwrap(), Started::Taken(record.clone()));
     let unknown = Start { workflow: name("unknown"), ..world.start_of("b", 20) };
     assert_eq!(world.store.start(unknown).await.unwrap(), Started::WorkflowNotFound);

@@ -132,7 +132,7 @@ end
 
 -- When a lease on an attempt ends that begins, or gives a sign of life, now.
 local function lease_end(a)
-  local ms = a[TIMEOUT] - (now - a[BEGUN_AT])
+  local ms = math.max(a[TIMEOUT] - (now - a[BEGUN_AT]), 0)
   if a[HEARTBEAT] > 0 and a[HEARTBEAT] < ms then ms = a[HEARTBEAT] end
   if a[CLOSE_BY] > 0 then return math.min(now + ms, a[CLOSE_BY]) end
   return now + ms
